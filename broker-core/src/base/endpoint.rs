@@ -1,0 +1,120 @@
+//! A stream and a group resolved once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BoxFuture, Deliveries, Disposition, Membership};
+use crate::async_trait;
+use crate::values::{
+    Failure, Message, MessageId, Published, ReceiptRun, Result, Settlements, StartPosition, StreamName,
+    StreamPattern,
+};
+
+/// Optional family: what the adapter makes of a stream's and a group's name is kept, not looked up on each call.
+///
+/// An adapter without it is served by [`BaseBroker::publish`](super::BaseBroker::publish) and
+/// [`read`](super::BaseBroker::read).
+#[async_trait]
+pub trait Endpoints: Send + Sync {
+    /// Resolves a stream to publish to.
+    async fn publisher(&self, stream: &StreamName) -> Result<Arc<dyn PublishEndpoint>>;
+
+    /// Resolves a group's member; the group exists when this returns.
+    async fn reader(&self, member: &Membership) -> Result<Arc<dyn ReadEndpoint>>;
+
+    /// A reader of its own that belongs to no group and settles nothing; it sees all that is published after this
+    /// returns, and before that from `request.start` on where there is history.
+    async fn listener(&self, request: &ListenRequest) -> Result<Arc<dyn ReadEndpoint>>;
+}
+
+/// What an independent reader wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenRequest {
+    /// One stream or many.
+    pub source: Source,
+    /// From where on.
+    pub start: StartPosition,
+}
+
+/// One stream or many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This stream.
+    Stream(StreamName),
+    /// Every stream whose name matches, those made later included.
+    Pattern(StreamPattern),
+}
+
+/// A resolved stream to publish to.
+///
+/// The `try_` methods are the fast path of a broker that can store without waiting; what they can't do at once they
+/// leave to the boxed future.
+pub trait PublishEndpoint: Send + Sync + 'static {
+    /// Stores one message if that needs no waiting; else hands it back.
+    ///
+    /// # Errors
+    ///
+    /// The message, where it has to go through [`publish`](Self::publish).
+    fn try_publish_one(&self, message: Message) -> std::result::Result<Result<MessageId>, Message> {
+        Err(message)
+    }
+
+    /// Stores all messages, in order, if that needs no waiting; else answers `None` and leaves them.
+    fn try_publish(&self, messages: &mut Vec<Message>) -> Option<Result<Published>> {
+        let _ = messages;
+        None
+    }
+
+    /// Stores the messages in order, as [`BaseBroker::publish`](super::BaseBroker::publish) does.
+    fn publish<'a>(&'a self, messages: &'a mut Vec<Message>) -> BoxFuture<'a, Result<Published>>;
+
+    /// How many batches may be on their way at once without changing their order; at least one.
+    fn batches_in_flight(&self) -> usize {
+        1
+    }
+}
+
+/// A resolved member of a group, or an independent reader.
+pub trait ReadEndpoint: Send + Sync + 'static {
+    /// Hands out what is there at once; `None` where nothing is, or where finding out needs waiting.
+    fn try_read(&self, max: usize) -> Option<Result<Deliveries>> {
+        let _ = max;
+        None
+    }
+
+    /// Hands out messages, as [`BaseBroker::read`](super::BaseBroker::read) does.
+    fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>>;
+
+    /// Settles at once where that needs no waiting.
+    fn try_ack(&self, runs: &[ReceiptRun]) -> Option<Result<Settlements>> {
+        let _ = runs;
+        None
+    }
+
+    /// Settles, as [`BaseBroker::ack`](super::BaseBroker::ack) does.
+    fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>>;
+
+    /// Refuses, as [`BaseBroker::nack`](super::BaseBroker::nack) does.
+    fn nack<'a>(
+        &'a self,
+        runs: &'a [ReceiptRun],
+        disposition: Disposition,
+        failure: &'a Failure,
+    ) -> BoxFuture<'a, Result<Settlements>>;
+
+    /// Gives back at once what was handed out and not handled, where that needs no waiting; else answers `false`.
+    fn try_give_back(&self, runs: &[ReceiptRun]) -> bool {
+        let _ = runs;
+        false
+    }
+
+    /// Whether what it hands out wants settling; an independent reader's deliveries do not.
+    fn settles(&self) -> bool {
+        true
+    }
+
+    /// Leaves the group: what was handed out stays until it is settled, given back, or its lease ends.
+    fn leave(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,54 @@
+//! `#[serde(with = "broker_core::config::duration")]`: durations with their unit, such as `250ms` or `5m`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// Reads `1s`, `250ms`, `1h 30m`.
+///
+/// # Errors
+///
+/// Where the text is no such duration, or a bare number without a unit.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|_| {
+        serde::de::Error::custom(format!(
+            "`{text}` is not a duration; write a number and a unit, such as `250ms`, `30s` or `5m`"
+        ))
+    })
+}
+
+/// Writes what [`deserialize`] reads.
+///
+/// # Errors
+///
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
+}
+
+/// The same for an `Option<Duration>`; together with `#[serde(default)]`.
+pub mod option {
+    use super::*;
+
+    /// Reads a duration that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::deserialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+
+    /// Writes what [`deserialize`] reads.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}

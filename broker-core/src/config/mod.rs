@@ -1,0 +1,20 @@
+//! From TOML, URL and environment to typed settings.
+//!
+//! Whatever the source, a broker's settings become one [`Settings`] table, and one deserializer turns that into typed
+//! structs: it knows every struct's field names, so that a misspelt key is an error that names the nearest right one.
+
+mod broker_config;
+mod config;
+mod deserializer;
+pub mod duration;
+mod environment;
+mod interpolate;
+mod nearest;
+mod settings;
+mod url;
+
+pub use broker_config::BrokerConfig;
+pub use config::Config;
+pub use nearest::nearest;
+pub use settings::Settings;
+pub use url::BrokerUrl;
