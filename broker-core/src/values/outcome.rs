@@ -3,7 +3,7 @@
 use super::{Error, MessageId, Result};
 
 /// What became of one message that was to be published.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// The broker has it, as it promises to keep it, under this id.
     Stored(MessageId),
@@ -36,10 +36,10 @@ impl Outcome {
 /// One outcome per message, in the order they were handed in.
 ///
 /// A batch that went to one place of a log is three numbers and no list.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Published(Repr);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Repr {
     Run { partition: u32, first: u64, len: usize },
     Each(Vec<Outcome>),
@@ -111,6 +111,15 @@ impl Published {
                 Outcome::Stored(id) => Some(id.clone()),
                 Outcome::NotSent(_) | Outcome::Unknown(_) => None,
             },
+        }
+    }
+
+    /// The outcome of the message at `index`.
+    #[must_use]
+    pub fn outcome(&self, index: usize) -> Option<Outcome> {
+        match &self.0 {
+            Repr::Run { .. } => self.id(index).map(Outcome::Stored),
+            Repr::Each(outcomes) => outcomes.get(index).cloned(),
         }
     }
 

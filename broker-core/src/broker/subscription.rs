@@ -1,0 +1,218 @@
+//! A stream of deliveries.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::batch::Batch;
+use super::consumer::Consumer;
+use super::delivery::Delivery;
+use crate::base::{BoxFuture, Deliveries};
+use crate::values::{ErrorKind, GroupName, Result, StreamName};
+
+/// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
+const READ_WAIT: Duration = Duration::from_secs(30);
+
+/// After this many reads that never had to wait, other tasks of the worker get a turn.
+const READS_PER_TURN: u32 = 64;
+
+/// Deliveries of one consumer, as a [`Stream`] of single ones or in [batches](Self::next_batch).
+///
+/// At most `prefetch` deliveries are unsettled at once. Acks by [`Delivery::ack_later`] travel together. After an
+/// error the stream goes on; after the broker was closed it ends.
+///
+/// Dropping it hands back at once what was read ahead and not taken.
+pub struct Subscription {
+    consumer: Arc<Consumer>,
+    prefetch: usize,
+    current: Option<Batch>,
+    /// A read that had to wait. It is kept over dropped `next` futures, so that none of its messages is lost.
+    reading: Option<BoxFuture<'static, Result<Deliveries>>>,
+    reads: u32,
+    ended: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(consumer: Arc<Consumer>, prefetch: usize) -> Self {
+        Self {
+            consumer,
+            prefetch,
+            current: None,
+            reading: None,
+            reads: 0,
+            ended: false,
+        }
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &StreamName {
+        &self.consumer.member.stream
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> &GroupName {
+        &self.consumer.member.group
+    }
+
+    /// The next delivery; `None` once the broker is closed.
+    ///
+    /// # Errors
+    ///
+    /// What reading answers; the next call goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: what it was waiting for comes with the next call.
+    pub async fn next(&mut self) -> Option<Result<Delivery>> {
+        std::future::poll_fn(|context| self.poll_delivery(context)).await
+    }
+
+    /// The next deliveries, as many as are there, up to the prefetch; `None` once the broker is closed.
+    ///
+    /// # Errors
+    ///
+    /// What reading answers; the next call goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`next`](Self::next).
+    pub async fn next_batch(&mut self) -> Option<Result<Batch>> {
+        std::future::poll_fn(|context| self.poll_batch(context)).await
+    }
+
+    /// Waits until every ack given so far has reached the broker.
+    ///
+    /// # Errors
+    ///
+    /// What settling answers; the acks stay and are tried again.
+    pub async fn settled(&self) -> Result<()> {
+        self.consumer.flush().await
+    }
+
+    /// Leaves the group: sends the acks, hands back what was read ahead, and gives up the place in the group.
+    ///
+    /// # Errors
+    ///
+    /// What the connection answers.
+    pub async fn close(mut self) -> Result<()> {
+        self.give_back();
+        self.consumer.leave().await
+    }
+
+    fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
+        loop {
+            if let Some(batch) = &mut self.current {
+                if let Some(delivery) = batch.next_delivery() {
+                    return Poll::Ready(Some(Ok(delivery)));
+                }
+                self.current = None;
+            }
+            match std::task::ready!(self.poll_fill(context)) {
+                Some(Ok(batch)) => self.current = Some(batch),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
+        match self.current.take() {
+            Some(batch) if !batch.is_empty() => Poll::Ready(Some(Ok(batch))),
+            _ => self.poll_fill(context),
+        }
+    }
+
+    /// Reads the next batch, which is not empty.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.reading.is_none() {
+            self.reads += 1;
+            if self.reads.is_multiple_of(READS_PER_TURN) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let room = self.room();
+            if room > 0
+                && let Some(answer) = self.consumer.try_read(room)
+                && !answer.as_ref().is_ok_and(Deliveries::is_empty)
+            {
+                return Poll::Ready(self.filled(answer));
+            }
+        }
+        loop {
+            let (consumer, prefetch) = (&self.consumer, self.prefetch);
+            let reading = self
+                .reading
+                .get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch)));
+            let answer = std::task::ready!(reading.as_mut().poll(context));
+            self.reading = None;
+            if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
+                return Poll::Ready(self.filled(answer));
+            }
+        }
+    }
+
+    fn filled(&mut self, answer: Result<Deliveries>) -> Option<Result<Batch>> {
+        match answer {
+            Ok(deliveries) => Some(Ok(Batch::new(Arc::clone(&self.consumer), deliveries))),
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                self.ended = true;
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.prefetch.saturating_sub(self.consumer.outstanding())
+    }
+
+    fn give_back(&mut self) {
+        if let Some(batch) = self.current.take() {
+            batch.give_back();
+        }
+    }
+}
+
+/// Waits for room within the prefetch, then for messages.
+async fn fill(consumer: Arc<Consumer>, prefetch: usize) -> Result<Deliveries> {
+    if consumer.outstanding() >= prefetch {
+        // Acks that wait for company hold their places: they go first.
+        consumer.flush().await?;
+        consumer.room(prefetch).await;
+    }
+    let room = prefetch.saturating_sub(consumer.outstanding()).max(1);
+    consumer.read(room, READ_WAIT).await
+}
+
+impl Stream for Subscription {
+    type Item = Result<Delivery>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_delivery(context)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("stream", self.stream())
+            .field("group", self.group())
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
+    }
+}
