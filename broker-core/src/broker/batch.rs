@@ -91,7 +91,7 @@ impl Batch {
     /// As [`Delivery::nack_with`].
     pub async fn nack(&mut self, options: NackOptions) -> Result<Settlements> {
         let mut answers = Settlements::all(crate::values::Settled::Nacked, 0);
-        while let Some(delivery) = self.next() {
+        for delivery in self.by_ref() {
             answers.push(delivery.nack_with(options.clone()).await?);
         }
         Ok(answers)

@@ -63,7 +63,6 @@ impl Brokers {
     }
 
     /// Begins to configure brokers from code.
-    #[must_use]
     pub fn builder() -> BrokersBuilder {
         BrokersBuilder {
             brokers: BTreeMap::new(),

@@ -4,6 +4,7 @@
 //! structs: it knows every struct's field names, so that a misspelt key is an error that names the nearest right one.
 
 mod broker_config;
+#[expect(clippy::module_inception, reason = "the room's noun is its file")]
 mod config;
 mod deserializer;
 pub mod duration;
