@@ -1,4 +1,8 @@
 //! The built program: files, exit codes, standard streams.
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests and their helpers may stop at the first surprise"
+)]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -276,21 +280,23 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_code_2() {
 
 #[test]
 fn a_failure_is_one_line_and_code_1() {
-    for (arguments, line) in [
+    let answer = broker(&[
+        "publish",
+        "orders",
+        "-d",
+        "x",
+        "--header",
+        "broker-x=1",
+        "--url",
+        "inline://",
+    ]);
+    assert_eq!(
+        (code(&answer), errors(&answer)),
         (
-            &["publish", "orders", "-d", "x", "--header", "broker-x=1"][..],
-            "header `broker-x` starts with `broker-`, which is reserved; choose another name",
-        ),
-        (
-            &["publish", "orders", "-d", "x", "--header", "=1"],
-            "write NAME=VALUE",
-        ),
-    ] {
-        let answer = broker(&[arguments, &["--url", "inline://"]].concat());
-        let expected = if line == "write NAME=VALUE" { 2 } else { 1 };
-        assert_eq!((code(&answer), errors(&answer).lines().count()), (expected, 1));
-        assert!(errors(&answer).contains(line), "{}", errors(&answer));
-    }
+            1,
+            "error: publish (inline): invalid message: header `broker-x` starts with `broker-`, which is reserved; choose another name\n"
+        )
+    );
 }
 
 #[test]
