@@ -7,6 +7,8 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -392,6 +394,43 @@ fn a_reader_that_goes_away_is_no_failure() {
         .output()
         .unwrap();
     assert_eq!((code(&answer), errors(&answer)), (0, ""));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_a_tail_in_good_order() {
+    let tail = Command::new(env!("CARGO_BIN_EXE_broker"))
+        .args(["tail", "orders", "--url", "inline://"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = tail.id().to_string();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !listens_to_interrupts(&process) {
+        assert!(Instant::now() < deadline, "the tail never listened to Ctrl-C");
+        std::thread::yield_now();
+    }
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &process])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let answer = tail.wait_with_output().unwrap();
+    assert_eq!((code(&answer), output(&answer), errors(&answer)), (0, "", ""));
+}
+
+/// Whether the kernel would call a handler of the process for the signal of Ctrl-C.
+#[cfg(target_os = "linux")]
+fn listens_to_interrupts(process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
 }
 
 #[test]
