@@ -3,13 +3,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use broker_core::base::{BaseBroker, Deliveries, HealthReport, Lot, Nack, PublishBatch, ReadRequest, Settle};
 use broker_core::{Capabilities, Error, ErrorKind, MessageId, Outcome, Published, Receipt, Result};
 use broker_core::{Settlements, StartPosition};
 use tokio::task::spawn_blocking;
-use tokio::time::{interval, timeout};
 
 use crate::client::Client;
 use crate::error::failed;
@@ -21,7 +19,6 @@ const MAX_READ: usize = 1000;
 /// Messages as files in a folder.
 pub struct DirBroker {
     client: Arc<Client>,
-    poll_interval: Duration,
     closed: AtomicBool,
     skipped: AtomicU64,
 }
@@ -30,7 +27,6 @@ impl DirBroker {
     pub(crate) fn new(config: DirConfig) -> Self {
         Self {
             client: Arc::new(Client::new(config.folder.0)),
-            poll_interval: config.poll_interval.max(Duration::from_millis(1)),
             closed: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
         }
@@ -49,46 +45,6 @@ impl DirBroker {
             .await
             .unwrap_or_else(|cut| Err(io::Error::other(cut)));
         done.map_err(|error| failed(error, &self.client.folder))
-    }
-
-    /// Hands out what is there now.
-    async fn take(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
-        loop {
-            let (member, max) = (request.member.clone(), request.max.min(MAX_READ));
-            let look = move |client: &Client| {
-                let from = client.position(&member)?;
-                Ok((from, client.load(&member.stream, from, max)?))
-            };
-            let (from, found) = self.blocking(look).await?;
-            if found.is_empty() {
-                return Ok(Deliveries::new());
-            }
-            // Here, and not on the other thread: no await follows, so that a call which is dropped has moved nothing,
-            // and a rename takes microseconds. Where another consumer was quicker, look again.
-            let moved = self
-                .client
-                .advance(request.member, from, from + found.len() as u64);
-            if !moved.map_err(|error| failed(error, &self.client.folder))? {
-                continue;
-            }
-            let receipt = |sequence| Receipt {
-                attempt: 1,
-                sequence,
-                ..Receipt::default()
-            };
-            let (receipts, messages): (Vec<_>, Vec<_>) = (from..)
-                .map(receipt)
-                .zip(&found)
-                .filter_map(|(receipt, message)| Some((receipt, message.clone()?)))
-                .unzip();
-            if messages.len() < found.len() {
-                self.skipped
-                    .fetch_add((found.len() - messages.len()) as u64, Ordering::Relaxed);
-            }
-            if !messages.is_empty() {
-                return Ok(Deliveries::one(Lot::each(Arc::new(messages), receipts)));
-            }
-        }
     }
 }
 
@@ -113,27 +69,45 @@ impl BaseBroker for DirBroker {
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
-        if let StartPosition::Id(_) | StartPosition::Time(_) = request.member.start {
-            return Err(Error::unsupported(Capabilities::REPLAY));
-        }
         if request.max == 0 {
             return Ok(Deliveries::new());
         }
-        let found = self.take(request).await?;
-        if !found.is_empty() {
-            return Ok(found);
+        if let StartPosition::Id(_) | StartPosition::Time(_) = request.member.start {
+            return Err(Error::unsupported(Capabilities::REPLAY));
         }
-        let look = async {
-            let mut ticks = interval(self.poll_interval);
-            loop {
-                ticks.tick().await;
-                let found = self.take(request).await?;
-                if !found.is_empty() {
-                    return Ok(found);
-                }
+        let max = request.max.min(MAX_READ);
+        loop {
+            let member = request.member.clone();
+            let look = move |client: &Client| {
+                let from = client.position(&member)?;
+                Ok((from, client.load(&member.stream, from, max)?))
+            };
+            let (from, found) = self.blocking(look).await?;
+            let count = found.len();
+            if count == 0 {
+                return Ok(Deliveries::new());
             }
-        };
-        timeout(request.wait, look).await.unwrap_or(Ok(found))
+            // Here, and not on the other thread: no await follows, so that a call which is dropped has moved nothing,
+            // and a rename takes microseconds. Where another consumer was quicker, look again.
+            let moved = self.client.advance(request.member, from, from + count as u64);
+            if !moved.map_err(|error| failed(error, &self.client.folder))? {
+                continue;
+            }
+            let receipt = |sequence| Receipt {
+                attempt: 1,
+                sequence,
+                ..Receipt::default()
+            };
+            let ours = (from..)
+                .zip(found)
+                .filter_map(|(number, message)| Some((receipt(number), message?)));
+            let (receipts, messages): (Vec<_>, Vec<_>) = ours.unzip();
+            self.skipped
+                .fetch_add((count - messages.len()) as u64, Ordering::Relaxed);
+            if !messages.is_empty() {
+                return Ok(Deliveries::one(Lot::each(Arc::new(messages), receipts)));
+            }
+        }
     }
 
     async fn ack(&self, _: Settle<'_>) -> Result<Settlements> {

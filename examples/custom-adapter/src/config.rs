@@ -1,11 +1,10 @@
 //! The settings.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use broker_core::Result;
 use broker_core::base::OpenContext;
-use broker_core::config::{BrokerUrl, duration};
+use broker_core::config::BrokerUrl;
 use broker_core::registry::{Provider, ProviderConfig};
 use serde::Deserialize;
 
@@ -17,19 +16,6 @@ pub struct DirConfig {
     /// The folder, as `dir:///path/to/folder`.
     #[serde(rename = "uri")]
     pub folder: Folder,
-    /// How often a waiting read looks for new messages.
-    #[serde(with = "duration", default = "poll_interval")]
-    pub poll_interval: Duration,
-}
-
-impl DirConfig {
-    /// The settings for `folder`, the others at their defaults.
-    pub fn new(folder: impl AsRef<Path>) -> Self {
-        Self {
-            folder: Folder(folder.as_ref().to_owned()),
-            poll_interval: poll_interval(),
-        }
-    }
 }
 
 impl ProviderConfig for DirConfig {
@@ -56,8 +42,4 @@ impl TryFrom<BrokerUrl> for Folder {
         }
         Ok(Self(url.path().into()))
     }
-}
-
-fn poll_interval() -> Duration {
-    Duration::from_millis(20)
 }

@@ -157,9 +157,9 @@ async fn a_wrong_folder_is_one_clear_line() {
             "dir: config: url.uri: `dir:///path/to/folder` is expected, with three slashes"
         );
     }
-    let line = line(Broker::connect("dir:///tmp/x?pol_interval=1s").await.unwrap_err());
+    let line = line(Broker::connect("dir:///tmp/x?max_retrys=1").await.unwrap_err());
     assert!(
-        line.ends_with("unknown key; did you mean `poll_interval`?"),
+        line.ends_with("unknown key; did you mean `max_retries`?"),
         "{line}"
     );
 }

@@ -10,5 +10,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    broker_testkit::certify(&custom_adapter::PROVIDER, || format!("dir://{}", folder.path().display()))
+    broker_testkit::certify(&custom_adapter::PROVIDER, || {
+        format!("dir://{}", folder.path().display())
+    })
 }
