@@ -23,7 +23,7 @@ const ACK_BATCH: usize = 256;
 pub(super) struct Consumer {
     pub(super) shared: Arc<Shared>,
     pub(super) member: Membership,
-    endpoint: Arc<dyn ReadEndpoint>,
+    pub(super) endpoint: Arc<dyn ReadEndpoint>,
     acks: Mutex<AckBuffer>,
     /// Whether a task will send the waiting acks soon.
     flushing: AtomicBool,
@@ -89,10 +89,7 @@ impl Consumer {
         let until = tokio::time::Instant::now() + wait.min(Duration::from_secs(86_400 * 365));
         loop {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
-            let deliveries = self
-                .shared
-                .call_waiting("read", left, || self.endpoint.read(max, left))
-                .await?;
+            let deliveries = self.read_waiting(max, left).await?;
             let before = deliveries.len();
             let deliveries = if self.worn_out(&deliveries) {
                 self.bury(deliveries).await?

@@ -16,6 +16,7 @@ mod group_admin;
 mod health;
 mod nack_options;
 mod open;
+mod polling;
 mod publish;
 mod publish_queue;
 mod publisher;
