@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ pub struct Subscription {
     prefetch: usize,
     current: Option<Batch>,
     /// A read that had to wait. It is kept over dropped `next` futures, so that none of its messages is lost.
-    reading: Option<BoxFuture<'static, Result<Deliveries>>>,
+    /// Never locked but by `get_mut`: the mutex lets a subscription be shared, which a bare future would not.
+    reading: Mutex<Option<BoxFuture<'static, Result<Deliveries>>>>,
     reads: u32,
     ended: bool,
 }
@@ -42,7 +43,7 @@ impl Subscription {
             consumer,
             prefetch,
             current: None,
-            reading: None,
+            reading: Mutex::new(None),
             reads: 0,
             ended: false,
         }
@@ -133,7 +134,12 @@ impl Subscription {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.reading.is_none() {
+        if self
+            .reading
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+        {
             self.reads += 1;
             if self.reads.is_multiple_of(READS_PER_TURN) {
                 context.waker().wake_by_ref();
@@ -149,11 +155,10 @@ impl Subscription {
         }
         loop {
             let (consumer, prefetch) = (&self.consumer, self.prefetch);
-            let reading = self
-                .reading
-                .get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch)));
+            let slot = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let reading = slot.get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch)));
             let answer = std::task::ready!(reading.as_mut().poll(context));
-            self.reading = None;
+            *slot = None;
             if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
                 return Poll::Ready(self.filled(answer));
             }
