@@ -17,6 +17,12 @@ use crate::values::{ErrorKind, GroupName, Result, StreamName};
 /// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
 const READ_WAIT: Duration = Duration::from_secs(30);
 
+/// Without `BLOCKING_READ` an empty stream is looked at again after this long, and after twice as long each time …
+const POLL_FIRST: Duration = Duration::from_millis(5);
+
+/// … up to this long: five requests per second of an idle subscription.
+const POLL_LAST: Duration = Duration::from_millis(200);
+
 /// After this many reads that never had to wait, other tasks of the worker get a turn.
 const READS_PER_TURN: u32 = 64;
 
@@ -195,7 +201,18 @@ async fn fill(consumer: Arc<Consumer>, prefetch: usize) -> Result<Deliveries> {
         consumer.room(prefetch).await;
     }
     let room = prefetch.saturating_sub(consumer.outstanding()).max(1);
-    consumer.read(room, READ_WAIT).await
+    if consumer.can_wait() {
+        return consumer.read(room, READ_WAIT).await;
+    }
+    let mut pause = POLL_FIRST;
+    loop {
+        let deliveries = consumer.read(room, Duration::ZERO).await?;
+        if !deliveries.is_empty() {
+            return Ok(deliveries);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_LAST);
+    }
 }
 
 impl Stream for Subscription {
