@@ -4,17 +4,18 @@
 //! structs: it knows every struct's field names, so that a misspelt key is an error that names the nearest right one.
 
 mod broker_config;
+#[expect(clippy::module_inception, reason = "the room's noun is its file")]
 mod config;
 mod deserializer;
 pub mod duration;
 mod environment;
 mod interpolate;
-mod nearest;
 mod settings;
 mod url;
 
 pub use broker_config::BrokerConfig;
 pub use config::Config;
-pub use nearest::nearest;
 pub use settings::Settings;
 pub use url::BrokerUrl;
+
+pub use crate::values::nearest::nearest;

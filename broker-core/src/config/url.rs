@@ -151,9 +151,9 @@ impl fmt::Display for BrokerUrl {
         for (index, (host, port)) in self.hosts.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             if host.contains(':') {
-                write!(f, "{comma}[{host}]")?
+                write!(f, "{comma}[{host}]")?;
             } else {
-                write!(f, "{comma}{host}")?
+                write!(f, "{comma}{host}")?;
             }
             if let Some(port) = port {
                 write!(f, ":{port}")?;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Capabilities;
 
@@ -87,9 +88,11 @@ pub enum Retry {
 
 /// An error with its kind, whether to retry, the operation, the provider, context and source.
 ///
-/// `Display` is one line for people; `Debug` is the whole story.
-pub struct Error(Box<Inner>);
+/// `Display` is one line for people; `Debug` is the whole story. Cloning is a reference count.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     retry: Retry,
@@ -98,7 +101,7 @@ struct Inner {
     provider: Option<Cow<'static, str>>,
     capability: Option<Capabilities>,
     context: Vec<(&'static str, String)>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -109,7 +112,7 @@ impl Error {
             ErrorKind::Throttled | ErrorKind::CircuitOpen => Retry::Safe,
             _ => Retry::Never,
         };
-        Self(Box::new(Inner {
+        Self(Arc::new(Inner {
             kind,
             retry,
             message: message.into(),
@@ -128,7 +131,7 @@ impl Error {
             ErrorKind::Unsupported,
             format!("{capability} is not among its capabilities"),
         );
-        error.0.capability = Some(capability);
+        Arc::make_mut(&mut error.0).capability = Some(capability);
         error
     }
 
@@ -147,35 +150,39 @@ impl Error {
     /// Says whether a retry may help.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.0.retry = retry;
+        Arc::make_mut(&mut self.0).retry = retry;
         self
     }
 
     /// Names the operation that failed, unless a deeper layer already did.
     #[must_use]
     pub fn operation(mut self, operation: &'static str) -> Self {
-        self.0.operation.get_or_insert(operation);
+        if self.0.operation.is_none() {
+            Arc::make_mut(&mut self.0).operation = Some(operation);
+        }
         self
     }
 
     /// Names the provider, unless a deeper layer already did.
     #[must_use]
     pub fn provider(mut self, provider: impl Into<Cow<'static, str>>) -> Self {
-        self.0.provider.get_or_insert_with(|| provider.into());
+        if self.0.provider.is_none() {
+            Arc::make_mut(&mut self.0).provider = Some(provider.into());
+        }
         self
     }
 
     /// Adds a fact, such as the stream or the host. Never a secret.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.0.context.push((key, value.to_string()));
+        Arc::make_mut(&mut self.0).context.push((key, value.to_string()));
         self
     }
 
     /// Keeps the error below this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        Arc::make_mut(&mut self.0).source = Some(Arc::from(source.into()));
         self
     }
 

@@ -53,6 +53,15 @@ impl Message {
         }
     }
 
+    /// What stands in for a message whose store has lost it, which no adapter should do.
+    pub(crate) const fn missing() -> Self {
+        Self {
+            payload: Bytes::new(),
+            key: None,
+            meta: None,
+        }
+    }
+
     /// A message of this text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {

@@ -1,9 +1,9 @@
 //! What publishing answers.
 
-use super::{Error, MessageId, Result};
+use super::{Error, MessageId, Result, Retry};
 
 /// What became of one message that was to be published.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// The broker has it, as it promises to keep it, under this id.
     Stored(MessageId),
@@ -22,7 +22,10 @@ impl Outcome {
     pub fn into_result(self) -> Result<MessageId> {
         match self {
             Self::Stored(id) => Ok(id),
-            Self::NotSent(error) | Self::Unknown(error) => Err(error),
+            // Without the variant only the class is left to tell the two apart.
+            Self::NotSent(error) if error.retry_class() == Retry::Unknown => Err(error.retry(Retry::Safe)),
+            Self::NotSent(error) => Err(error),
+            Self::Unknown(error) => Err(error.retry(Retry::Unknown)),
         }
     }
 
@@ -36,10 +39,10 @@ impl Outcome {
 /// One outcome per message, in the order they were handed in.
 ///
 /// A batch that went to one place of a log is three numbers and no list.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Published(Repr);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Repr {
     Run { partition: u32, first: u64, len: usize },
     Each(Vec<Outcome>),
@@ -111,6 +114,15 @@ impl Published {
                 Outcome::Stored(id) => Some(id.clone()),
                 Outcome::NotSent(_) | Outcome::Unknown(_) => None,
             },
+        }
+    }
+
+    /// The outcome of the message at `index`.
+    #[must_use]
+    pub fn outcome(&self, index: usize) -> Option<Outcome> {
+        match &self.0 {
+            Repr::Run { .. } => self.id(index).map(Outcome::Stored),
+            Repr::Each(outcomes) => outcomes.get(index).cloned(),
         }
     }
 

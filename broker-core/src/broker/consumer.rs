@@ -1,0 +1,266 @@
+//! One member of a group, or one independent reader: reading within the broker's bounds.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+
+use super::ack_buffer::AckBuffer;
+use super::attempts::NEVER;
+use super::lifecycle::Stage;
+use super::shared::Shared;
+use crate::base::{Deliveries, Lot, Membership, ReadEndpoint};
+use crate::values::{Capabilities, Error, Result};
+
+/// How soon a broker that can't wait for messages is asked again, at first and at last.
+const POLLS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
+
+/// One member of a group, or one independent reader.
+pub(super) struct Consumer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) member: Membership,
+    pub(super) endpoint: Arc<dyn ReadEndpoint>,
+    settles: bool,
+    pub(super) acks: Mutex<AckBuffer>,
+    /// One flush at a time: who waits for the acks waits for those on their way too.
+    pub(super) sending: Semaphore,
+    /// Whether a task will send the waiting acks soon.
+    pub(super) flushing: AtomicBool,
+    /// Tells that task that there are enough.
+    pub(super) enough: Notify,
+    /// Deliveries handed out and neither settled nor dropped.
+    outstanding: AtomicUsize,
+    /// Told when `outstanding` goes down and somebody waits for that.
+    freed: Notify,
+    waiting: AtomicUsize,
+    /// How many deliveries may be out, as who waits for room last said.
+    limit: AtomicUsize,
+}
+
+impl Consumer {
+    pub(super) fn new(shared: Arc<Shared>, member: Membership, endpoint: Arc<dyn ReadEndpoint>) -> Self {
+        let acknowledges = shared
+            .base
+            .capabilities()
+            .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
+        Self {
+            shared,
+            member,
+            settles: acknowledges && endpoint.settles(),
+            endpoint,
+            acks: Mutex::default(),
+            sending: Semaphore::new(1),
+            flushing: AtomicBool::new(false),
+            enough: Notify::new(),
+            outstanding: AtomicUsize::new(0),
+            freed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            limit: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether deliveries want settling.
+    #[inline]
+    pub(super) fn settles(&self) -> bool {
+        self.settles
+    }
+
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::SeqCst)
+    }
+
+    /// Hands out what is there at once, after sending the waiting acks; `None` where that needs waiting.
+    #[inline]
+    pub(super) fn try_read(&self, max: usize) -> Option<Result<Deliveries>> {
+        if let Err(error) = self.shared.check("read") {
+            return Some(Err(error));
+        }
+        if !self.try_send_acks() {
+            return None;
+        }
+        let answer = self.endpoint.try_read(max)?;
+        match &answer {
+            // One that was delivered too often has to be dead-lettered first, which may wait.
+            Ok(deliveries) if self.worn_out(deliveries) => {
+                self.hand_back_unseen(deliveries);
+                return None;
+            }
+            Ok(deliveries) => self.count_out(deliveries),
+            Err(_) => self.shared.observe(&answer),
+        }
+        Some(answer.map_err(|error| error.operation("read").provider(self.shared.provider)))
+    }
+
+    /// Hands out up to `max` messages, waiting up to `wait` for the first.
+    pub(super) async fn read(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+        self.shared.check_open("read")?;
+        if max == 0 {
+            return Ok(Deliveries::new());
+        }
+        self.flush().await?;
+        let until = Instant::now() + wait.min(NEVER);
+        let left = || until.saturating_duration_since(Instant::now());
+        loop {
+            let deliveries = self
+                .shared
+                .call_waiting("read", left(), || self.endpoint.read(max, left()))
+                .await?;
+            let before = deliveries.len();
+            let deliveries = if self.worn_out(&deliveries) {
+                self.bury(deliveries).await?
+            } else {
+                deliveries
+            };
+            if before > 0 && deliveries.is_empty() {
+                // All of them were worn out; what the caller waits for may still come.
+                continue;
+            }
+            self.count_out(&deliveries);
+            return Ok(deliveries);
+        }
+    }
+
+    /// As [`read`](Self::read), also on a broker that can't wait or comes back early: that one is polled, with
+    /// pauses, so that nothing to do costs next to nothing.
+    pub(super) async fn read_patiently(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+        let until = Instant::now() + wait.min(NEVER);
+        let (first, last) = POLLS;
+        let mut pause = first;
+        loop {
+            let asked = Instant::now();
+            let waits = self
+                .shared
+                .base
+                .capabilities()
+                .contains(Capabilities::BLOCKING_READ);
+            let left = until.saturating_duration_since(asked);
+            let deliveries = self.read(max, if waits { left } else { Duration::ZERO }).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !deliveries.is_empty() || left.is_zero() || max == 0 {
+                return Ok(deliveries);
+            }
+            if asked.elapsed() >= last {
+                pause = first;
+            }
+            self.pause(pause.min(left)).await?;
+            pause = (pause * 2).min(last);
+        }
+    }
+
+    /// Waits for `pause`, unless the broker closes.
+    pub(super) async fn pause(&self, pause: Duration) -> Result<()> {
+        let slept = self
+            .shared
+            .life
+            .unless(Stage::Draining, tokio::time::sleep(pause))
+            .await;
+        slept.ok_or_else(|| Error::closed().operation("read").provider(self.shared.provider))
+    }
+
+    /// Waits until fewer than `limit` deliveries are out, unless the broker closes.
+    pub(super) async fn room(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+        let freed = async {
+            loop {
+                let mut freed = std::pin::pin!(self.freed.notified());
+                freed.as_mut().enable();
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+                let _leave = Leave(&self.waiting);
+                if self.outstanding() < limit {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        // That it closes instead is what the read that follows will say.
+        let _ = self.shared.life.unless(Stage::Draining, freed).await;
+    }
+
+    /// Whether a reader waits for the places that `acks` unsent ones hold, and they are many enough to be worth a call.
+    #[inline]
+    pub(super) fn reader_waits_for(&self, acks: usize) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0 && acks * 2 >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries left somebody's hands.
+    pub(super) fn release(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.shared.counters.released.add(count);
+        // Sequentially consistent with `room`: either it sees this, or this sees it waiting.
+        let _ = self
+            .outstanding
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| {
+                Some(held.saturating_sub(count))
+            });
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_waiters();
+        }
+    }
+
+    /// Leaves the group.
+    pub(super) async fn leave(&self) -> Result<()> {
+        self.flush().await?;
+        self.shared.settle("leave", || self.endpoint.leave()).await
+    }
+
+    fn count_out(&self, deliveries: &Deliveries) {
+        let count = deliveries.len();
+        if count == 0 {
+            return;
+        }
+        let counters = &self.shared.counters;
+        counters.delivered.add(count);
+        let again: usize = deliveries
+            .lots()
+            .iter()
+            .filter(|lot| lot.max_attempt() > 1)
+            .map(redelivered)
+            .sum();
+        if again > 0 {
+            counters.redelivered.add(again);
+        }
+        if self.settles() {
+            self.outstanding.fetch_add(count, Ordering::SeqCst);
+        } else {
+            counters.released.add(count);
+        }
+        tracing::trace!(stream = %self.member.stream, group = %self.member.group, count, "delivered");
+    }
+
+    fn hand_back_unseen(&self, deliveries: &Deliveries) {
+        for lot in deliveries.lots() {
+            let runs: SmallVec<[_; 2]> = lot.runs_from(0).collect();
+            if !self.endpoint.try_give_back(&runs) {
+                tracing::warn!(stream = %self.member.stream, "messages wait for the end of their lease: the adapter has `try_read` without `try_give_back`");
+            }
+        }
+    }
+}
+
+impl Drop for Consumer {
+    /// What is left are acks that could not be sent: their messages come again, and are in nobody's hands.
+    fn drop(&mut self) {
+        self.shared.counters.released.add(*self.outstanding.get_mut());
+    }
+}
+
+fn redelivered(lot: &Lot) -> usize {
+    (0..lot.len())
+        .filter_map(|index| lot.receipt(index))
+        .filter(|receipt| receipt.attempt > 1)
+        .count()
+}
+
+/// Somebody who waits for room, until it goes.
+struct Leave<'a>(&'a AtomicUsize);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,223 @@
+//! One message in a consumer's hands.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde::de::DeserializeOwned;
+
+use super::consumer::Consumer;
+use super::nack_options::NackOptions;
+use crate::base::{MessageStore, Settle};
+use crate::values::{
+    Capabilities, ConsumerName, Error, ErrorKind, GroupName, Message, MessageId, Receipt, ReceiptRun, Result,
+    Settled, StreamName,
+};
+
+/// One message in a consumer's hands, with its attempt number and its receipt.
+///
+/// It reads like its [`Message`]. Settle it with [`ack`](Self::ack), [`ack_later`](Self::ack_later) or
+/// [`nack`](Self::nack); one that is dropped unsettled is neither acked nor lost: its lease ends and it comes again.
+pub struct Delivery {
+    consumer: Arc<Consumer>,
+    store: Arc<dyn MessageStore>,
+    place: usize,
+    receipt: Receipt,
+    /// The true stream, where it is a pattern's match.
+    stream: Option<StreamName>,
+    /// Whether it still counts as being in somebody's hands.
+    held: AtomicBool,
+}
+
+static MISSING: Message = Message::missing();
+
+impl Delivery {
+    #[inline]
+    pub(super) fn new(
+        consumer: Arc<Consumer>,
+        store: Arc<dyn MessageStore>,
+        place: usize,
+        receipt: Receipt,
+        stream: Option<StreamName>,
+    ) -> Self {
+        Self {
+            consumer,
+            store,
+            place,
+            receipt,
+            stream,
+            held: AtomicBool::new(true),
+        }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        self.store.message(self.place).unwrap_or(&MISSING)
+    }
+
+    /// The payload read from JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidMessage`] where the payload is not the JSON of a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        self.message().to_json()
+    }
+
+    /// The id the broker gave the message.
+    #[must_use]
+    pub fn id(&self) -> MessageId {
+        self.store.id(self.place, &self.receipt)
+    }
+
+    /// How often the message was delivered to this group, this time included; from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.receipt.attempt
+    }
+
+    /// What names this delivery, to settle it by [`Broker::ack`](super::Broker::ack).
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        self.receipt
+    }
+
+    /// The stream it came from; for a pattern, the one that matched.
+    #[must_use]
+    pub fn stream(&self) -> &StreamName {
+        self.stream.as_ref().unwrap_or(&self.consumer.member.stream)
+    }
+
+    /// The group it was handed to.
+    #[must_use]
+    pub fn group(&self) -> &GroupName {
+        &self.consumer.member.group
+    }
+
+    /// The consumer it was handed to.
+    #[must_use]
+    pub fn consumer(&self) -> &ConsumerName {
+        &self.consumer.member.consumer
+    }
+
+    /// When the broker stored it, as far as it tells.
+    #[must_use]
+    pub fn stored_at(&self) -> Option<SystemTime> {
+        self.store.stored_at(self.place)
+    }
+
+    /// Settles the message as done, and waits for the broker's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] without `MESSAGE_ACKNOWLEDGEMENT` or from an independent reader, and what the
+    /// connection answers; the delivery can then be settled again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave it settled or not; asking again tells.
+    pub async fn ack(&self) -> Result<Settled> {
+        let answer = self.consumer.ack(&[self.receipt.into()]).await?;
+        self.let_go();
+        Ok(answer.get(0).unwrap_or(Settled::NotPending))
+    }
+
+    /// Settles the message as done, soon: with the next read, with enough others, or after 10 ms. An ack that fails
+    /// is tried again; one that never arrives means that the message comes again.
+    #[inline]
+    pub fn ack_later(self) {
+        if self.consumer.settles() && self.held.swap(false, Ordering::AcqRel) {
+            self.consumer.ack_later(self.receipt);
+        }
+    }
+
+    /// Refuses the message: it comes again after the configured back-off, or goes to the dead letters when its
+    /// attempts are used up.
+    ///
+    /// # Errors
+    ///
+    /// As [`ack`](Self::ack), with `MESSAGE_REJECTION`.
+    pub async fn nack(&self) -> Result<Settled> {
+        self.nack_with(NackOptions::new()).await
+    }
+
+    /// Refuses the message as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// As [`nack`](Self::nack).
+    pub async fn nack_with(&self, options: NackOptions) -> Result<Settled> {
+        let answer = self.consumer.nack(self.receipt, &options).await?;
+        self.let_go();
+        Ok(answer)
+    }
+
+    /// Lets the lease end no sooner than `by` from now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] without `LEASE_EXTENSION`; [`ErrorKind::Stale`] where the lease has ended already.
+    pub async fn extend(&self, by: Duration) -> Result<()> {
+        self.consumer
+            .check_settles(Capabilities::LEASE_EXTENSION, "extend")?;
+        let shared = &self.consumer.shared;
+        let leases = shared.family(
+            shared.base.families().leases,
+            Capabilities::LEASE_EXTENSION,
+            "extend",
+        )?;
+        let runs = [ReceiptRun::from(self.receipt)];
+        let settle = Settle {
+            member: &self.consumer.member,
+            runs: &runs,
+        };
+        let answer = shared.settle("extend", || leases.extend(settle, by)).await?;
+        match answer.get(0) {
+            Some(Settled::Acked) => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Stale,
+                "the lease has ended; the message may be with another consumer",
+            )
+            .operation("extend")
+            .provider(shared.provider)),
+        }
+    }
+
+    fn let_go(&self) {
+        if self.held.swap(false, Ordering::AcqRel) {
+            self.consumer.release(1);
+        }
+    }
+}
+
+impl Deref for Delivery {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        self.message()
+    }
+}
+
+impl Drop for Delivery {
+    #[inline]
+    fn drop(&mut self) {
+        if *self.held.get_mut() && self.consumer.settles() {
+            self.consumer.release(1);
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("stream", self.stream())
+            .field("group", self.group())
+            .field("id", &format_args!("{}", self.id()))
+            .field("attempt", &self.attempt())
+            .field("message", self.message())
+            .finish_non_exhaustive()
+    }
+}

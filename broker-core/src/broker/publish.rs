@@ -1,0 +1,242 @@
+//! Storing messages, with an outcome for each whatever happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempts::{Attempts, Effect};
+use super::by_name::PublishByName;
+use super::publish_queue::Parcel;
+use super::shared::Shared;
+use crate::base::PublishEndpoint;
+use crate::values::{
+    Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Result, Retry, StreamName,
+};
+
+impl Shared {
+    /// What publishing to `stream` goes through, resolved once.
+    pub(super) async fn publish_endpoint(&self, stream: &StreamName) -> Result<Arc<dyn PublishEndpoint>> {
+        self.need(Capabilities::PUBLISH, "publish")?;
+        if let Some(endpoint) = Self::resolved(&self.publishers, stream) {
+            return Ok(endpoint);
+        }
+        let endpoint: Arc<dyn PublishEndpoint> = match self.base.families().endpoints {
+            Some(endpoints) => self.call("publish", || endpoints.publisher(stream)).await?,
+            None => Arc::new(PublishByName {
+                base: Arc::clone(&self.base),
+                stream: stream.clone(),
+            }),
+        };
+        Ok(Self::keep(&self.publishers, stream.clone(), endpoint))
+    }
+
+    /// Refuses what could not be published, before anything is sent.
+    #[inline]
+    pub(super) fn check_message(&self, message: &Message) -> Result<()> {
+        let valid = message.validate(self.config.max_payload);
+        let possible = || {
+            if message.is_plain() || message.delivery_delay().is_none() {
+                return Ok(());
+            }
+            self.need(Capabilities::DELAYED_DELIVERY, "publish")
+        };
+        valid
+            .and_then(|()| possible())
+            .map_err(|error| error.operation("publish").provider(self.provider))
+    }
+
+    /// Publishes one message at once if that needs no waiting; else hands it back.
+    #[inline]
+    pub(super) fn try_publish_one(
+        &self,
+        endpoint: &dyn PublishEndpoint,
+        message: Message,
+    ) -> std::result::Result<Result<MessageId>, Message> {
+        let answer = endpoint.try_publish_one(message)?;
+        match &answer {
+            Ok(_) => self.counters.published.add(1),
+            Err(_) => {
+                self.counters.publish_failed.add(1);
+                self.observe(&answer);
+            }
+        }
+        Ok(answer.map_err(|error| error.operation("publish").provider(self.provider)))
+    }
+
+    /// Publishes in order, checking first: those that are refused do not keep the others from being sent.
+    pub(super) async fn publish_checked(
+        &self,
+        endpoint: &dyn PublishEndpoint,
+        messages: Vec<Message>,
+    ) -> Result<Published> {
+        self.check("publish")?;
+        if messages.iter().all(|message| self.check_message(message).is_ok()) {
+            return Ok(self.publish_all(endpoint, messages, None).await);
+        }
+        let mut good = Vec::with_capacity(messages.len());
+        let refused: Vec<Option<Error>> = messages
+            .into_iter()
+            .map(|message| match self.check_message(&message) {
+                Ok(()) => {
+                    good.push(message);
+                    None
+                }
+                Err(error) => Some(error),
+            })
+            .collect();
+        self.counters.publish_failed.add(refused.iter().flatten().count());
+        let sent = self.publish_all(endpoint, good, None).await;
+        let mut sent = sent.into_outcomes().into_iter();
+        let outcomes = refused
+            .into_iter()
+            .map(|refused| refused.map_or_else(|| sent.next().unwrap_or_else(unanswered), Outcome::NotSent))
+            .collect();
+        Ok(Published::each(outcomes))
+    }
+
+    /// Publishes in order, trying again what certainly was not stored. One of several batches on their way says so
+    /// by its `parcel`: it is tried again only when those before it have their answers.
+    pub(super) async fn publish_all(
+        &self,
+        endpoint: &dyn PublishEndpoint,
+        mut messages: Vec<Message>,
+        parcel: Option<&Parcel>,
+    ) -> Published {
+        let count = messages.len();
+        if count == 0 {
+            return Published::each(Vec::new());
+        }
+        let first_try = endpoint.try_publish(&mut messages);
+        let published = match first_try {
+            Some(Ok(published)) if is_stored(&published, count) => published,
+            first_try => {
+                self.publish_patiently(endpoint, messages, count, first_try, parcel)
+                    .await
+            }
+        };
+        let stored = published.stored();
+        self.counters.published.add(stored);
+        if stored < count {
+            self.counters.publish_failed.add(count - stored);
+        }
+        tracing::trace!(count, stored, "published");
+        published
+    }
+
+    async fn publish_patiently(
+        &self,
+        endpoint: &dyn PublishEndpoint,
+        mut messages: Vec<Message>,
+        count: usize,
+        mut answer: Option<Result<Published>>,
+        parcel: Option<&Parcel>,
+    ) -> Published {
+        let mut attempts = Attempts::new(self, "publish", Effect::Publish, Duration::ZERO);
+        let mut done: Vec<Option<Outcome>> = vec![None; count];
+        // The places in `done` that `messages` stand for.
+        let mut open: Vec<usize> = (0..count).collect();
+        loop {
+            let tried = match answer.take() {
+                Some(answer) => answer,
+                None => attempts.run(endpoint.publish(&mut messages)).await,
+            };
+            let outcomes = match tried {
+                // Most batches end here: stored at the first try, in one piece.
+                Ok(published) if open.len() == count && is_stored(&published, count) => return published,
+                Ok(published) => published.into_outcomes(),
+                Err(error) => vec![failed(error); open.len()],
+            };
+            for (place, outcome) in open.iter().zip(outcomes) {
+                settle(&mut done, *place, outcome);
+            }
+            // Messages that the adapter took can't be sent again; it took them because they were as good as stored.
+            let kept = messages.len() == open.len();
+            let retried: Vec<(usize, usize)> = open
+                .iter()
+                .copied()
+                .enumerate()
+                .filter(|(_, place)| kept && self.may_retry(done.get(*place)))
+                .collect();
+            let Some(error) = retried.first().and_then(|(_, place)| error_of(done.get(*place)?)) else {
+                break;
+            };
+            if let Some(parcel) = parcel {
+                parcel.hold();
+            }
+            if let Err(error) = attempts.again(error).await {
+                for (_, place) in &retried {
+                    give_up(&mut done, *place, &error);
+                }
+                break;
+            }
+            if let Some(parcel) = parcel {
+                parcel.turn().await;
+            }
+            messages = retried
+                .iter()
+                .filter_map(|(index, _)| messages.get(*index).cloned())
+                .collect();
+            open = retried.into_iter().map(|(_, place)| place).collect();
+        }
+        Published::each(
+            done.into_iter()
+                .map(|outcome| outcome.unwrap_or_else(unanswered))
+                .collect(),
+        )
+    }
+
+    fn may_retry(&self, outcome: Option<&Option<Outcome>>) -> bool {
+        match outcome.and_then(Option::as_ref) {
+            Some(Outcome::NotSent(error)) => error.is_retryable(),
+            Some(Outcome::Unknown(_)) => self.config.retry_unknown,
+            Some(Outcome::Stored(_)) | None => false,
+        }
+    }
+}
+
+/// The outcome of a message that the adapter's answer leaves out.
+pub(super) fn unanswered() -> Outcome {
+    Outcome::Unknown(
+        Error::new(ErrorKind::Unexpected, "the adapter answered for too few messages").retry(Retry::Unknown),
+    )
+}
+
+fn is_stored(published: &Published, count: usize) -> bool {
+    published.len() == count && published.all_stored()
+}
+
+fn failed(error: Error) -> Outcome {
+    if error.retry_class() == Retry::Unknown {
+        Outcome::Unknown(error)
+    } else {
+        Outcome::NotSent(error)
+    }
+}
+
+/// Takes a later attempt's outcome over an earlier one's. One that may have stored the message stays unknown unless
+/// a later one did store it: that the later one did not is no comfort.
+fn settle(done: &mut [Option<Outcome>], place: usize, outcome: Outcome) {
+    if let Some(slot) = done.get_mut(place) {
+        *slot = Some(match (slot.take(), outcome) {
+            (Some(Outcome::Unknown(_)), Outcome::NotSent(error)) => {
+                Outcome::Unknown(error.retry(Retry::Unknown))
+            }
+            (_, outcome) => outcome,
+        });
+    }
+}
+
+/// Ends the attempts at one message with `error`: its own failure stays, unless the broker was closed meanwhile.
+fn give_up(done: &mut [Option<Outcome>], place: usize, error: &Error) {
+    if error.kind() == ErrorKind::Closed {
+        settle(done, place, failed(error.clone()));
+    } else if let Some(Some(Outcome::NotSent(own))) = done.get_mut(place) {
+        *own = own.clone().retry(Retry::Exhausted);
+    }
+}
+
+fn error_of(outcome: &Option<Outcome>) -> Option<Error> {
+    match outcome {
+        None | Some(Outcome::Stored(_)) => None,
+        Some(Outcome::NotSent(error) | Outcome::Unknown(error)) => Some(error.clone()),
+    }
+}

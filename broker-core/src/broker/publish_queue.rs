@@ -1,0 +1,321 @@
+//! The bounded queue behind a publisher: messages that could not be stored at once wait here for company.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+
+use super::publish::unanswered;
+use super::sender::Sender;
+use super::shared::Shared;
+use crate::base::PublishEndpoint;
+use crate::values::{Error, ErrorKind, Message, Outcome, Published, Result, Retry};
+
+/// How a publisher collects messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How long a message may wait for company.
+    pub(super) linger: Duration,
+    /// The most messages of one batch.
+    pub(super) max_batch: usize,
+    /// The most messages that wait or are on their way.
+    pub(super) buffer: usize,
+    /// The most bytes that wait or are on their way.
+    pub(super) buffer_bytes: usize,
+}
+
+/// The bounded queue behind a publisher.
+pub(super) struct PublishQueue {
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoint: Arc<dyn PublishEndpoint>,
+    pub(super) limits: Limits,
+    /// One permit for each place in the buffer.
+    places: Semaphore,
+    /// One permit for each byte of the buffer.
+    bytes: Semaphore,
+    line: Mutex<Line>,
+    /// Messages that wait or are on their way: while there are any, nothing may overtake them.
+    unsent: AtomicUsize,
+    /// Told when a message was put in, or is wanted sooner.
+    pub(super) work: Notify,
+    /// Told when a batch has its answer.
+    answered: Notify,
+    /// Whether the sending task runs.
+    pub(super) running: AtomicBool,
+    /// How many batches on their way have failed and are being tried again.
+    pub(super) retrying: AtomicUsize,
+}
+
+/// Batches in the order of their messages.
+#[derive(Default)]
+struct Line {
+    waiting: VecDeque<Batch>,
+    on_the_way: VecDeque<Arc<Cell>>,
+}
+
+/// The messages that go together, and where their senders look for the outcome.
+#[derive(Default)]
+struct Batch {
+    messages: Vec<Message>,
+    bytes: usize,
+    cell: Arc<Cell>,
+    hurried: bool,
+}
+
+/// The outcome of a batch, for all of its senders: one allocation a batch, not one a message.
+#[derive(Default)]
+pub(super) struct Cell {
+    outcome: OnceLock<Published>,
+    done: Notify,
+}
+
+/// What is waiting to be sent next.
+pub(super) enum Next {
+    Nothing,
+    /// A batch that may still grow.
+    Growing,
+    /// A batch that is full, or that somebody waits for.
+    Ready,
+}
+
+impl PublishQueue {
+    pub(super) fn new(shared: Arc<Shared>, endpoint: Arc<dyn PublishEndpoint>, limits: Limits) -> Arc<Self> {
+        let queue = Arc::new(Self {
+            shared,
+            endpoint,
+            limits,
+            places: Semaphore::new(limits.buffer.clamp(1, Semaphore::MAX_PERMITS)),
+            bytes: Semaphore::new(byte_permits(limits.buffer_bytes, usize::MAX) as usize),
+            line: Mutex::default(),
+            unsent: AtomicUsize::new(0),
+            work: Notify::new(),
+            answered: Notify::new(),
+            running: AtomicBool::new(false),
+            retrying: AtomicUsize::new(0),
+        });
+        queue.shared.add_queue(&queue);
+        queue
+    }
+
+    pub(super) fn endpoint(&self) -> &dyn PublishEndpoint {
+        &*self.endpoint
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Whether nothing waits, so that a message may be stored past the queue.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.unsent.load(Ordering::Acquire) == 0
+    }
+
+    /// Puts a message into the queue, waiting for room; answers where its outcome will be.
+    pub(super) async fn enqueue(self: &Arc<Self>, message: Message) -> Result<(Arc<Cell>, usize)> {
+        let named = |error: Error| error.operation("publish").provider(self.shared.provider);
+        if Handle::try_current().is_err() {
+            return Err(named(Error::new(
+                ErrorKind::Unexpected,
+                "no tokio runtime is running here; publish from within one",
+            )));
+        }
+        let size = message.size();
+        let place = self.places.acquire().await;
+        let bytes = self
+            .bytes
+            .acquire_many(byte_permits(size, self.limits.buffer_bytes))
+            .await;
+        let (Ok(place), Ok(bytes)) = (place, bytes) else {
+            return Err(named(Error::closed()));
+        };
+        let mut line = self.line();
+        // Under the lock: what is put in before the broker drains is seen by whoever drains it.
+        self.shared.check_open("publish")?;
+        place.forget();
+        bytes.forget();
+        self.unsent.fetch_add(1, Ordering::AcqRel);
+        let full = |batch: &Batch| batch.messages.len() >= self.limits.max_batch;
+        if line.waiting.back().is_none_or(full) {
+            line.waiting.push_back(Batch::default());
+        }
+        let put = line.waiting.back_mut().map(|batch| {
+            batch.messages.push(message);
+            batch.bytes += byte_permits(size, self.limits.buffer_bytes) as usize;
+            (Arc::clone(&batch.cell), batch.messages.len() - 1)
+        });
+        drop(line);
+        self.work.notify_one();
+        self.start();
+        put.ok_or_else(|| named(Error::closed()))
+    }
+
+    /// Waits until all that was put in before is stored or answered for.
+    pub(super) async fn flush(&self) {
+        let ahead: Vec<Arc<Cell>> = {
+            let mut line = self.line();
+            line.waiting.iter_mut().for_each(|batch| batch.hurried = true);
+            let waiting = line.waiting.iter().map(|batch| &batch.cell);
+            line.on_the_way.iter().chain(waiting).map(Arc::clone).collect()
+        };
+        self.work.notify_one();
+        for cell in ahead {
+            cell.done().await;
+        }
+    }
+
+    /// What could be sent next.
+    pub(super) fn next(&self) -> Next {
+        match self.line().waiting.front() {
+            None => Next::Nothing,
+            Some(batch) if batch.hurried || batch.messages.len() >= self.limits.max_batch => Next::Ready,
+            Some(_) => Next::Growing,
+        }
+    }
+
+    /// Takes the next batch out, to be sent.
+    pub(super) fn take(self: &Arc<Self>) -> Option<(Vec<Message>, Parcel)> {
+        let mut line = self.line();
+        let batch = line.waiting.pop_front()?;
+        line.on_the_way.push_back(Arc::clone(&batch.cell));
+        drop(line);
+        let parcel = Parcel {
+            queue: Arc::clone(self),
+            cell: batch.cell,
+            count: batch.messages.len(),
+            bytes: batch.bytes,
+            retried: AtomicBool::new(false),
+        };
+        Some((batch.messages, parcel))
+    }
+
+    /// Answers for all that waits and can't be sent any more.
+    pub(super) fn refuse_waiting(self: &Arc<Self>) {
+        while let Some((messages, parcel)) = self.take() {
+            let error = Error::new(
+                ErrorKind::Unexpected,
+                "the task that sends for this publisher was broken off; send again",
+            )
+            .retry(Retry::Safe)
+            .operation("publish")
+            .provider(self.shared.provider);
+            parcel.answer(Published::each(vec![Outcome::NotSent(error); messages.len()]));
+        }
+    }
+
+    /// Runs the sending task, unless it runs already. It ends when the queue is empty, so that an idle publisher costs
+    /// nothing and a dropped one leaves nothing behind.
+    fn start(self: &Arc<Self>) {
+        if !self.running.swap(true, Ordering::SeqCst) {
+            let sender = Sender::new(Arc::clone(self));
+            self.shared.spawn(sender.run());
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The permits of `size` bytes; what is larger than the whole buffer takes all of it.
+fn byte_permits(size: usize, buffer: usize) -> u32 {
+    let most = buffer.clamp(1, Semaphore::MAX_PERMITS);
+    u32::try_from(size.min(most)).unwrap_or(u32::MAX)
+}
+
+/// A batch on its way. Whatever becomes of it, its senders are answered and its places are free again.
+pub(super) struct Parcel {
+    queue: Arc<PublishQueue>,
+    cell: Arc<Cell>,
+    count: usize,
+    bytes: usize,
+    retried: AtomicBool,
+}
+
+impl Parcel {
+    /// Hands the outcome to the senders.
+    pub(super) fn answer(self, published: Published) {
+        self.finish(published);
+    }
+
+    /// Says that it will be tried again: no further batch is sent until this one has its answer.
+    pub(super) fn hold(&self) {
+        if !self.retried.swap(true, Ordering::AcqRel) {
+            self.queue.retrying.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Waits until the batches before this one have their answers: tried again earlier, it would overtake them.
+    pub(super) async fn turn(&self) {
+        loop {
+            let mut answered = std::pin::pin!(self.queue.answered.notified());
+            answered.as_mut().enable();
+            if self.is_first() {
+                return;
+            }
+            answered.await;
+        }
+    }
+
+    fn is_first(&self) -> bool {
+        let line = self.queue.line();
+        line.on_the_way
+            .front()
+            .is_some_and(|cell| Arc::ptr_eq(cell, &self.cell))
+    }
+
+    fn finish(&self, published: Published) {
+        let queue = &*self.queue;
+        if self.retried.swap(false, Ordering::AcqRel) {
+            queue.retrying.fetch_sub(1, Ordering::AcqRel);
+        }
+        queue.places.add_permits(self.count);
+        queue.bytes.add_permits(self.bytes);
+        queue.unsent.fetch_sub(self.count, Ordering::AcqRel);
+        self.cell.complete(published);
+        queue
+            .line()
+            .on_the_way
+            .retain(|cell| !Arc::ptr_eq(cell, &self.cell));
+        queue.answered.notify_waiters();
+    }
+}
+
+impl Drop for Parcel {
+    /// A task that was aborted, with its runtime or by a panic, leaves its batch half sent.
+    fn drop(&mut self) {
+        if self.cell.outcome.get().is_none() {
+            let error = Error::new(ErrorKind::Unexpected, "sending was broken off")
+                .retry(Retry::Unknown)
+                .operation("publish")
+                .provider(self.queue.shared.provider);
+            self.finish(Published::each(vec![Outcome::Unknown(error); self.count]));
+        }
+    }
+}
+
+impl Cell {
+    fn complete(&self, published: Published) {
+        let _ = self.outcome.set(published);
+        self.done.notify_waiters();
+    }
+
+    /// Waits for the outcome of the message at `index`.
+    pub(super) async fn outcome(&self, index: usize) -> Outcome {
+        self.done().await.outcome(index).unwrap_or_else(unanswered)
+    }
+
+    async fn done(&self) -> &Published {
+        loop {
+            let mut done = std::pin::pin!(self.done.notified());
+            done.as_mut().enable();
+            if let Some(published) = self.outcome.get() {
+                return published;
+            }
+            done.await;
+        }
+    }
+}

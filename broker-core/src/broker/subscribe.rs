@@ -1,0 +1,176 @@
+//! How to subscribe.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::consumer::Consumer;
+use super::shared::Shared;
+use super::subscription::Subscription;
+use crate::base::{ListenRequest, Membership, Source};
+use crate::values::{
+    Capabilities, ConsumerName, Error, GroupName, Ordering, Result, StartPosition, StreamName,
+};
+
+/// How many deliveries a subscription holds unsettled unless told otherwise.
+const PREFETCH: usize = 256;
+
+/// How to subscribe as a member of a group; made by [`Broker::subscribe`](super::Broker::subscribe).
+#[must_use = "a subscription begins with start()"]
+pub struct SubscribeBuilder {
+    shared: Arc<Shared>,
+    names: Result<(StreamName, GroupName)>,
+    consumer: Result<ConsumerName>,
+    start: StartPosition,
+    ordering: Ordering,
+    lease: Duration,
+    prefetch: usize,
+}
+
+impl SubscribeBuilder {
+    pub(super) fn new(shared: Arc<Shared>, names: Result<(StreamName, GroupName)>) -> Self {
+        let (consumer, lease) = (Ok(shared.consumer.clone()), shared.config.message_timeout);
+        Self {
+            shared,
+            names,
+            consumer,
+            start: StartPosition::Earliest,
+            ordering: Ordering::Publish,
+            lease,
+            prefetch: PREFETCH,
+        }
+    }
+
+    /// Sets how many deliveries may be unsettled at once, read ahead or in the application's hands: the bound of
+    /// memory. The default is 256; at least one.
+    pub fn prefetch(mut self, deliveries: usize) -> Self {
+        self.prefetch = deliveries.max(1);
+        self
+    }
+
+    /// Sets where the group starts if it is not there yet. The default is the earliest message kept.
+    pub fn start_at(mut self, start: StartPosition) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Hands out a key's next message only once the one before it is settled: a failing message parks its key.
+    pub fn sequential(mut self) -> Self {
+        self.ordering = Ordering::Sequential;
+        self
+    }
+
+    /// Sets the member's name; the default is the broker's.
+    pub fn consumer<C>(mut self, name: C) -> Self
+    where
+        C: TryInto<ConsumerName>,
+        Error: From<C::Error>,
+    {
+        self.consumer = name.try_into().map_err(Error::from);
+        self
+    }
+
+    /// Sets how long a delivery may stay unsettled; the default is the broker's `message_timeout`.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Begins. The group exists when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
+    /// without `CONSUMER_GROUPS`, and what the connection answers.
+    pub async fn start(self) -> Result<Subscription> {
+        let (stream, group) = self.names?;
+        self.shared.need(Capabilities::CONSUMER_GROUPS, "subscribe")?;
+        if self.ordering == Ordering::Sequential {
+            self.shared.need(Capabilities::MESSAGE_ORDERING, "subscribe")?;
+        }
+        let member = Membership {
+            stream,
+            group,
+            consumer: self.consumer?,
+            start: self.start,
+            ordering: self.ordering,
+            lease: self.lease,
+        };
+        let consumer = self.shared.join(member).await?;
+        Ok(Subscription::new(consumer, self.prefetch))
+    }
+}
+
+/// How to listen independently of any group; made by [`Broker::listen`](super::Broker::listen).
+#[must_use = "a subscription begins with start()"]
+pub struct ListenBuilder {
+    shared: Arc<Shared>,
+    source: Result<Source>,
+    start: StartPosition,
+    prefetch: usize,
+}
+
+impl ListenBuilder {
+    pub(super) fn new(shared: Arc<Shared>, source: Result<Source>) -> Self {
+        Self {
+            shared,
+            source,
+            start: StartPosition::Latest,
+            prefetch: PREFETCH,
+        }
+    }
+
+    /// Sets where to start; the default is what is published from now on. Anything else needs `REPLAY`.
+    pub fn start_at(mut self, start: StartPosition) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Sets how many messages are read ahead at most; the default is 256.
+    pub fn prefetch(mut self, messages: usize) -> Self {
+        self.prefetch = messages.max(1);
+        self
+    }
+
+    /// Begins. All that is published after this returns is seen.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
+    /// where the broker has no independent readers, patterns or history, and what the connection answers.
+    pub async fn start(self) -> Result<Subscription> {
+        let source = self.source?;
+        let shared = self.shared;
+        shared.need(Capabilities::SUBSCRIBE, "listen")?;
+        if matches!(source, Source::Pattern(_)) {
+            shared.need(Capabilities::PATTERN_SUBSCRIPTION, "listen")?;
+        }
+        if self.start != StartPosition::Latest {
+            shared.need(Capabilities::REPLAY, "listen")?;
+        }
+        // A reader of its own has names only for what is logged; `listener` can't clash, as it settles nothing.
+        let stream = match &source {
+            Source::Stream(stream) => stream.clone(),
+            Source::Pattern(pattern) => StreamName::new(pattern.as_str().replace('*', "_"))?,
+        };
+        let member = Membership {
+            stream,
+            group: GroupName::new("listener")?,
+            consumer: shared.consumer.clone(),
+            start: self.start.clone(),
+            ordering: Ordering::Publish,
+            lease: shared.config.message_timeout,
+        };
+        let request = ListenRequest {
+            source,
+            start: self.start,
+        };
+        let endpoints = shared.family(
+            shared.base.families().endpoints,
+            Capabilities::SUBSCRIBE,
+            "listen",
+        )?;
+        let endpoint = shared.call("listen", || endpoints.listener(&request)).await?;
+        let consumer = Arc::new(Consumer::new(Arc::clone(&shared), member, endpoint));
+        Ok(Subscription::new(consumer, self.prefetch))
+    }
+}

@@ -1,0 +1,42 @@
+//! One API for message brokers.
+//!
+//! An application publishes and handles messages through [`Broker`], picks the broker behind it by a provider name in
+//! its configuration, and asks [`Broker::has_capability`] which guarantees it gives. Providers are chosen by this
+//! crate's features; `inline`, which needs no server, is always there.
+//!
+//! ```
+//! use broker::prelude::*;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! let broker = Broker::connect("inline://").await?;
+//! broker.publish("orders", Message::text("one coffee").key("customer-3")).await?;
+//!
+//! for delivery in broker.read("orders", "billing", 10).await? {
+//!     assert_eq!(delivery.payload().as_ref(), b"one coffee");
+//!     delivery.ack().await?;
+//! }
+//! broker.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub use broker_core::*;
+
+/// What most programs need.
+pub mod prelude {
+    pub use broker_core::broker::{
+        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription,
+    };
+    pub use broker_core::{
+        Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
+    };
+}
+
+/// The in-process provider.
+pub use broker_inline as inline;
+
+/// Compiles and runs what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
