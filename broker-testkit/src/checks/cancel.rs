@@ -1,0 +1,219 @@
+//! Futures that are dropped before they end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use broker_core::{Capabilities, Message, Settled};
+use tokio::time::Instant;
+
+use super::scene::Scene;
+use crate::check::check;
+use crate::{CheckResult, Gate, Options, Trial, ensure, ensure_eq};
+
+const ACK: Gate =
+    Gate::needs(Capabilities::MESSAGE_ACKNOWLEDGEMENT).proves(Capabilities::DELIVERY_GUARANTEES);
+
+check!(
+    cancel_read,
+    "fault.cancel_read",
+    Quick,
+    ACK,
+    "Reads that are dropped at random points lose nothing: all is delivered and acked in the end, at the latest after the lease."
+);
+
+async fn cancel_read(t: &Trial) -> CheckResult {
+    let (drops, count): (usize, usize) = t.scale((400, 1_000), (2_000, 5_000));
+    let scene = Scene::new(t, super::scene::short_lease(t).max_retries(1_000), 0).await?;
+    let mut random = fastrand::Rng::with_seed(t.seed());
+    let wait = if t.has(Capabilities::BLOCKING_READ) {
+        Duration::from_millis(5)
+    } else {
+        Duration::ZERO
+    };
+    let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
+    let (mut published, mut acked, mut dropped) = (0, 0, 0);
+    while acked < count {
+        ensure!(
+            Instant::now() < until,
+            "{acked} of {count} messages were acked in time after {dropped} dropped reads: {}",
+            scene.ledger.verdict()
+        );
+        if published < count {
+            published += scene.publish(5).await?.len();
+        }
+        let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
+        let batch = if dropped < drops {
+            let patience = Duration::from_micros(random.u64(..200));
+            match polled_for(patience, reading).await {
+                Some(answer) => answer?,
+                None => {
+                    dropped += 1;
+                    continue;
+                }
+            }
+        } else {
+            reading.await?
+        };
+        for delivery in batch {
+            // One whose ack came too late, on a slow machine, comes again: that is no duplicate.
+            match scene.ledger.ack(&delivery).await? {
+                Settled::Acked => acked += 1,
+                _ => scene.ledger.excuse(&scene.group, &delivery),
+            }
+        }
+    }
+    let verdict = scene.ledger.verify()?;
+    t.note(format!("{verdict}; {dropped} reads dropped"));
+    Ok(())
+}
+
+check!(
+    cancel_next,
+    "fault.cancel_next",
+    Quick,
+    ACK,
+    "Dropping a subscription's `next` loses nothing and delivers nothing twice."
+);
+
+async fn cancel_next(t: &Trial) -> CheckResult {
+    let count: usize = t.scale(500, 5_000);
+    let scene = Scene::new(t, Options::new(), 0).await?;
+    let mut subscription = scene
+        .broker
+        .subscribe(&scene.stream, &scene.group)
+        .start()
+        .await?;
+    let mut random = fastrand::Rng::with_seed(t.seed());
+    let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
+    let (mut published, mut acked, mut dropped) = (0, 0, 0);
+    while acked < count {
+        ensure!(
+            Instant::now() < until,
+            "{acked} of {count} messages were acked in time"
+        );
+        if published < count {
+            published += scene
+                .publish(random.usize(1..=5).min(count - published))
+                .await?
+                .len();
+        }
+        for _ in 0..random.usize(..8) {
+            let patience = Duration::from_micros(random.u64(..100));
+            match polled_for(patience, subscription.next()).await {
+                None => dropped += 1,
+                Some(None) => ensure!(false, "the subscription ended"),
+                Some(Some(delivery)) => {
+                    ensure_eq!(scene.ledger.ack(&delivery?).await?, Settled::Acked, "an ack");
+                    acked += 1;
+                }
+            }
+        }
+    }
+    let verdict = scene.ledger.verify_ordered()?;
+    t.note(format!("{verdict}; {dropped} futures dropped"));
+    scene.nothing().await
+}
+
+check!(
+    cancel_publish,
+    "fault.cancel_publish",
+    Quick,
+    Gate::needs(Capabilities::BASIC_PUBSUB),
+    "Publishes that are dropped at random points mix up no answers: each id that was answered is that message's, and all of these are there."
+);
+
+async fn cancel_publish(t: &Trial) -> CheckResult {
+    let count: usize = t.scale(500, 2_000);
+    let (broker, stream) = (t.broker().await?, t.stream("s"));
+    let mut reader = t.reader(&broker, &stream).await?;
+    let mut random = fastrand::Rng::with_seed(t.seed());
+    let mut stored = BTreeMap::new();
+    for number in 0..count {
+        let message = Message::text(number.to_string()).key("k");
+        let patience = Duration::from_micros(random.u64(..60));
+        if let Some(id) = polled_for(patience, broker.publish(&stream, message)).await {
+            stored.insert(id?, number.to_string());
+        }
+    }
+    let last = broker.publish(&stream, Message::text("last").key("k")).await?;
+    stored.insert(last.clone(), "last".to_owned());
+    let answered = stored.len();
+    loop {
+        let Some(received) = reader.take(1).await?.pop() else {
+            continue;
+        };
+        if let Some(payload) = stored.remove(&received.id) {
+            ensure_eq!(
+                *received.message.payload(),
+                payload,
+                "the payload of {}",
+                received.id
+            );
+        }
+        if received.id == last {
+            break;
+        }
+    }
+    ensure!(
+        stored.is_empty(),
+        "{} of {answered} messages published Ok did not come",
+        stored.len()
+    );
+    t.note(format!(
+        "{answered} of {} publishes answered, the rest dropped",
+        count + 1
+    ));
+    Ok(())
+}
+
+check!(
+    cancel_settle,
+    "fault.cancel_settle",
+    Quick,
+    ACK,
+    "Acks that are dropped at random points settle their own message or nothing."
+);
+
+async fn cancel_settle(t: &Trial) -> CheckResult {
+    let count: usize = t.scale(300, 2_000);
+    let scene = Scene::new(t, Options::new(), count).await?;
+    let mut random = fastrand::Rng::with_seed(t.seed());
+    let deliveries = scene.read(count).await?;
+    let mut dropped = 0;
+    for (index, delivery) in deliveries.iter().enumerate() {
+        // Every other message is never acked, and so must stay.
+        if index % 2 == 0 {
+            let patience = Duration::from_micros(random.u64(..20));
+            if polled_for(patience, delivery.ack()).await.is_none() {
+                dropped += 1;
+            }
+        }
+    }
+    for (index, delivery) in deliveries.iter().enumerate() {
+        let answer = delivery.ack().await?;
+        let untouched = index % 2 == 1;
+        let fine = answer == Settled::Acked || (!untouched && answer == Settled::AlreadySettled);
+        ensure!(fine, "acking message {index} at last answered {answer:?}");
+    }
+    t.note(format!("{dropped} of {} acks dropped", count.div_ceil(2)));
+    scene.nothing().await
+}
+
+/// Polls `future` for a while, or just once where there is no patience, and drops it where it has not ended.
+///
+/// A future that ends at once is not given the chance to be dropped by a timer, so a part of them is dropped unpolled.
+async fn polled_for<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
+    if patience.as_micros() % 16 == 1 {
+        drop(future);
+        return None;
+    }
+    if patience.as_micros().is_multiple_of(2) {
+        let mut future = std::pin::pin!(future);
+        return std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        })
+        .await;
+    }
+    tokio::time::timeout(patience, future).await.ok()
+}
