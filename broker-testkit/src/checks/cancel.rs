@@ -1,14 +1,17 @@
 //! Futures that are dropped before they end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::{Capabilities, Message, Settled};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::scene::Scene;
+use super::scene::{KEY, Scene};
 use crate::check::check;
-use crate::{CheckResult, Gate, Options, Trial, ensure, ensure_eq};
+use crate::{CheckResult, Gate, Options, Stop, Trial, ensure, ensure_eq};
 
 const ACK: Gate =
     Gate::needs(Capabilities::MESSAGE_ACKNOWLEDGEMENT).proves(Capabilities::DELIVERY_GUARANTEES);
@@ -24,37 +27,32 @@ check!(
 async fn cancel_read(t: &Trial) -> CheckResult {
     let (drops, count): (usize, usize) = t.scale((400, 1_000), (2_000, 5_000));
     let scene = Scene::new(t, super::scene::short_lease(t).max_retries(1_000), 0).await?;
+    let publishing = publish_slowly(&scene, count);
     let mut random = fastrand::Rng::with_seed(t.seed());
     let wait = if t.has(Capabilities::BLOCKING_READ) {
-        Duration::from_millis(5)
+        Duration::from_secs(1)
     } else {
         Duration::ZERO
     };
     let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
-    let (mut published, mut acked, mut dropped) = (0, 0, 0);
+    let (mut acked, mut dropped) = (0, 0);
     while acked < count {
         ensure!(
             Instant::now() < until,
             "{acked} of {count} messages were acked in time after {dropped} dropped reads: {}",
             scene.ledger.verdict()
         );
-        if published < count {
-            published += scene.publish(5).await?.len();
-        }
-        let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
-        let batch = if dropped < drops {
-            let patience = Duration::from_micros(random.u64(..200));
-            match polled_for(patience, reading).await {
-                Some(answer) => answer?,
-                None => {
-                    dropped += 1;
-                    continue;
-                }
-            }
+        let polls = if dropped < drops {
+            random.usize(..6)
         } else {
-            reading.await?
+            usize::MAX
         };
-        for delivery in batch {
+        let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
+        let Some(batch) = polled(polls, reading).await else {
+            dropped += 1;
+            continue;
+        };
+        for delivery in batch? {
             // One whose ack came too late, on a slow machine, comes again: that is no duplicate.
             match scene.ledger.ack(&delivery).await? {
                 Settled::Acked => acked += 1,
@@ -62,9 +60,28 @@ async fn cancel_read(t: &Trial) -> CheckResult {
             }
         }
     }
+    publishing.await.map_err(Stop::failed)??;
     let verdict = scene.ledger.verify()?;
     t.note(format!("{verdict}; {dropped} reads dropped"));
     Ok(())
+}
+
+/// Publishes in the background, a few at a time, so that reads find nothing, wait, and race with what comes.
+fn publish_slowly(scene: &Scene<'_>, count: usize) -> JoinHandle<CheckResult> {
+    let (broker, stream, ledger) = (
+        scene.broker.clone(),
+        scene.stream.clone(),
+        Arc::clone(&scene.ledger),
+    );
+    tokio::spawn(async move {
+        for _ in 0..count / 5 {
+            ledger
+                .publish_many(&broker, &stream, 0, &[KEY.to_owned()], 5)
+                .await?;
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+        Ok(())
+    })
 }
 
 check!(
@@ -83,32 +100,25 @@ async fn cancel_next(t: &Trial) -> CheckResult {
         .subscribe(&scene.stream, &scene.group)
         .start()
         .await?;
+    let publishing = publish_slowly(&scene, count);
     let mut random = fastrand::Rng::with_seed(t.seed());
     let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
-    let (mut published, mut acked, mut dropped) = (0, 0, 0);
+    let (mut acked, mut dropped) = (0, 0);
     while acked < count {
         ensure!(
             Instant::now() < until,
             "{acked} of {count} messages were acked in time"
         );
-        if published < count {
-            published += scene
-                .publish(random.usize(1..=5).min(count - published))
-                .await?
-                .len();
-        }
-        for _ in 0..random.usize(..8) {
-            let patience = Duration::from_micros(random.u64(..100));
-            match polled_for(patience, subscription.next()).await {
-                None => dropped += 1,
-                Some(None) => ensure!(false, "the subscription ended"),
-                Some(Some(delivery)) => {
-                    ensure_eq!(scene.ledger.ack(&delivery?).await?, Settled::Acked, "an ack");
-                    acked += 1;
-                }
+        match polled(random.usize(..6), subscription.next()).await {
+            None => dropped += 1,
+            Some(None) => ensure!(false, "the subscription ended"),
+            Some(Some(delivery)) => {
+                ensure_eq!(scene.ledger.ack(&delivery?).await?, Settled::Acked, "an ack");
+                acked += 1;
             }
         }
     }
+    publishing.await.map_err(Stop::failed)??;
     let verdict = scene.ledger.verify_ordered()?;
     t.note(format!("{verdict}; {dropped} futures dropped"));
     scene.nothing().await
@@ -130,8 +140,7 @@ async fn cancel_publish(t: &Trial) -> CheckResult {
     let mut stored = BTreeMap::new();
     for number in 0..count {
         let message = Message::text(number.to_string()).key("k");
-        let patience = Duration::from_micros(random.u64(..60));
-        if let Some(id) = polled_for(patience, broker.publish(&stream, message)).await {
+        if let Some(id) = polled(random.usize(..4), broker.publish(&stream, message)).await {
             stored.insert(id?, number.to_string());
         }
     }
@@ -183,8 +192,7 @@ async fn cancel_settle(t: &Trial) -> CheckResult {
     for (index, delivery) in deliveries.iter().enumerate() {
         // Every other message is never acked, and so must stay.
         if index % 2 == 0 {
-            let patience = Duration::from_micros(random.u64(..20));
-            if polled_for(patience, delivery.ack()).await.is_none() {
+            if polled(random.usize(..3), delivery.ack()).await.is_none() {
                 dropped += 1;
             }
         }
@@ -199,21 +207,18 @@ async fn cancel_settle(t: &Trial) -> CheckResult {
     scene.nothing().await
 }
 
-/// Polls `future` for a while, or just once where there is no patience, and drops it where it has not ended.
-///
-/// A future that ends at once is not given the chance to be dropped by a timer, so a part of them is dropped unpolled.
-async fn polled_for<F: Future>(patience: Duration, future: F) -> Option<F::Output> {
-    if patience.as_micros() % 16 == 1 {
-        drop(future);
-        return None;
+/// Polls `future` up to so many times, with turns for other tasks between, and drops it where it has not ended.
+async fn polled<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    if polls == usize::MAX {
+        return Some(future.await);
     }
-    if patience.as_micros().is_multiple_of(2) {
-        let mut future = std::pin::pin!(future);
-        return std::future::poll_fn(|context| match future.as_mut().poll(context) {
-            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-            std::task::Poll::Pending => std::task::Poll::Ready(None),
-        })
-        .await;
+    let mut future = std::pin::pin!(future);
+    for _ in 0..polls {
+        let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        if let Poll::Ready(output) = polled {
+            return Some(output);
+        }
+        tokio::task::yield_now().await;
     }
-    tokio::time::timeout(patience, future).await.ok()
+    None
 }

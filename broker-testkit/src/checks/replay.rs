@@ -24,8 +24,8 @@ check!(
 
 async fn from_begin(t: &Trial) -> CheckResult {
     let scene = Scene::new(t, Options::new(), 100).await?;
+    handle(&scene, 40).await?;
     for batch in [1, 5, 25] {
-        handle(&scene, 40).await?;
         seek(&scene, StartPosition::Earliest).await?;
         ensure_follow(&scene, 0, 100, batch).await?;
     }

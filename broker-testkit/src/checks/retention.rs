@@ -69,18 +69,21 @@ async fn to_length(t: &Trial) -> CheckResult {
         .get(4)
         .cloned()
         .ok_or_else(|| Stop::failed("an id is missing"))?;
-    for (to, removed, oldest) in [
+    for (step, (to, removed, oldest)) in [
         (TrimTo::Length(12), 3, 3),
         (TrimTo::Id(fourth), 1, 4),
         (TrimTo::Time(moment), 6, 10),
         (TrimTo::Length(100), 0, 10),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let trimmed = trim(&scene, to.clone(), false).await?;
         let expected = Trimmed { removed, lost: 0 };
         ensure_eq!(trimmed, expected, "trimming to {to:?}");
         ensure_kept(&scene, 15 - oldest).await?;
         if t.has(Capabilities::REPLAY) {
-            let late = t.group(&format!("late-{oldest}"));
+            let late = t.group(&format!("late-{step}"));
             let kept = t
                 .read(
                     &scene.broker,

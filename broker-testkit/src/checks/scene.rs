@@ -1,6 +1,7 @@
 //! What most checks of settlement begin with: a broker, a stream, a group, and messages of one key.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::broker::{Delivery, NackOptions};
@@ -17,7 +18,7 @@ pub(super) struct Scene<'a> {
     pub(super) broker: Broker,
     pub(super) stream: String,
     pub(super) group: String,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 /// A broker whose leases end soon.
@@ -33,7 +34,7 @@ impl<'a> Scene<'a> {
             broker: t.broker_with(options).await?,
             stream: t.stream("s"),
             group: t.group("g"),
-            ledger: t.ledger(),
+            ledger: Arc::new(t.ledger()),
         };
         scene.broker.read(&scene.stream, &scene.group, 1).await?;
         scene.publish(count).await?;
