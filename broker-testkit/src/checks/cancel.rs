@@ -191,10 +191,8 @@ async fn cancel_settle(t: &Trial) -> CheckResult {
     let mut dropped = 0;
     for (index, delivery) in deliveries.iter().enumerate() {
         // Every other message is never acked, and so must stay.
-        if index % 2 == 0 {
-            if polled(random.usize(..3), delivery.ack()).await.is_none() {
-                dropped += 1;
-            }
+        if index % 2 == 0 && polled(random.usize(..3), delivery.ack()).await.is_none() {
+            dropped += 1;
         }
     }
     for (index, delivery) in deliveries.iter().enumerate() {
