@@ -53,6 +53,14 @@ impl Consumer {
         self.endpoint.settles()
     }
 
+    /// Whether a read may wait for messages.
+    pub(super) fn can_wait(&self) -> bool {
+        self.shared
+            .base
+            .capabilities()
+            .contains(Capabilities::BLOCKING_READ)
+    }
+
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::Acquire)
     }

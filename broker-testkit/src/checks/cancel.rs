@@ -1,222 +1,158 @@
-//! Futures that are dropped before they end.
+//! Calls whose futures are dropped half-way.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::future::Future;
 use std::task::Poll;
 use std::time::Duration;
 
-use broker_core::{Capabilities, Message, Settled};
-use tokio::task::JoinHandle;
+use broker_core::{Capabilities, Message};
 use tokio::time::Instant;
 
-use super::scene::{KEY, Scene};
 use crate::check::check;
-use crate::{CheckResult, Gate, Options, Stop, Trial, ensure, ensure_eq};
-
-const ACK: Gate =
-    Gate::needs(Capabilities::MESSAGE_ACKNOWLEDGEMENT).proves(Capabilities::DELIVERY_GUARANTEES);
+use crate::{CheckResult, Gate, Options, Stop, Trial, ensure};
 
 check!(
-    cancel_read,
-    "fault.cancel_read",
+    next_is_cancel_safe,
+    "read.next_is_cancel_safe",
     Quick,
-    ACK,
-    "Reads that are dropped at random points lose nothing: all is delivered and acked in the end, at the latest after the lease."
+    Gate::needs(Capabilities::SIMPLE_QUEUING).proves(Capabilities::SUBSCRIBE),
+    "Dropping a subscription's next, at whatever point, loses no message and doubles none."
 );
 
-async fn cancel_read(t: &Trial) -> CheckResult {
-    let (drops, count): (usize, usize) = t.scale((400, 1_000), (2_000, 5_000));
-    let scene = Scene::new(t, super::scene::short_lease(t).max_retries(1_000), 0).await?;
-    let publishing = publish_slowly(&scene, count);
+async fn next_is_cancel_safe(t: &Trial) -> CheckResult {
+    let messages = t.scale(300, 5000);
+    let (broker, other, stream, group) = (t.broker().await?, t.broker().await?, t.stream("a"), t.group("g"));
     let mut random = fastrand::Rng::with_seed(t.seed());
-    let wait = if t.has(Capabilities::BLOCKING_READ) {
-        Duration::from_secs(1)
-    } else {
-        Duration::ZERO
+    let ledger = std::sync::Arc::new(t.ledger());
+    let mut subscription = broker.subscribe(&stream, &group).prefetch(16).start().await?;
+    let publishing = {
+        let (ledger, stream) = (std::sync::Arc::clone(&ledger), stream.clone());
+        tokio::spawn(async move {
+            for _ in 0..messages {
+                ledger.publish(&other, &stream).await?;
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, Stop>(())
+        })
     };
-    let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
-    let (mut acked, mut dropped) = (0, 0);
-    while acked < count {
-        ensure!(
-            Instant::now() < until,
-            "{acked} of {count} messages were acked in time after {dropped} dropped reads: {}",
-            scene.ledger.verdict()
-        );
-        let polls = if dropped < drops {
-            random.usize(..6)
-        } else {
-            usize::MAX
-        };
-        let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
-        let Some(batch) = polled(polls, reading).await else {
-            dropped += 1;
-            continue;
-        };
-        for delivery in batch? {
-            // One whose ack came too late, on a slow machine, comes again: that is no duplicate.
-            match scene.ledger.ack(&delivery).await? {
-                Settled::Acked => acked += 1,
-                _ => scene.ledger.excuse(&scene.group, &delivery),
+    let until = Instant::now() + t.at_most(t.timing().eventual * 2);
+    let mut got = 0;
+    while got < messages {
+        if let Some(Some(delivery)) = polled(random.u32(0..4), subscription.next()).await {
+            let delivery = delivery?;
+            ledger.delivered(&group, &delivery);
+            got += 1;
+            if t.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT) {
+                delivery.ack_later();
             }
         }
+        ensure!(Instant::now() < until, "{got} of {messages} came in time");
     }
     publishing.await.map_err(Stop::failed)??;
-    let verdict = scene.ledger.verify()?;
-    t.note(format!("{verdict}; {dropped} reads dropped"));
+    let mut reader = t.reader_of(subscription);
+    reader.nothing().await?;
+    t.note(ledger.verify()?);
     Ok(())
 }
 
-/// Publishes in the background, a few at a time, so that reads find nothing, wait, and race with what comes.
-fn publish_slowly(scene: &Scene<'_>, count: usize) -> JoinHandle<CheckResult> {
-    let (broker, stream, ledger) = (
-        scene.broker.clone(),
-        scene.stream.clone(),
-        Arc::clone(&scene.ledger),
-    );
-    tokio::spawn(async move {
-        for _ in 0..count / 5 {
-            ledger
-                .publish_many(&broker, &stream, 0, &[KEY.to_owned()], 5)
-                .await?;
-            tokio::time::sleep(Duration::from_micros(500)).await;
-        }
-        Ok(())
-    })
-}
-
 check!(
-    cancel_next,
-    "fault.cancel_next",
-    Quick,
-    ACK,
-    "Dropping a subscription's `next` loses nothing and delivers nothing twice."
+    cancelled_reads,
+    "read.cancelled_loses_nothing",
+    Full,
+    Gate::needs(Capabilities::RELIABLE_MESSAGING).proves(Capabilities::DELIVERY_GUARANTEES),
+    "Reads that are dropped at random points lose no message: what they had taken comes again when the lease ends."
 );
 
-async fn cancel_next(t: &Trial) -> CheckResult {
-    let count: usize = t.scale(500, 5_000);
-    let scene = Scene::new(t, Options::new(), 0).await?;
-    let mut subscription = scene
-        .broker
-        .subscribe(&scene.stream, &scene.group)
-        .start()
+async fn cancelled_reads(t: &Trial) -> CheckResult {
+    const MESSAGES: usize = 2000;
+    // Each drop may cost an attempt, and the law is about loss, not about the number of attempts.
+    let options = Options::new().lease(t.timing().lease).max_retries(1000);
+    let (broker, stream, group) = (t.broker_with(options).await?, t.stream("a"), t.group("g"));
+    let mut random = fastrand::Rng::with_seed(t.seed());
+    let ledger = t.ledger();
+    ledger
+        .publish_many(&broker, &stream, 0, &["a".to_owned(), "b".to_owned()], MESSAGES)
         .await?;
-    let publishing = publish_slowly(&scene, count);
-    let mut random = fastrand::Rng::with_seed(t.seed());
-    let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
-    let (mut acked, mut dropped) = (0, 0);
-    while acked < count {
-        ensure!(
-            Instant::now() < until,
-            "{acked} of {count} messages were acked in time"
-        );
-        match polled(random.usize(..6), subscription.next()).await {
-            None => dropped += 1,
-            Some(None) => ensure!(false, "the subscription ended"),
-            Some(Some(delivery)) => {
-                ensure_eq!(scene.ledger.ack(&delivery?).await?, Settled::Acked, "an ack");
-                acked += 1;
+    for _ in 0..500 {
+        let reading = broker.read(&stream, &group, random.usize(1..20));
+        if let Some(batch) = polled(random.u32(0..3), reading).await {
+            for delivery in batch? {
+                ledger.ack(&delivery).await?;
             }
         }
     }
-    publishing.await.map_err(Stop::failed)??;
-    let verdict = scene.ledger.verify_ordered()?;
-    t.note(format!("{verdict}; {dropped} futures dropped"));
-    scene.nothing().await
-}
-
-check!(
-    cancel_publish,
-    "fault.cancel_publish",
-    Quick,
-    Gate::needs(Capabilities::BASIC_PUBSUB),
-    "Publishes that are dropped at random points mix up no answers: each id that was answered is that message's, and all of these are there."
-);
-
-async fn cancel_publish(t: &Trial) -> CheckResult {
-    let count: usize = t.scale(500, 2_000);
-    let (broker, stream) = (t.broker().await?, t.stream("s"));
-    let mut reader = t.reader(&broker, &stream).await?;
-    let mut random = fastrand::Rng::with_seed(t.seed());
-    let mut stored = BTreeMap::new();
-    for number in 0..count {
-        let message = Message::text(number.to_string()).key("k");
-        if let Some(id) = polled(random.usize(..4), broker.publish(&stream, message)).await {
-            stored.insert(id?, number.to_string());
+    let until = Instant::now() + t.at_most(t.timing().eventual) + t.timing().lease * 2;
+    while ledger.verdict().lost > 0 {
+        for delivery in broker.read(&stream, &group, 100).await? {
+            ledger.ack(&delivery).await?;
+        }
+        if Instant::now() > until {
+            return Err(Stop::failed(ledger.verdict()));
         }
     }
-    let last = broker.publish(&stream, Message::text("last").key("k")).await?;
-    stored.insert(last.clone(), "last".to_owned());
-    let answered = stored.len();
-    loop {
-        let Some(received) = reader.take(1).await?.pop() else {
-            continue;
-        };
-        if let Some(payload) = stored.remove(&received.id) {
-            ensure_eq!(
-                *received.message.payload(),
-                payload,
-                "the payload of {}",
-                received.id
-            );
-        }
-        if received.id == last {
-            break;
-        }
-    }
-    ensure!(
-        stored.is_empty(),
-        "{} of {answered} messages published Ok did not come",
-        stored.len()
-    );
-    t.note(format!(
-        "{answered} of {} publishes answered, the rest dropped",
-        count + 1
-    ));
+    t.note(ledger.verify()?);
     Ok(())
 }
 
 check!(
-    cancel_settle,
-    "fault.cancel_settle",
+    cancelled_publishes,
+    "pubsub.cancelled_publish",
     Quick,
-    ACK,
-    "Acks that are dropped at random points settle their own message or nothing."
+    Gate::needs(Capabilities::SIMPLE_QUEUING).proves(Capabilities::PUBLISH),
+    "A publish that is dropped half-way is stored whole or not at all, and mixes up no other's answer."
 );
 
-async fn cancel_settle(t: &Trial) -> CheckResult {
-    let count: usize = t.scale(300, 2_000);
-    let scene = Scene::new(t, Options::new(), count).await?;
+async fn cancelled_publishes(t: &Trial) -> CheckResult {
+    let rounds = t.scale(200, 2000);
+    let (broker, stream, group) = (t.broker().await?, t.stream("a"), t.group("g"));
     let mut random = fastrand::Rng::with_seed(t.seed());
-    let deliveries = scene.read(count).await?;
-    let mut dropped = 0;
-    for (index, delivery) in deliveries.iter().enumerate() {
-        // Every other message is never acked, and so must stay.
-        if index % 2 == 0 && polled(random.usize(..3), delivery.ack()).await.is_none() {
-            dropped += 1;
+    let publisher = broker.publisher(&stream).build().await?;
+    let mut expected = std::collections::BTreeMap::new();
+    drop(broker.subscribe(&stream, &group).start().await?);
+    for round in 0..rounds {
+        let dropped = Message::text(format!("dropped {round}"));
+        let _ = polled(random.u32(0..3), broker.publish(&stream, dropped.clone())).await;
+        let _ = polled(random.u32(0..3), publisher.send(dropped)).await;
+        let text = format!("kept {round}");
+        expected.insert(text.clone(), broker.publish(&stream, Message::text(text)).await?);
+    }
+    publisher.flush().await?;
+    let until = Instant::now() + t.at_most(t.timing().eventual);
+    while !expected.is_empty() {
+        for delivery in broker.read(&stream, &group, 100).await? {
+            let text = String::from_utf8_lossy(delivery.payload()).into_owned();
+            match expected.remove(&text) {
+                Some(id) => ensure!(
+                    id == delivery.id(),
+                    "`{text}` has the id {}, answered was {id}",
+                    delivery.id()
+                ),
+                None => ensure!(
+                    text.starts_with("dropped "),
+                    "`{text}` came twice or from nowhere"
+                ),
+            }
+            if t.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT) {
+                delivery.ack_later();
+            }
         }
+        ensure!(
+            Instant::now() < until,
+            "{} messages that were answered Ok did not come",
+            expected.len()
+        );
     }
-    for (index, delivery) in deliveries.iter().enumerate() {
-        let answer = delivery.ack().await?;
-        let untouched = index % 2 == 1;
-        let fine = answer == Settled::Acked || (!untouched && answer == Settled::AlreadySettled);
-        ensure!(fine, "acking message {index} at last answered {answer:?}");
-    }
-    t.note(format!("{dropped} of {} acks dropped", count.div_ceil(2)));
-    scene.nothing().await
+    Ok(())
 }
 
-/// Polls `future` up to so many times, with turns for other tasks between, and drops it where it has not ended.
-async fn polled<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    if polls == usize::MAX {
-        return Some(future.await);
-    }
+/// Polls a future a few times and drops it, unless it ends before.
+async fn polled<T>(times: u32, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    for _ in 0..polls {
-        let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
-        if let Poll::Ready(output) = polled {
+    for _ in 0..times {
+        let ready = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        if let Poll::Ready(output) = ready {
             return Some(output);
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_micros(20)).await;
     }
     None
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_core::broker::NackOptions;
-use broker_core::{Broker, Capabilities, Message, Settled};
+use broker_core::{Broker, Capabilities, Settled};
 use tokio::time::Instant;
 
 use super::scene::Scene;
@@ -102,36 +102,6 @@ async fn attempt_survives_consumer(t: &Trial) -> CheckResult {
         scene = scene.restart(Options::new()).await?;
     }
     Ok(())
-}
-
-check!(
-    idempotent_publish,
-    "delivery.idempotent_publish",
-    Quick,
-    Gate::needs(Capabilities::IDEMPOTENT_PUBLISH),
-    "Publishing the same message id twice stores it once, and another id beside it."
-);
-
-async fn idempotent_publish(t: &Trial) -> CheckResult {
-    let (broker, stream) = (t.broker().await?, t.stream("s"));
-    let mut reader = t.reader(&broker, &stream).await?;
-    let message = Message::text("once").id("order-7");
-    let first = broker.publish(&stream, message.clone()).await?;
-    let second = broker.publish(&stream, message).await?;
-    ensure_eq!(second, first, "the id of the second publish");
-    broker
-        .publish(&stream, Message::text("other").id("order-8"))
-        .await?;
-    let received = reader.take(2).await?;
-    let payloads: Vec<_> = received
-        .iter()
-        .map(|received| received.message.payload().clone())
-        .collect();
-    ensure!(
-        payloads.iter().any(|payload| payload == "once") && payloads.iter().any(|payload| payload == "other"),
-        "one of two messages is missing"
-    );
-    reader.nothing().await
 }
 
 /// Messages on their way from publishers to the consumers of one group.
