@@ -7,17 +7,21 @@ use anyhow::ensure;
 use broker::prelude::*;
 
 use super::BATCH;
-use crate::payload;
+use crate::payload::Payload;
 
-pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Duration> {
+pub(super) async fn batches(messages: usize, owned: bool, payload: Payload) -> anyhow::Result<Duration> {
     let broker = Broker::connect("inline://").await?;
     let publisher = broker.publisher("bench").build().await?;
-    let mut deliveries = broker.subscribe("bench", "handlers").prefetch(BATCH * 4).start().await?;
+    let mut deliveries = broker
+        .subscribe("bench", "handlers")
+        .prefetch(BATCH * 4)
+        .start()
+        .await?;
     let total = messages / BATCH * BATCH;
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages / BATCH {
-            let published = publisher.send_batch(payload::batch(BATCH)).await?;
+            let published = publisher.send_batch(payload.batch(BATCH)).await?;
             ensure!(published.all_stored(), "a message was not stored");
         }
         anyhow::Ok(())
@@ -25,7 +29,9 @@ pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Dura
     let handling = tokio::spawn(async move {
         let mut seen = 0;
         while seen < total {
-            let Some(batch) = deliveries.next_batch().await else { break };
+            let Some(batch) = deliveries.next_batch().await else {
+                break;
+            };
             let batch = batch?;
             if owned {
                 for delivery in batch {
@@ -51,14 +57,21 @@ pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Dura
     Ok(took)
 }
 
-pub(super) async fn singles(messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub(super) async fn singles(messages: usize, tasks: usize, payload: Payload) -> anyhow::Result<Duration> {
     let broker = Broker::connect("inline://").await?;
     let publisher = broker.publisher("bench").build().await?;
     let total = messages / tasks * tasks;
     let mut subscriptions = Vec::new();
     for member in 0..tasks {
         let name = format!("handler-{member}");
-        subscriptions.push(broker.subscribe("bench", "handlers").consumer(name).prefetch(256).start().await?);
+        subscriptions.push(
+            broker
+                .subscribe("bench", "handlers")
+                .consumer(name)
+                .prefetch(256)
+                .start()
+                .await?,
+        );
     }
     let start = Instant::now();
     let publishing: Vec<_> = (0..tasks)
@@ -66,7 +79,7 @@ pub(super) async fn singles(messages: usize, tasks: usize) -> anyhow::Result<Dur
             let publisher = publisher.clone();
             tokio::spawn(async move {
                 for _ in 0..messages / tasks {
-                    publisher.send(payload::message()).await?;
+                    publisher.send(payload.message()).await?;
                 }
                 anyhow::Ok(())
             })
