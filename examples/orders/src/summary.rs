@@ -144,14 +144,15 @@ impl fmt::Display for Summary {
         }
         writeln!(
             f,
-            "\n{} in {:.1} s, {} per second, all groups together",
+            "\n{} in {:.1} s, {} per second, all groups together; lost: {}",
             if self.interrupted {
                 "interrupted and drained"
             } else {
                 "done"
             },
             self.seconds,
-            HumanCount(self.rate)
+            HumanCount(self.rate),
+            HumanCount(self.total.lost)
         )?;
         match (self.order_checked, self.out_of_order) {
             (true, 0) => writeln!(f, "each customer's order was kept in every group")?,
