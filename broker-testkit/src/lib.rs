@@ -38,23 +38,27 @@ mod check;
 mod checks;
 mod context;
 mod execute;
+mod expect;
 mod harness;
 mod ledger;
 mod options;
+mod parts;
 mod reader;
 pub mod report;
 mod runner;
 mod suite;
 mod trial;
+mod url_harness;
 
 pub use check::{CHECKS, Check, CheckResult, Gate, Level, LocalBoxFuture, Outcome, Part, Stop};
-pub use harness::{
-    ConsumerProcess, Harness, Limits, NetProxy, RawAccess, ServerControl, Timing, UrlHarness, VirtualClock,
-};
+pub use expect::{refused, same, unsupported, within};
+pub use harness::{Harness, Limits, Timing};
 pub use ledger::{Entry, Ledger, Verdict};
 pub use options::Options;
+pub use parts::{ConsumerProcess, NetProxy, RawAccess, ServerControl, VirtualClock};
 pub use reader::{Reader, Received};
 pub use report::Report;
 pub use runner::certify;
 pub use suite::{Suite, catalogue};
 pub use trial::{OrNotClaimed, Trial};
+pub use url_harness::UrlHarness;
