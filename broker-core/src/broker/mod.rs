@@ -19,7 +19,6 @@ mod lifecycle;
 mod members;
 mod nack_options;
 mod open;
-mod polling;
 mod publish;
 mod publish_queue;
 mod publisher;
