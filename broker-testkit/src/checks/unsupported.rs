@@ -7,7 +7,7 @@ use broker_core::broker::NackOptions;
 use broker_core::{Broker, Capabilities, Message, Receipt, StartPosition};
 
 use crate::check::check;
-use crate::{CheckResult, Gate, Trial, ensure_eq, unsupported};
+use crate::{CheckResult, Gate, Stop, Trial, ensure_eq, unsupported, within};
 
 /// Checks of what is refused prove nothing that is claimed.
 const fn without(flag: Capabilities) -> Gate {
@@ -189,6 +189,43 @@ async fn ack(t: &Trial) -> CheckResult {
         unsupported(flag, s.provider, "ack of a batch", batch.ack()).await?;
         return t.nothing(&s.broker, &s.stream, &s.group).await;
     }
+    Ok(())
+}
+
+check!(
+    ack_later,
+    "caps.unsupported.ack_later",
+    Quick,
+    having(
+        Capabilities::SIMPLE_QUEUING,
+        Capabilities::MESSAGE_ACKNOWLEDGEMENT
+    ),
+    "Without MESSAGE_ACKNOWLEDGEMENT an ack that nobody waits for does no harm: reading goes on."
+);
+
+async fn ack_later(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    for delivery in t.read(&s.broker, &s.stream, &s.group, 1).await? {
+        delivery.ack_later();
+    }
+    let mut subscription = s
+        .broker
+        .subscribe(&s.stream, t.group("h"))
+        .prefetch(2)
+        .start()
+        .await?;
+    for round in 0..5 {
+        s.broker
+            .publish(&s.stream, Message::text(round.to_string()))
+            .await?;
+        let next = within(t.timing().eventual, "the next message", subscription.next()).await?;
+        let Some(delivery) = next.transpose()? else {
+            return Err(Stop::failed("the subscription ended"));
+        };
+        delivery.ack_later();
+    }
+    s.broker.publish(&s.stream, Message::text("x")).await?;
+    t.read(&s.broker, &s.stream, &s.group, 6).await?;
     Ok(())
 }
 
