@@ -18,3 +18,4 @@ mod registry;
 mod subscribe;
 mod unsupported;
 mod unsupported_base;
+mod unsupported_extras;
