@@ -28,8 +28,12 @@ fn run(suite: &Suite, filters: &[&str]) -> Result<Report> {
 
 #[test]
 fn each_tier_is_certified_on_its_own() {
-    for tier in [Tier::BasicPubsub, Tier::SimpleQueuing] {
-        let report = run(&suite(tier.name(), tier.name()), &[]).unwrap();
+    for tier in Tier::ALL {
+        let partitions = match tier {
+            Tier::EnterpriseStreaming => "&partitions=3",
+            _ => "",
+        };
+        let report = run(&suite(tier.name(), &format!("{}{partitions}", tier.name())), &[]).unwrap();
         assert_eq!(report.declared, tier.capabilities());
     }
 }

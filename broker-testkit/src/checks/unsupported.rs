@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use broker_core::broker::NackOptions;
 use broker_core::{Broker, Capabilities, Message, Receipt, StartPosition};
+use tokio::time::Instant;
 
 use crate::check::check;
-use crate::{CheckResult, Gate, Stop, Trial, ensure_eq, unsupported, within};
+use crate::{CheckResult, Gate, Stop, Trial, ensure, ensure_eq, unsupported, within};
 
 /// Checks of what is refused prove nothing that is claimed.
 pub(super) const fn without(flag: Capabilities) -> Gate {
@@ -184,7 +185,14 @@ async fn ack(t: &Trial) -> CheckResult {
         if let Some(delivery) = delivery {
             unsupported(flag, s.provider, "ack", delivery.ack()).await?;
         }
+        s.broker.publish(&s.stream, Message::text("x")).await?;
+        let until = Instant::now() + t.timing().eventual;
         let mut batch = s.broker.read(&s.stream, &s.group, 1).await?;
+        while batch.is_empty() {
+            ensure!(Instant::now() < until, "a message did not come in time");
+            tokio::task::yield_now().await;
+            batch = s.broker.read(&s.stream, &s.group, 1).await?;
+        }
         unsupported(flag, s.provider, "ack of a batch", batch.ack()).await?;
         return t.nothing(&s.broker, &s.stream, &s.group).await;
     }
@@ -270,13 +278,6 @@ async fn blocking_read(t: &Trial) -> CheckResult {
         s.provider,
         "read_wait",
         s.broker.read_wait(&s.stream, &s.group, 1, wait),
-    )
-    .await?;
-    unsupported(
-        flag,
-        s.provider,
-        "receive_many",
-        s.broker.receive_many(&s.stream, &s.group, 5, wait),
     )
     .await?;
     untouched(t, &s).await
