@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use broker_core::{Capabilities, Message};
 
 use crate::check::check;
-use crate::{CheckResult, Gate, Stop, Trial, ensure, ensure_eq};
+use crate::{CheckResult, Gate, Stop, Trial, ensure, ensure_eq, within};
 
 const BLOCKING: Gate = Gate::needs(Capabilities::BLOCKING_READ.union(Capabilities::SIMPLE_QUEUING))
     .proves(Capabilities::BLOCKING_READ);
@@ -135,9 +135,17 @@ async fn does_not_block_publish(t: &Trial) -> CheckResult {
                 .map(|b| b.len())
         })
     };
-    broker.publish(&other, Message::text("x")).await?;
+    // The reader shall be waiting by now; that it still is is asked below.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let first = broker.publish(&other, Message::text("x"));
+    within(
+        t.at_most(Duration::from_secs(2)),
+        "a publish beside a reader that waits",
+        first,
+    )
+    .await??;
     for delivery in t.read(&broker, &other, &group, 1).await? {
-        // The calls before were the warm-up: names are resolved and the reader waits.
+        // The calls before were the warm-up: names are resolved.
         let start = Instant::now();
         broker.publish(&other, Message::text("y")).await?;
         broker.ping().await?;
