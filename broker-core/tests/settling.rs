@@ -1,5 +1,11 @@
 //! Settling: the policy behind a nack, deliveries that are worn out, and counts that are true.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
 mod support;
 
 use std::time::Duration;
