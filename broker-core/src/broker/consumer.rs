@@ -16,7 +16,7 @@ use crate::base::{Deliveries, Lot, Membership, ReadEndpoint};
 use crate::values::{Capabilities, Error, Result};
 
 /// How soon a broker that can't wait for messages is asked again, at first and at last.
-const POLLS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+const POLLS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
 /// One member of a group, or one independent reader.
 pub(super) struct Consumer {

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::by_name::ReadByName;
 use super::consumer::Consumer;
 use super::shared::Shared;
-use crate::base::Membership;
+use crate::base::{Membership, ReadRequest};
 use crate::values::{GroupName, Ordering, Result, StartPosition, StreamName};
 
 /// Stream and group.
@@ -96,10 +97,18 @@ impl Shared {
     pub(super) async fn join(self: &Arc<Self>, member: Membership) -> Result<Arc<Consumer>> {
         let endpoint = match self.base.families().endpoints {
             Some(endpoints) => self.call("subscribe", || endpoints.reader(&member)).await?,
-            None => Arc::new(ReadByName {
-                base: Arc::clone(&self.base),
-                member: member.clone(),
-            }),
+            None => {
+                let nothing = ReadRequest {
+                    member: &member,
+                    max: 0,
+                    wait: Duration::ZERO,
+                };
+                self.call("subscribe", || self.base.read(nothing)).await?;
+                Arc::new(ReadByName {
+                    base: Arc::clone(&self.base),
+                    member: member.clone(),
+                })
+            }
         };
         let consumer = Arc::new(Consumer::new(Arc::clone(self), member, endpoint));
         self.add_consumer(&consumer);

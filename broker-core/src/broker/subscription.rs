@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ pub struct Subscription {
     prefetch: usize,
     current: Option<Batch>,
     /// A read that had to wait. It is kept over dropped `next` futures, so that none of its messages is lost.
-    reading: Option<BoxFuture<'static, Result<Deliveries>>>,
+    /// Never locked but by `get_mut`: the mutex lets a subscription be shared, which a bare future would not.
+    reading: Mutex<Option<BoxFuture<'static, Result<Deliveries>>>>,
     reads: u32,
     /// Reads that failed in a row: each makes the next one wait longer.
     failures: u32,
@@ -48,7 +49,7 @@ impl Subscription {
             consumer,
             prefetch,
             current: None,
-            reading: None,
+            reading: Mutex::new(None),
             reads: 0,
             failures: 0,
             ended: false,
@@ -108,7 +109,7 @@ impl Subscription {
     ///
     /// What the connection answers.
     pub async fn close(mut self) -> Result<()> {
-        self.reading = None;
+        self.reading = Mutex::new(None);
         if let Some(batch) = self.current.take() {
             batch.give_back_now().await;
         }
@@ -146,7 +147,8 @@ impl Subscription {
 
     /// Reads the next batch, which is not empty.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
-        if self.reading.is_none() && self.failures == 0 {
+        let reading = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if reading.is_none() && self.failures == 0 {
             self.reads = self.reads.wrapping_add(1);
             if self.reads.is_multiple_of(READS_PER_TURN) {
                 context.waker().wake_by_ref();
@@ -163,11 +165,10 @@ impl Subscription {
         loop {
             let (consumer, prefetch) = (&self.consumer, self.prefetch);
             let pause = pause_after(self.failures);
-            let reading = self
-                .reading
-                .get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch, pause)));
+            let slot = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let reading = slot.get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch, pause)));
             let answer = std::task::ready!(reading.as_mut().poll(context));
-            self.reading = None;
+            *slot = None;
             if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
                 return Poll::Ready(self.filled(answer));
             }
@@ -199,7 +200,7 @@ impl Subscription {
             return false;
         }
         self.ended = true;
-        self.reading = None;
+        self.reading = Mutex::new(None);
         self.give_back();
         true
     }

@@ -1,0 +1,89 @@
+//! Measures the framework beside what it stands on, in one interleaved run.
+//!
+//! Rates move with the machine and its mood; ratios within a round, instructions and allocations per message carry
+//! over. `cargo run --release -p broker-bench` prints all of them as tables, with `--json` also as JSON.
+#![expect(clippy::print_stdout, reason = "a program that prints its findings")]
+
+mod counts;
+mod payload;
+mod report;
+mod rounds;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+use crate::work::Work;
+
+/// Measures the framework beside what it stands on.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Rounds of the throughput measurement; each runs every case once, in turn.
+    #[arg(long, default_value_t = 7, global = true)]
+    rounds: usize,
+    /// Messages of one case in one round.
+    #[arg(long, default_value_t = 2_000_000, global = true)]
+    messages: usize,
+    /// Print the report as JSON as well.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Messages per second, beside the bare channels.
+    Throughput,
+    /// Instructions and heap allocations per message.
+    Counts,
+    /// One piece of work, for the instruction counter to watch.
+    #[command(hide = true)]
+    Work {
+        /// Its name.
+        name: String,
+        /// How many messages.
+        messages: usize,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln_one_line(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let mut report = Report::new();
+    match &args.command {
+        Some(Command::Work { name, messages }) => {
+            let work = Work::ALL.into_iter().find(|work| work.name() == name);
+            let work = work.ok_or_else(|| anyhow::anyhow!("unknown work `{name}`"))?;
+            counts::single_threaded(work, *messages)?;
+            return Ok(());
+        }
+        Some(Command::Throughput) => report.throughput = rounds::measure(args.rounds, args.messages)?,
+        Some(Command::Counts) => report.counts = counts::measure()?,
+        None => {
+            report.throughput = rounds::measure(args.rounds, args.messages)?;
+            report.counts = counts::measure()?;
+        }
+    }
+    println!("{report}");
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "a program's errors go there")]
+fn eprintln_one_line(error: &anyhow::Error) {
+    eprintln!("broker-bench: {error:#}");
+}
