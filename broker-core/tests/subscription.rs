@@ -238,12 +238,12 @@ async fn a_broker_that_cannot_wait_is_polled_with_pauses() {
     let idle = Duration::from_secs(60);
     assert!(tokio::time::timeout(idle, deliveries.next()).await.is_err());
     let reads = script.count("read");
-    assert!((500..=700).contains(&reads), "{reads} reads in an idle minute");
+    assert!((250..=350).contains(&reads), "{reads} reads in an idle minute");
 
     script.put(1);
     let start = Instant::now();
     let delivery = deliveries.next().await.unwrap().unwrap();
-    assert!(start.elapsed() <= Duration::from_millis(100));
+    assert!(start.elapsed() <= Duration::from_millis(200));
     delivery.ack().await.unwrap();
 
     script.put(3);
