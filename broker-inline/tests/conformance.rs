@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         .fold(Suite::new(harness), |suite, part| {
             suite.absent(part, "in process there is no server, and no way to it")
         })
-        .expect_exercised(Level::Quick, 148)
-        .expect_exercised(Level::Full, 154)
+        .expect_exercised(Level::Quick, 149)
+        .expect_exercised(Level::Full, 155)
         .main()
 }
