@@ -90,7 +90,7 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_code_2() {
         ),
         (
             &["ping", "--config", "no-such.toml"],
-            "config: no-such.toml: the file can't be read: No such file or directory (os error 2)",
+            "config: no-such.toml: the file can't be read",
         ),
     ] {
         let answer = broker(arguments);
@@ -100,10 +100,7 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_code_2() {
             (2, "", 1),
             "{arguments:?}\n{said}"
         );
-        assert!(
-            said.starts_with("error: ") && said.trim_end().ends_with(line),
-            "{said}"
-        );
+        assert!(said.starts_with("error: ") && said.contains(line), "{said}");
     }
 }
 
