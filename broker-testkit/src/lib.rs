@@ -41,6 +41,7 @@ mod execute;
 mod expect;
 mod harness;
 mod ledger;
+pub mod model;
 mod options;
 mod parts;
 mod reader;

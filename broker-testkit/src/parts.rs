@@ -37,6 +37,8 @@ pub trait NetProxy: Send + Sync {
 /// Moves the clock that leases and back-offs go by.
 #[async_trait]
 pub trait VirtualClock: Send + Sync {
+    /// A runtime of one thread on which that clock stands still unless it is moved.
+    fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime>;
     /// Moves it forward.
     async fn advance(&self, by: Duration);
 }
