@@ -24,6 +24,7 @@ mod partitions;
 mod payload;
 mod prefetch;
 mod publish;
+mod random_operations;
 mod read;
 mod registry;
 mod replay;

@@ -1,0 +1,29 @@
+//! Random sequences of operations beside a reference.
+
+use broker_core::Capabilities;
+
+use crate::check::check;
+use crate::{CheckResult, Gate, Stop, Trial, model};
+
+check!(
+    random_operations,
+    "model.random_operations",
+    Full,
+    Gate::needs(Capabilities::SIMPLE_QUEUING),
+    "After any sequence of operations the broker did what a reference of plain data does."
+);
+
+async fn random_operations(t: &Trial) -> CheckResult {
+    let harness = t.harness();
+    let cases = if harness.clock().is_some() { 256 } else { 16 };
+    // The model has a runtime of its own, whose clock may stand still, and so it has a thread of its own.
+    let played = std::thread::scope(|scope| scope.spawn(|| model::run(harness, cases, t.seed())).join());
+    match played {
+        Ok(Ok(played)) => {
+            t.note(format!("{played} sequences"));
+            Ok(())
+        }
+        Ok(Err(difference)) => Err(Stop::failed(difference)),
+        Err(_) => Err(Stop::failed("the model panicked")),
+    }
+}
