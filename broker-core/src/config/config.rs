@@ -48,8 +48,9 @@ impl Config {
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Error::config(&place, "the file can't be read").source(error))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Error::config(&place, "the file can't be read; name one that can").source(error)
+        })?;
         Self::parse(&text, &place, &|name| std::env::var(name).ok())?
             .with_environment(std::env::vars_os().filter_map(utf8))
     }

@@ -129,7 +129,7 @@ impl Error {
     pub fn unsupported(capability: Capabilities) -> Self {
         let mut error = Self::new(
             ErrorKind::Unsupported,
-            format!("{capability} is not among its capabilities"),
+            format!("{capability} is not among its capabilities; choose a provider that has it"),
         );
         Arc::make_mut(&mut error.0).capability = Some(capability);
         error

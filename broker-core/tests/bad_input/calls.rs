@@ -107,7 +107,7 @@ async fn messages() {
         ),
         (
             message().delay(Duration::from_secs(1)),
-            "unsupported: DELAYED_DELIVERY is not among its capabilities",
+            "unsupported: DELAYED_DELIVERY is not among its capabilities; choose a provider that has it",
         ),
     ] {
         let line = format!("publish (script): {line}");

@@ -67,7 +67,9 @@ fn files_that_cannot_be_read() {
     let place = missing.display();
     assert_eq!(
         error,
-        format!("config: {place}: the file can't be read: No such file or directory (os error 2)")
+        format!(
+            "config: {place}: the file can't be read; name one that can: No such file or directory (os error 2)"
+        )
     );
     let binary = folder.path().join("binary.toml");
     std::fs::write(&binary, b"\xff").unwrap();
