@@ -1,11 +1,11 @@
 //! `broker tail`.
 
-use broker::StartPosition;
+use broker::{Broker, StartPosition};
 use clap::Args;
 
 use crate::commands::read::write;
 use crate::exit::Stop;
-use crate::session::Session;
+use crate::session::{Session, closed};
 
 /// Follow a stream without taking part in any group, until Ctrl-C.
 #[derive(Args)]
@@ -23,19 +23,25 @@ pub(crate) struct Tail {
 impl Tail {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
         let broker = session.connect().await?;
+        let done = self.follow(session, &broker).await;
+        closed(&broker, done).await
+    }
+
+    async fn follow(self, session: &mut Session<'_, '_>, broker: &Broker) -> Result<(), Stop> {
+        // One for the whole run: between two of them, Ctrl-C would go unheard.
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         let mut deliveries = broker.listen(&self.stream).start_at(self.from).start().await?;
         let mut left = self.max.unwrap_or(u64::MAX);
         while left > 0 {
             let delivery = tokio::select! {
                 delivery = deliveries.next() => delivery,
-                _ = tokio::signal::ctrl_c() => None,
+                _ = &mut interrupted => None,
             };
             let Some(delivery) = delivery else { break };
             write(session, &delivery?)?;
             left -= 1;
         }
-        drop(deliveries);
-        Ok(broker.close().await?)
+        Ok(())
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
 
     /// Publish this many orders.
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 120_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) messages: u64,
 
     /// Handle with this many workers in each group.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use broker::prelude::*;
 use tokio::sync::Notify;
@@ -161,23 +160,14 @@ impl Ledger {
         counts
     }
 
-    /// Waits until the slowest group is less than a window behind.
-    pub(crate) async fn room(&self) {
-        self.until(|| self.behind() < WINDOW).await;
+    /// Waits until the slowest group is less than a window behind; answers `false` where nothing moves any more.
+    pub(crate) async fn has_room(&self) -> bool {
+        self.reaches(|| self.behind() < WINDOW).await
     }
 
-    /// Waits until each group has settled all; answers `false` after `patience` in which nothing moved.
-    pub(crate) async fn drained(&self, patience: Duration) -> bool {
-        loop {
-            let before = self.counts().settled;
-            let moved = self.until(|| self.is_drained() || self.counts().settled != before);
-            if timeout(patience, moved).await.is_err() {
-                return false;
-            }
-            if self.is_drained() {
-                return true;
-            }
-        }
+    /// Waits until each group has settled all; answers `false` where nothing moves any more.
+    pub(crate) async fn drained(&self) -> bool {
+        self.reaches(|| self.is_drained()).await
     }
 
     /// The counters alone could be made up for by a message that came although publishing it had no clear answer.
@@ -199,14 +189,16 @@ impl Ledger {
         published.saturating_sub(settled.unwrap_or(0))
     }
 
-    async fn until(&self, condition: impl Fn() -> bool) {
+    async fn reaches(&self, condition: impl Fn() -> bool) -> bool {
         loop {
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
             if condition() {
-                return;
+                return true;
             }
-            moved.await;
+            if timeout(self.plan.patience, moved).await.is_err() {
+                return condition();
+            }
         }
     }
 
@@ -240,4 +232,87 @@ impl Pages {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(sequential: bool) -> Ledger {
+        let plan = Plan {
+            acks: true,
+            nacks: true,
+            dead_letters: true,
+            ordered: true,
+            sequential,
+            max_attempts: 4,
+            patience: std::time::Duration::ZERO,
+        };
+        let ledger = Ledger::new(plan);
+        for sequence in 0..3 {
+            ledger.published(sequence, &Outcome::Stored(broker::MessageId::Text("x".into())));
+        }
+        ledger
+    }
+
+    fn stamp(sequence: usize) -> Stamp {
+        Stamp {
+            run: 1,
+            sequence,
+            customer: 5,
+            turn: sequence as u64 + 1,
+        }
+    }
+
+    #[test]
+    fn what_is_neither_handled_nor_kept_is_lost() {
+        let ledger = ledger(true);
+        ledger.handled(0, &stamp(0));
+        ledger.gave_up(0, &stamp(1));
+        let account = |kept: &Bits| ledger.account(0, Some(kept)).unwrap();
+        assert_eq!(
+            account(&Bits::default()).lost,
+            2,
+            "given up, and not among the dead letters"
+        );
+        let mut kept = Bits::default();
+        kept.insert(1);
+        let account = account(&kept);
+        assert_eq!((account.handled, account.dead, account.lost), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_message_that_overtakes_is_noticed() {
+        let ledger = ledger(false);
+        ledger.arrived(0, &stamp(1), 1);
+        ledger.arrived(0, &stamp(0), 1);
+        assert_eq!(ledger.account(0, None).unwrap().out_of_order, 1);
+    }
+
+    #[test]
+    fn a_message_that_does_not_wait_for_a_failing_one_is_noticed() {
+        for (sequential, expected) in [(true, 1), (false, 0)] {
+            let ledger = ledger(sequential);
+            ledger.arrived(0, &stamp(0), 1);
+            ledger.arrived(0, &stamp(1), 1);
+            ledger.handled(0, &stamp(1));
+            ledger.arrived(0, &stamp(2), 1);
+            assert_eq!(ledger.account(0, None).unwrap().out_of_order, expected);
+        }
+    }
+
+    #[test]
+    fn what_comes_again_after_it_was_done_is_counted_and_settles_nothing() {
+        let ledger = ledger(true);
+        for _ in 0..2 {
+            ledger.arrived(0, &stamp(0), 1);
+            ledger.handled(0, &stamp(0));
+        }
+        let account = ledger.account(0, None).unwrap();
+        assert_eq!(
+            (account.repeated, account.handled, account.out_of_order),
+            (1, 1, 0)
+        );
+        assert_eq!(ledger.counts().settled, 1);
+    }
 }

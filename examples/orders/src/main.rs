@@ -15,10 +15,10 @@ mod publisher;
 mod summary;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, mpsc};
+use std::time::{Instant, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use broker::prelude::*;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,9 +35,6 @@ const STREAM: &str = "orders";
 
 /// Who handles them; each group sees every order.
 const GROUPS: [&str; 3] = ["billing", "shipping", "audit"];
-
-/// How long nothing may move before the rest counts as lost.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -60,10 +57,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             out::line(true, &format!("orders: {error}"));
             let kind = error.downcast_ref::<Error>().map(Error::kind);
-            let usage = matches!(
-                kind,
-                Some(ErrorKind::Config | ErrorKind::Unsupported | ErrorKind::NotFound)
-            );
+            let usage = matches!(kind, Some(ErrorKind::Config | ErrorKind::Unsupported));
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }
@@ -93,12 +87,11 @@ async fn run(args: &Args) -> Result<Summary> {
     let ledger = Arc::new(Ledger::new(plan));
     let (done, is_done) = watch::channel(false);
     let start = Instant::now();
-    let progress = tokio::spawn(progress::show(
-        Arc::clone(&ledger),
-        args.messages,
-        args.json,
-        is_done.clone(),
-    ));
+    let (showing, shown) = mpsc::channel();
+    let progress = std::thread::spawn({
+        let (ledger, messages, json) = (Arc::clone(&ledger), args.messages, args.json);
+        move || progress::show(&ledger, messages, json, &shown)
+    });
     let mut workers = JoinSet::new();
     for group in 0..GROUPS.len() {
         let worker = Worker {
@@ -120,7 +113,7 @@ async fn run(args: &Args) -> Result<Summary> {
         // Workers end when they are told to; one that ends before has met an error.
         Some(ended) = workers.join_next() => {
             ended??;
-            return Err(anyhow::anyhow!("the broker was closed"));
+            return Err(anyhow!("the broker was closed"));
         }
     };
     let time = start.elapsed();
@@ -128,7 +121,10 @@ async fn run(args: &Args) -> Result<Summary> {
     while let Some(ended) = workers.join_next().await {
         ended??;
     }
-    progress.await.context("the progress stopped")?;
+    drop(showing);
+    progress
+        .join()
+        .map_err(|_| anyhow!("showing the progress failed"))?;
     let summary = Summary::new(broker, &plan, &ledger, run, time, interrupted).await?;
     brokers.close().await?;
     Ok(summary)
@@ -138,9 +134,16 @@ async fn run(args: &Args) -> Result<Summary> {
 async fn flow(args: &Args, broker: &Broker, run: u64, ledger: &Arc<Ledger>) -> Result<bool> {
     let mut interrupts = interrupt::watch()?;
     let messages = usize::try_from(args.messages)?;
-    publisher::publish(broker, Shop::new(run, args.seed), messages, ledger, &interrupts).await?;
+    publisher::publish(
+        broker,
+        Shop::new(run, args.seed),
+        messages,
+        ledger,
+        &mut interrupts,
+    )
+    .await?;
     tokio::select! {
-        _ = ledger.drained(PATIENCE) => {}
+        _ = ledger.drained() => {}
         // The second Ctrl-C gives up waiting.
         _ = interrupts.wait_for(|count| *count > 1) => {}
     }

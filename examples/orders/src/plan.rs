@@ -1,5 +1,7 @@
 //! What the broker can do, and what the program does where it can't.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use broker::config::{BrokerConfig, Config};
 use broker::prelude::*;
@@ -19,7 +21,12 @@ pub(crate) struct Plan {
     pub(crate) sequential: bool,
     /// How often a message is delivered in all.
     pub(crate) max_attempts: u32,
+    /// How long nothing may move before the rest counts as lost.
+    pub(crate) patience: Duration,
 }
+
+/// How long nothing may move, beyond the longest wait before a redelivery.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Plan {
     pub(crate) fn new(broker: &Broker, config: &Config) -> Result<Self> {
@@ -45,6 +52,7 @@ impl Plan {
             ordered,
             sequential: ordered && has(Capabilities::ACK_NACK),
             max_attempts: common.max_attempts(),
+            patience: PATIENCE + common.delay_after(common.max_retries),
         })
     }
 
@@ -76,7 +84,7 @@ impl Plan {
             (self.ordered, "no order per customer: it is not checked"),
             (
                 !self.ordered || self.sequential,
-                "order ends with the hand-over: one worker in each group",
+                "no order beyond the hand-over: one worker in each group",
             ),
         ];
         absent

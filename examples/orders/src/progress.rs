@@ -2,17 +2,17 @@
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ledger::{Counts, Ledger};
 use crate::{GROUPS, out};
 
-/// Shows progress until `done`; to standard error where standard output is for JSON.
-pub(crate) async fn show(ledger: Arc<Ledger>, messages: u64, json: bool, mut done: watch::Receiver<bool>) {
+/// Shows progress until the sender of `done` is dropped; to standard error where standard output is for JSON. It runs
+/// on a thread of its own, for the runtime's are busy with orders.
+pub(crate) fn show(ledger: &Arc<Ledger>, messages: u64, json: bool, done: &Receiver<()>) {
     let terminal = if json {
         std::io::stderr().is_terminal()
     } else {
@@ -21,19 +21,11 @@ pub(crate) async fn show(ledger: Arc<Ledger>, messages: u64, json: bool, mut don
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let bar = (terminal && !dumb).then(|| bar(messages, json));
     let period = Duration::from_millis(if bar.is_some() { 100 } else { 1000 });
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once, when there is nothing to show yet.
-    ticks.tick().await;
-    let (start, mut last) = (Instant::now(), (Instant::now(), 0));
-    loop {
-        tokio::select! {
-            _ = done.wait_for(|done| *done) => break,
-            _ = ticks.tick() => {}
-        }
+    let start = Instant::now();
+    let mut last = (start, 0);
+    while done.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
         let counts = ledger.counts();
-        let passed = last.0.elapsed().as_secs_f64().max(0.001);
-        let rate = rate(counts.settled.saturating_sub(last.1), passed);
+        let rate = rate(counts.settled.saturating_sub(last.1), last.0.elapsed());
         last = (Instant::now(), counts.settled);
         match &bar {
             Some(bar) => {
@@ -58,8 +50,8 @@ pub(crate) async fn show(ledger: Arc<Ledger>, messages: u64, json: bool, mut don
     clippy::cast_sign_loss,
     reason = "a rate for people: not negative, and far below what a float holds exactly"
 )]
-pub(crate) fn rate(count: u64, seconds: f64) -> u64 {
-    (count as f64 / seconds).round() as u64
+pub(crate) fn rate(count: u64, time: Duration) -> u64 {
+    (count as f64 / time.as_secs_f64().max(0.001)).round() as u64
 }
 
 fn describe(counts: &Counts, rate: u64) -> String {

@@ -18,20 +18,24 @@ const CUSTOMERS: usize = 1000;
 /// How many messages travel together.
 const BATCH: usize = 50;
 
-/// Publishes until all is published or `interrupts` says to stop.
+/// Publishes until all is published, `interrupts` says to stop, or nobody handles anything any more.
 pub(crate) async fn publish(
     broker: &Broker,
     mut shop: Shop,
     messages: usize,
     ledger: &Arc<Ledger>,
-    interrupts: &watch::Receiver<u32>,
+    interrupts: &mut watch::Receiver<u32>,
 ) -> Result<()> {
     let publisher = broker.publisher(STREAM).build().await?;
     let mut next = 0;
-    while next < messages && *interrupts.borrow() == 0 {
-        let batch = BATCH.min(messages - next);
+    while next < messages {
         // A shop that is faster than its handlers only makes a queue; and what is under way is what Ctrl-C waits for.
-        ledger.room().await;
+        tokio::select! {
+            biased;
+            _ = interrupts.wait_for(|count| *count > 0) => break,
+            has_room = ledger.has_room() => if !has_room { break },
+        }
+        let batch = BATCH.min(messages - next);
         let orders = (next..next + batch).map(|sequence| shop.order(sequence).to_message());
         let published = publisher.send_batch(orders.collect::<Result<_>>()?).await?;
         for (sequence, outcome) in (next..).zip(published.into_outcomes()) {

@@ -31,7 +31,9 @@ pub(crate) struct Summary {
     unsent: u64,
     /// Deliveries of orders that were done before.
     repeated: u64,
-    /// Deliveries against a customer's order.
+    /// Whether the broker promises each customer's order.
+    order_checked: bool,
+    /// Deliveries against that order.
     out_of_order: u64,
     /// What this broker can't do.
     notes: Vec<String>,
@@ -78,7 +80,7 @@ impl Summary {
         Ok(Self {
             provider: broker.provider(),
             seconds: time.as_secs_f64(),
-            rate: rate(ledger.counts().settled, time.as_secs_f64().max(0.001)),
+            rate: rate(ledger.counts().settled, time),
             interrupted,
             groups: groups
                 .map(|(group, account)| row(group, &|field| field(account)))
@@ -86,6 +88,7 @@ impl Summary {
             total: row("in all", &sum),
             unsent: ledger.unsent(),
             repeated: sum(|account| account.repeated),
+            order_checked: plan.ordered,
             out_of_order: sum(|account| account.out_of_order),
             notes: plan.notes(),
         })
@@ -141,18 +144,26 @@ impl fmt::Display for Summary {
         }
         writeln!(
             f,
-            "\n{} in {:.1} s, {} per second, all groups together",
+            "\n{} in {:.1} s, {} per second, all groups together; lost: {}",
             if self.interrupted {
                 "interrupted and drained"
             } else {
                 "done"
             },
             self.seconds,
-            HumanCount(self.rate)
+            HumanCount(self.rate),
+            HumanCount(self.total.lost)
         )?;
-        match self.out_of_order {
-            0 => {}
-            count => writeln!(f, "BROKEN ORDER: {} deliveries", HumanCount(count))?,
+        match (self.order_checked, self.out_of_order) {
+            (true, 0) => writeln!(f, "each customer's order was kept in every group")?,
+            (true, count) => {
+                writeln!(
+                    f,
+                    "BROKEN ORDER: {} deliveries overtook an earlier one",
+                    HumanCount(count)
+                )?;
+            }
+            (false, _) => {}
         }
         if self.total.lost > 0 {
             writeln!(

@@ -1,11 +1,11 @@
 //! `publish`, `read` and `tail`.
 
-mod support;
+use crate::support::{broker, run, with_input};
+use std::io::{self, Write};
 
 use broker::{Message, StartPosition};
-use broker_cli::Exit;
+use broker_cli::{Exit, Terminal};
 use serde_json::{Value, json};
-use support::{broker, run, with_input};
 
 #[tokio::test]
 async fn publish_answers_the_id() {
@@ -193,6 +193,49 @@ async fn what_is_handed_back_comes_again_as_the_same_attempt() {
     }
 }
 
+/// A reader that is gone after one line.
+struct Gone {
+    lines: usize,
+}
+
+impl Write for Gone {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.lines > 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_saw_is_there_at_once() {
+    let url = "inline://unseen";
+    let broker = broker(url).await;
+    for text in ["one", "two", "three"] {
+        broker.publish("orders", Message::text(text)).await.unwrap();
+    }
+    let mut errors = Vec::new();
+    let mut terminal = Terminal {
+        input: &mut &b""[..],
+        output: &mut Gone { lines: 0 },
+        errors: &mut errors,
+    };
+    let arguments = ["broker", "read", "orders", "-g", "g", "--url", url].map(Into::into);
+    assert_eq!(broker_cli::run(arguments, &mut terminal).await, Exit::Success);
+    assert_eq!(errors, b"");
+    let left: Vec<_> = broker.read("orders", "g", 9).await.unwrap().collect();
+    let left: Vec<_> = left
+        .iter()
+        .map(|delivery| (delivery.attempt(), delivery.payload().clone()))
+        .collect();
+    assert_eq!(left, [(1, "two".into()), (1, "three".into())]);
+}
+
 #[tokio::test]
 async fn a_read_takes_no_more_than_it_is_told_and_waits_as_long() {
     let url = "inline://bounded";
@@ -225,7 +268,9 @@ async fn where_nothing_can_be_acknowledged_reading_works_and_asking_for_it_fails
         assert_eq!(answer.exit, Exit::Failure);
         assert_eq!(
             answer.errors,
-            format!("error: read (inline): unsupported: {missing} is not among its capabilities\n")
+            format!(
+                "error: read (inline): unsupported: {missing} is not among its capabilities (reason=the setting `capabilities` leaves it out)\n"
+            )
         );
     }
     assert_eq!(
