@@ -26,6 +26,6 @@ fn main() -> ExitCode {
             suite.absent(part, "in process there is no server, and no way to it")
         })
         .expect_exercised(Level::Quick, 149)
-        .expect_exercised(Level::Full, 155)
+        .expect_exercised(Level::Full, 156)
         .main()
 }
