@@ -41,9 +41,13 @@ mod execute;
 mod harness;
 mod ledger;
 mod options;
+#[cfg(unix)]
+mod proxy;
 mod reader;
 pub mod report;
 mod runner;
+#[cfg(unix)]
+pub mod servers;
 mod suite;
 mod trial;
 
@@ -53,6 +57,8 @@ pub use harness::{
 };
 pub use ledger::{Entry, Ledger, Verdict};
 pub use options::Options;
+#[cfg(unix)]
+pub use proxy::TcpProxy;
 pub use reader::{Reader, Received};
 pub use report::Report;
 pub use runner::certify;
