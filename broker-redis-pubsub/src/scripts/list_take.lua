@@ -6,8 +6,13 @@ if not at then return nil end
 local max, history = tonumber(ARGV[3]), tonumber(ARGV[4])
 local base = tonumber(redis.call('HGET', KEYS[2], 'base') or '0')
 local length = redis.call('LLEN', KEYS[1])
-local now = redis.call('TIME')
-redis.call('HSET', KEYS[4], ARGV[1] .. ' ' .. ARGV[2], now[1] .. string.sub('00000' .. now[2], -6, -4))
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local member = ARGV[1] .. ' ' .. ARGV[2]
+-- At most once a second, as a read that finds nothing is to write nothing.
+if now - tonumber(redis.call('HGET', KEYS[4], member) or '0') >= 1000 then
+  redis.call('HSET', KEYS[4], member, string.format('%.0f', now))
+end
 
 local lost = 0
 if at > base + length then

@@ -12,7 +12,11 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local base = tonumber(redis.call('HGET', KEYS[3], 'base') or '0')
 local length = redis.call('LLEN', KEYS[2])
 local function text(number) return string.format('%.0f', number) end
-redis.call('HSET', KEYS[8], ARGV[1] .. ' ' .. ARGV[2], text(now))
+local member = ARGV[1] .. ' ' .. ARGV[2]
+-- At most once a second, as a read that finds nothing is to write nothing.
+if now - tonumber(redis.call('HGET', KEYS[8], member) or '0') >= 1000 then
+  redis.call('HSET', KEYS[8], member, text(now))
+end
 
 local lost = 0
 if at > base + length then

@@ -20,8 +20,7 @@ pub(crate) fn conformance(mode: &'static str) -> ExitCode {
 }
 
 fn suite(mode: &'static str) -> Result<Suite> {
-    // The suite's laws about restarts are about what was answered, not about what a disk may lose.
-    let server = RedisConfig::new().append_only().start()?;
+    let server = RedisConfig::new().durable().start()?;
     let timing = Timing {
         lease: Duration::from_millis(500),
         ..Timing::default()

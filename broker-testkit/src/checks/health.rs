@@ -7,7 +7,7 @@ use broker_core::{Capabilities, ErrorKind, HealthStatus, Message};
 
 use super::scene::Scene;
 use crate::check::check;
-use crate::{CheckResult, Gate, Options, Trial, ensure, ensure_eq};
+use crate::{CheckResult, Gate, Options, Part, Stop, Trial, ensure, ensure_eq};
 
 check!(
     ping,
@@ -43,6 +43,42 @@ async fn ping(t: &Trial) -> CheckResult {
     );
     ensure!(!health.connected, "a closed broker says it is connected");
     Ok(())
+}
+
+check!(
+    down,
+    "health.down",
+    Full,
+    Gate::ANY.part(Part::Server),
+    "While the server is down a ping fails and health says unhealthy, both within the ping timeout; then all is well again."
+);
+
+async fn down(t: &Trial) -> CheckResult {
+    let Some(server) = t.harness().server() else {
+        return Err(Stop::NotExercised(Part::Server.to_string()));
+    };
+    let broker = t.broker_with(Options::new().set("ping_timeout", "1s")).await?;
+    let limit = t.at_most(Duration::from_secs(2));
+    server.stop().await?;
+    let pinged = tokio::time::timeout(limit, broker.ping()).await;
+    let health = tokio::time::timeout(limit, broker.health_stats()).await;
+    server.start().await?;
+    ensure!(
+        matches!(pinged, Ok(Err(_))),
+        "a ping without a server answered {pinged:?}"
+    );
+    match health {
+        Ok(health) => ensure_eq!(
+            health.status,
+            HealthStatus::Unhealthy,
+            "the health without a server"
+        ),
+        Err(_) => ensure!(false, "health took longer than {limit:?} without a server"),
+    }
+    t.eventually("healthy again", || async {
+        Ok(broker.health_stats().await.status == HealthStatus::Healthy)
+    })
+    .await
 }
 
 check!(
@@ -220,7 +256,7 @@ async fn lag(t: &Trial) -> CheckResult {
     }
     t.eventually("lag 6, pending 4", || async { shown().await.map(is(6, 4)) })
         .await?;
-    let age = || async { Ok::<_, crate::Stop>(shown().await?.and_then(|(.., oldest)| oldest)) };
+    let age = || async { Ok::<_, Stop>(shown().await?.and_then(|(.., oldest)| oldest)) };
     let first = age().await?;
     t.eventually("the oldest pending delivery ages", || async {
         Ok(age().await? > first)

@@ -32,3 +32,4 @@ mod scene;
 mod subscribe;
 mod unsupported;
 mod unsupported_base;
+mod unsupported_extras;

@@ -148,7 +148,7 @@ impl Harness for RedisHarness {
     }
 
     fn durable(&self) -> bool {
-        self.server.is_append_only()
+        self.server.is_durable()
     }
 
     fn allow_unproved(&self) -> Capabilities {
