@@ -29,6 +29,9 @@ struct Args {
     /// Messages of one case in one round.
     #[arg(long, default_value_t = 2_000_000, global = true)]
     messages: usize,
+    /// Measure only the cases whose names contain this text.
+    #[arg(long, default_value = "", global = true)]
+    only: String,
     /// Print the report as JSON as well.
     #[arg(long, global = true)]
     json: bool,
@@ -62,6 +65,10 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let mut report = Report::new();
+    let work: Vec<_> = Work::ALL
+        .into_iter()
+        .filter(|work| work.name().contains(&args.only))
+        .collect();
     match &args.command {
         Some(Command::Work { name, messages }) => {
             let work = Work::ALL.into_iter().find(|work| work.name() == name);
@@ -69,11 +76,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
             counts::single_threaded(work, *messages)?;
             return Ok(());
         }
-        Some(Command::Throughput) => report.throughput = rounds::measure(args.rounds, args.messages)?,
-        Some(Command::Counts) => report.counts = counts::measure()?,
+        Some(Command::Throughput) => report.throughput = rounds::measure(&work, args.rounds, args.messages)?,
+        Some(Command::Counts) => report.counts = counts::measure(&work)?,
         None => {
-            report.throughput = rounds::measure(args.rounds, args.messages)?;
-            report.counts = counts::measure()?;
+            report.throughput = rounds::measure(&work, args.rounds, args.messages)?;
+            report.counts = counts::measure(&work)?;
         }
     }
     println!("{report}");

@@ -34,11 +34,11 @@ pub(crate) struct Ratio {
 }
 
 /// Measures all cases over `rounds` rounds of `messages` messages.
-pub(crate) fn measure(rounds: usize, messages: usize) -> anyhow::Result<Vec<Throughput>> {
-    let mut rates = vec![Vec::with_capacity(rounds); Work::ALL.len()];
+pub(crate) fn measure(cases: &[Work], rounds: usize, messages: usize) -> anyhow::Result<Vec<Throughput>> {
+    let mut rates = vec![Vec::with_capacity(rounds); cases.len()];
     // One round more, not counted, warms caches and the allocator.
     for round in 0..=rounds {
-        for (work, rates) in Work::ALL.into_iter().zip(&mut rates) {
+        for (work, rates) in cases.iter().zip(&mut rates) {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(WORKERS)
                 .enable_all()
@@ -51,15 +51,16 @@ pub(crate) fn measure(rounds: usize, messages: usize) -> anyhow::Result<Vec<Thro
         }
     }
     let of = |work: Work| {
-        Work::ALL
+        cases
             .iter()
             .position(|other| *other == work)
             .and_then(|at| rates.get(at))
             .cloned()
             .unwrap_or_default()
     };
-    Ok(Work::ALL
-        .into_iter()
+    Ok(cases
+        .iter()
+        .copied()
         .map(|work| {
             let own = of(work);
             let beside = work.beside().map(|(raw, asked)| {

@@ -113,7 +113,7 @@ fn rename_references(schema: &mut Value, owner: &str) {
 }
 
 /// Whatever a value is, it may be taken from a variable instead: `"${NAME}"`.
-fn or_variable(schema: Value) -> Value {
+fn or_variable(mut schema: Value) -> Value {
     let free_text = schema.get("type") == Some(&"string".into())
         && ["enum", "format", "pattern"]
             .iter()
@@ -123,8 +123,8 @@ fn or_variable(schema: Value) -> Value {
     }
     let mut outer = Map::new();
     for key in ["description", "default"] {
-        if let Some(value) = schema.get(key) {
-            outer.insert(key.to_owned(), value.clone());
+        if let Some(value) = schema.as_object_mut().and_then(|schema| schema.remove(key)) {
+            outer.insert(key.to_owned(), value);
         }
     }
     outer.insert(

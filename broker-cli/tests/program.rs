@@ -454,6 +454,11 @@ fn the_schema_knows_every_setting_in_both_spellings_and_refers_to_what_is_there(
     }
     let names = &schema["properties"]["brokers"]["additionalProperties"]["properties"]["provider"]["enum"];
     assert_eq!(*names, json!(["inline"]));
+    let flags = schema["$defs"]["common.Capabilities"].to_string();
+    assert!(
+        flags.contains("\"RELIABLE_MESSAGING\"") && flags.contains("\"REPLAY\""),
+        "{flags}"
+    );
     let mut references = Vec::new();
     collect_references(&schema, &mut references);
     assert!(!references.is_empty());

@@ -19,7 +19,7 @@ use crate::progress::{Effects, Gone, Progress, Reading};
 use crate::replayed::{self, Replayed};
 use crate::segment::Segment;
 use crate::stream::Stream;
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 use crate::window::{Purpose, Who};
 
 /// A group of consumers: its progress in each partition, its members, its dead letters.
@@ -29,7 +29,7 @@ use crate::window::{Purpose, Who};
 pub(crate) struct Group {
     pub(crate) id: u64,
     pub(crate) name: GroupName,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     progress: Box<[Progress]>,
     replayed: OnceLock<Box<Replayed>>,
     members: Mutex<Members>,
@@ -56,7 +56,7 @@ impl Group {
         Self {
             id,
             name,
-            gate: Gate::new(),
+            gate: Arc::new(Gate::new()),
             progress: progress.collect(),
             replayed: OnceLock::new(),
             members: Mutex::new(Members::default()),
@@ -415,13 +415,13 @@ impl Group {
 
     /// Readers are to look again: there are `count` more messages for them.
     pub(crate) fn tell_readable(&self, count: u64) {
-        crate::sync::fence(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         self.gate.wake(count);
     }
 
     #[cold]
     fn tell_sooner(&self) {
-        crate::sync::fence(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         self.gate.wake_all();
     }
 

@@ -323,6 +323,21 @@ impl Session {
         Ok(group.settle(stream, runs, who, purpose, Settled::Nacked, now))
     }
 
+    /// Gives back what was handed out and not handled: not an operation of the user's, so that it needs no more than
+    /// that deliveries are settled at all.
+    pub(crate) fn give_back(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: Option<&Member>,
+        runs: &[ReceiptRun],
+    ) -> Result<Settlements> {
+        self.check(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
+        let now = self.hub.clock.now();
+        let who = see(member, now);
+        Ok(group.settle(stream, runs, who, Purpose::GiveBack, Settled::Nacked, now))
+    }
+
     /// Refuses a disposition that is not claimed.
     pub(crate) fn check_nack(&self, disposition: Disposition) -> Result<()> {
         self.check(Capabilities::MESSAGE_REJECTION)?;

@@ -164,7 +164,10 @@ impl<'a> Attempts<'a> {
             Some(Err(_)) => Err(self.too_slow("connection", "connect_timeout").retry(Retry::Safe)),
             None => Err(Error::closed()),
         };
-        shared.observe(&answer);
+        // Within a call, only what the call itself answers says that the server is well.
+        if anew || answer.is_err() {
+            shared.observe(&answer);
+        }
         match answer {
             Ok(()) => shared.connected(),
             // The call itself was not made yet: whatever became of the connection, nothing was stored.

@@ -18,6 +18,7 @@ use super::publisher::PublisherBuilder;
 use super::shared::Shared;
 use super::subscribe::{ListenBuilder, SubscribeBuilder};
 use crate::base::Source;
+use crate::config::BrokerConfig;
 use crate::values::{
     BrokerEvent, Capabilities, Error, GroupName, Health, LostCapability, Message, MessageId, Published,
     Receipt, ReceiptRun, Result, Settled, StreamName, StreamPattern,
@@ -45,6 +46,12 @@ impl Broker {
     #[must_use]
     pub fn provider(&self) -> &'static str {
         self.shared.provider
+    }
+
+    /// The settings that every broker has, as they are in force here.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.shared.config
     }
 
     /// The flags of this instance.

@@ -134,6 +134,8 @@ impl Shared {
         let mut done: Vec<Option<Outcome>> = vec![None; count];
         // The places in `done` that `messages` stand for.
         let mut open: Vec<usize> = (0..count).collect();
+        // The places that may be stored by an attempt before the last.
+        let mut doubtful: Vec<usize> = Vec::new();
         loop {
             let tried = match answer.take() {
                 Some(answer) => answer,
@@ -146,7 +148,9 @@ impl Shared {
                 Err(error) => vec![failed(error); open.len()],
             };
             for (place, outcome) in open.iter().zip(outcomes) {
-                settle(&mut done, *place, outcome);
+                if let Some(slot) = done.get_mut(*place) {
+                    *slot = Some(outcome);
+                }
             }
             // Messages that the adapter took can't be sent again; it took them because they were as good as stored.
             let kept = messages.len() == open.len();
@@ -159,6 +163,8 @@ impl Shared {
             let Some(error) = retried.first().and_then(|(_, place)| error_of(done.get(*place)?)) else {
                 break;
             };
+            let unknown = |place: &usize| matches!(done.get(*place), Some(Some(Outcome::Unknown(_))));
+            doubtful.extend(retried.iter().map(|(_, place)| *place).filter(unknown));
             if let Some(parcel) = parcel {
                 parcel.hold();
             }
@@ -176,6 +182,14 @@ impl Shared {
                 .filter_map(|(index, _)| messages.get(*index).cloned())
                 .collect();
             open = retried.into_iter().map(|(_, place)| place).collect();
+        }
+        for place in doubtful {
+            // That the last attempt certainly did not store it is no comfort.
+            if let Some(slot @ Some(Outcome::NotSent(_))) = done.get_mut(place)
+                && let Some(error) = error_of(slot)
+            {
+                *slot = Some(Outcome::Unknown(error.retry(Retry::Unknown)));
+            }
         }
         Published::each(
             done.into_iter()
@@ -212,25 +226,12 @@ fn failed(error: Error) -> Outcome {
     }
 }
 
-/// Takes a later attempt's outcome over an earlier one's. One that may have stored the message stays unknown unless
-/// a later one did store it: that the later one did not is no comfort.
-fn settle(done: &mut [Option<Outcome>], place: usize, outcome: Outcome) {
-    if let Some(slot) = done.get_mut(place) {
-        *slot = Some(match (slot.take(), outcome) {
-            (Some(Outcome::Unknown(_)), Outcome::NotSent(error)) => {
-                Outcome::Unknown(error.retry(Retry::Unknown))
-            }
-            (_, outcome) => outcome,
-        });
-    }
-}
-
 /// Ends the attempts at one message with `error`: its own failure stays, unless the broker was closed meanwhile.
 fn give_up(done: &mut [Option<Outcome>], place: usize, error: &Error) {
-    if error.kind() == ErrorKind::Closed {
-        settle(done, place, failed(error.clone()));
-    } else if let Some(Some(Outcome::NotSent(own))) = done.get_mut(place) {
-        *own = own.clone().retry(Retry::Exhausted);
+    match done.get_mut(place) {
+        Some(slot) if error.kind() == ErrorKind::Closed => *slot = Some(failed(error.clone())),
+        Some(Some(Outcome::NotSent(own))) => *own = own.clone().retry(Retry::Exhausted),
+        Some(_) | None => {}
     }
 }
 

@@ -123,12 +123,16 @@ impl PublishQueue {
                 "no tokio runtime is running here; publish from within one",
             )));
         }
-        let size = message.size();
-        let place = self.places.acquire().await;
-        let bytes = self
-            .bytes
-            .acquire_many(byte_permits(size, self.limits.buffer_bytes))
-            .await;
+        let size = byte_permits(message.size(), self.limits.buffer_bytes);
+        // Where there is room it is taken without giving way: who sends several at once gets them in order.
+        let place = match self.places.try_acquire() {
+            Ok(place) => Ok(place),
+            Err(_) => self.places.acquire().await,
+        };
+        let bytes = match self.bytes.try_acquire_many(size) {
+            Ok(bytes) => Ok(bytes),
+            Err(_) => self.bytes.acquire_many(size).await,
+        };
         let (Ok(place), Ok(bytes)) = (place, bytes) else {
             return Err(named(Error::closed()));
         };
@@ -144,7 +148,7 @@ impl PublishQueue {
         }
         let put = line.waiting.back_mut().map(|batch| {
             batch.messages.push(message);
-            batch.bytes += byte_permits(size, self.limits.buffer_bytes) as usize;
+            batch.bytes += size as usize;
             (Arc::clone(&batch.cell), batch.messages.len() - 1)
         });
         drop(line);

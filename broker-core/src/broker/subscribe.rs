@@ -23,7 +23,7 @@ pub struct SubscribeBuilder {
     start: StartPosition,
     ordering: Ordering,
     lease: Duration,
-    prefetch: usize,
+    prefetch: Option<usize>,
 }
 
 impl SubscribeBuilder {
@@ -36,14 +36,15 @@ impl SubscribeBuilder {
             start: StartPosition::Earliest,
             ordering: Ordering::Publish,
             lease,
-            prefetch: PREFETCH,
+            prefetch: None,
         }
     }
 
     /// Sets how many deliveries may be unsettled at once, read ahead or in the application's hands: the bound of
-    /// memory. The default is 256; at least one.
+    /// memory. The default is 256; on a broker without acknowledgements it is one, since there what was read ahead is
+    /// gone with the subscription. At least one.
     pub fn prefetch(mut self, deliveries: usize) -> Self {
-        self.prefetch = deliveries.max(1);
+        self.prefetch = Some(deliveries.max(1));
         self
     }
 
@@ -87,6 +88,15 @@ impl SubscribeBuilder {
         if self.ordering == Ordering::Sequential {
             self.shared.need(Capabilities::MESSAGE_ORDERING, "subscribe")?;
         }
+        if matches!(self.start, StartPosition::Id(_) | StartPosition::Time(_)) {
+            self.shared.need(Capabilities::REPLAY, "subscribe")?;
+        }
+        let settles = self
+            .shared
+            .base
+            .capabilities()
+            .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
+        let prefetch = self.prefetch.unwrap_or(if settles { PREFETCH } else { 1 });
         let member = Membership {
             stream,
             group,
@@ -96,7 +106,7 @@ impl SubscribeBuilder {
             lease: self.lease,
         };
         let consumer = self.shared.join(member).await?;
-        Ok(Subscription::new(consumer, self.prefetch))
+        Ok(Subscription::new(consumer, prefetch))
     }
 }
 

@@ -18,7 +18,6 @@ pub struct BrokerConfig {
     /// The provider's name, or its URL scheme.
     pub provider: String,
     /// Capabilities without which opening fails.
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub require: Capabilities,
     /// How often a message is delivered again after its first failure; then it goes to the dead letters.
     pub max_retries: u32,

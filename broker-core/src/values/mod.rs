@@ -1,6 +1,8 @@
 //! Plain data: no I/O, no runtime.
 
 mod capabilities;
+#[cfg(feature = "schema")]
+mod capabilities_schema;
 mod dead_letter;
 mod error;
 mod event;

@@ -78,14 +78,7 @@ impl ReadEndpoint for Reader {
     fn try_give_back(&self, runs: &[ReceiptRun]) -> bool {
         let member = Some(&*self.consumer.member);
         self.session
-            .nack(
-                &self.stream,
-                &self.group,
-                member,
-                runs,
-                Disposition::GiveBack,
-                &Failure::default(),
-            )
+            .give_back(&self.stream, &self.group, member, runs)
             .is_ok()
     }
 

@@ -67,6 +67,7 @@ impl Stream {
             &starts,
             self.limits,
         ));
+        state.open_gate(&group.gate);
         state.groups.insert(name.clone(), group.clone());
         state.live = true;
         Ok((group, true))

@@ -63,9 +63,12 @@ impl Stream {
             }
             None => Published::each(self.publish_each(&mut state, messages, rules, at)),
         };
-        let audience = self.audience(&mut state);
-        drop(state);
-        audience.tell(count as u64 + admitted);
+        let mut tell = count as u64 + admitted;
+        if survey.delays && self.publish_due(&state) {
+            // Those who wait have set their clocks for later.
+            tell = u64::MAX;
+        }
+        Self::unlock_and_tell(state, tell);
         Ok(Some(published))
     }
 
@@ -93,9 +96,7 @@ impl Stream {
         state.live = true;
         state.kept += 1;
         state.bytes += survey.bytes;
-        let audience = self.audience(&mut state);
-        drop(state);
-        audience.tell(1 + admitted);
+        Self::unlock_and_tell(state, 1 + admitted);
         OneTried::Stored(MessageId::Offset { partition: 0, offset })
     }
 
@@ -190,11 +191,6 @@ impl Stream {
                 log.append(batch, bytes, at);
                 self.publish_tail(partition, log);
             }
-        }
-        if self.publish_due(state) {
-            // Those who wait have set their clocks for later.
-            crate::sync::fence(crate::sync::Ordering::SeqCst);
-            state.waiting().tell_all();
         }
         outcomes
     }

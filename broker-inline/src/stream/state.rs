@@ -1,9 +1,10 @@
 //! What a stream's publishers share under one lock.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use broker_core::GroupName;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::delayed::Delayed;
@@ -26,7 +27,8 @@ pub(crate) struct State {
     pub(crate) ids: RecentIds,
     /// All groups, and those deleted that somebody still holds.
     pub(crate) groups: BTreeMap<GroupName, Arc<Group>>,
-    pub(crate) listeners: Vec<Weak<Gate>>,
+    /// Where the members of each group wait, and each listener.
+    pub(crate) gates: Vec<Arc<Gate>>,
     /// Publishers that wait for room, in their order.
     pub(crate) queue: VecDeque<Arc<Notify>>,
     /// The partition for the next message without a key.
@@ -46,7 +48,7 @@ impl State {
             delayed: Delayed::default(),
             ids: RecentIds::new(limits.idempotency_window),
             groups: BTreeMap::new(),
-            listeners: Vec::new(),
+            gates: Vec::new(),
             queue: VecDeque::new(),
             turn: 0,
             live: false,
@@ -78,7 +80,7 @@ impl State {
 
     #[cold]
     fn evict(&mut self, limits: &Limits, count: usize, bytes: usize, cut: &mut Cut) -> bool {
-        let floors: Vec<u64> = (0..self.logs.len())
+        let floors: SmallVec<[u64; 8]> = (0..self.logs.len())
             .map(|partition| self.floor(partition))
             .collect();
         let free: u64 = self
@@ -117,51 +119,24 @@ impl State {
         self.bytes = self.bytes.saturating_sub(cut.bytes);
     }
 
-    /// The gates that somebody waits at: who is to be woken once the lock is free.
-    pub(crate) fn waiting(&mut self) -> Audience {
-        let groups = self
-            .groups
-            .values()
-            .filter(|group| group.gate.waiting() > 0)
-            .cloned()
-            .collect();
-        let listeners = self
-            .listeners
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|gate| gate.waiting() > 0)
-            .collect();
-        Audience { groups, listeners }
+    /// Lets whoever waits at `gate` be woken, for as long as somebody holds it.
+    pub(super) fn open_gate(&mut self, gate: &Arc<Gate>) {
+        self.gates.retain(|gate| Arc::strong_count(gate) > 1);
+        self.gates.push(gate.clone());
     }
 
-    /// Whether somebody waits. Meaningful only after a fence.
+    /// Whether somebody sleeps. Meaningful only after a fence.
     #[inline]
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.groups.values().any(|group| group.gate.waiting() > 0)
-            || self
-                .listeners
-                .iter()
-                .any(|gate| gate.upgrade().is_some_and(|gate| gate.waiting() > 0))
-    }
-}
-
-/// Who waits for messages of a stream.
-#[derive(Default)]
-pub(crate) struct Audience {
-    groups: Vec<Arc<Group>>,
-    listeners: Vec<Arc<Gate>>,
-}
-
-impl Audience {
-    /// There are `messages` more to read.
-    pub(crate) fn tell(&self, messages: u64) {
-        self.groups.iter().for_each(|group| group.gate.wake(messages));
-        self.listeners.iter().for_each(|gate| gate.wake_all());
+    pub(super) fn has_sleepers(&self) -> bool {
+        self.gates.iter().any(|gate| gate.has_sleepers())
     }
 
-    /// Something is to be looked at again, such as the clock.
-    pub(crate) fn tell_all(&self) {
-        self.groups.iter().for_each(|group| group.gate.wake_all());
-        self.listeners.iter().for_each(|gate| gate.wake_all());
+    /// The gates that somebody sleeps at: who is to be woken once the lock is free.
+    pub(super) fn sleepers(&self) -> SmallVec<[Arc<Gate>; 4]> {
+        self.gates
+            .iter()
+            .filter(|gate| gate.has_sleepers())
+            .cloned()
+            .collect()
     }
 }

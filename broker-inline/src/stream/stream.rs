@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broker_core::{BrokerEvent, GroupName, MessageId, StreamInfo, StreamName};
 
-use super::state::{Audience, State};
+use super::state::State;
 use crate::clock::{Clock, Moment, Stamp};
 use crate::cursor::Feed;
 use crate::events::Events;
@@ -141,9 +141,7 @@ impl Stream {
     fn admit_slowly(&self, now: Moment) {
         let mut state = self.lock();
         let admitted = self.admit_locked(&mut state, now);
-        let audience = self.audience(&mut state);
-        drop(state);
-        audience.tell(admitted);
+        Self::unlock_and_tell(state, admitted);
     }
 
     pub(super) fn admit_locked(&self, state: &mut State, now: Moment) -> u64 {
@@ -161,31 +159,27 @@ impl Stream {
         admitted
     }
 
-    /// Who is to be woken after what was just done under the lock.
+    /// Gives the lock back, and wakes as many of each group as there are `messages` for.
     #[inline]
-    pub(super) fn audience(&self, state: &mut State) -> Audience {
+    pub(super) fn unlock_and_tell(state: MutexGuard<'_, State>, messages: u64) {
         fence(Ordering::SeqCst);
-        if state.has_waiting() {
-            state.waiting()
-        } else {
-            Audience::default()
+        if state.has_sleepers() {
+            let sleepers = state.sleepers();
+            drop(state);
+            sleepers.iter().for_each(|gate| gate.wake(messages));
         }
     }
 
     /// Registers a listener's gate.
     pub(crate) fn listen(&self, gate: &Arc<Gate>) {
-        let mut state = self.lock();
-        state.listeners.retain(|gate| gate.strong_count() > 0);
-        state.listeners.push(Arc::downgrade(gate));
+        self.lock().open_gate(gate);
     }
 
     /// Wakes all who wait, for messages or for room: the broker was closed.
     pub(crate) fn wake_everybody(&self) {
-        let mut state = self.lock();
-        let audience = self.audience(&mut state);
+        let state = self.lock();
         let queue: Vec<_> = state.queue.iter().cloned().collect();
-        drop(state);
-        audience.tell_all();
+        Self::unlock_and_tell(state, u64::MAX);
         queue.iter().for_each(|publisher| publisher.notify_one());
     }
 

@@ -72,9 +72,7 @@ impl Tag {
 
     #[inline]
     pub(crate) const fn attempt(self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
-        let attempt = (self.0 >> 32) as u32;
-        attempt
+        (self.0 >> 32) as u32
     }
 
     #[inline]

@@ -190,14 +190,25 @@ async fn close_flushes(t: &Trial) -> CheckResult {
     let publisher = broker
         .publisher(&stream)
         .linger(Duration::from_millis(20))
+        .max_batch(50)
         .build()
         .await?;
+    let (progress, mut done) = tokio::sync::watch::channel(0_usize);
     let sends: Vec<_> = (0..MESSAGES)
         .map(|number| {
-            let publisher = publisher.clone();
-            tokio::spawn(async move { (number, publisher.send(Message::text(number.to_string())).await) })
+            let (publisher, progress) = (publisher.clone(), progress.clone());
+            tokio::spawn(async move {
+                let answer = publisher.send(Message::text(number.to_string())).await;
+                progress.send_modify(|done| *done += 1);
+                (number, answer)
+            })
         })
         .collect();
+    // In the midst of it: some are answered, and others are under way.
+    let midst = done.wait_for(|done| *done >= MESSAGES / 10);
+    within(t.timing().eventual, "a tenth of the sends", midst)
+        .await?
+        .map_err(Stop::failed)?;
     broker.close().await?;
     let (mut stored, mut unsent) = (Vec::new(), Vec::new());
     for send in sends {
@@ -212,6 +223,7 @@ async fn close_flushes(t: &Trial) -> CheckResult {
     }
     let found = numbers(t, &keeper, &stream, &group, stored.len()).await?;
     ensure_eq!(found, stored, "the messages that were answered Ok");
+    ensure!(stored.len() >= MESSAGES / 10, "only {} were stored", stored.len());
     t.note(format_args!("{} stored, {} not sent", stored.len(), unsent.len()));
     Ok(())
 }

@@ -189,6 +189,8 @@ impl BaseBroker for FaultyBroker {
                 runs: &runs,
             };
             self.inner.ack(settle).await?;
+            // On its way to the caller.
+            tokio::task::yield_now().await;
         }
         if self.has(Fault::AttemptsAlwaysOne) {
             deliveries = first_attempts(&deliveries);

@@ -94,7 +94,7 @@ impl FaultyBroker {
                 let (inner, closed, stream) =
                     (Arc::clone(&self.inner), Arc::clone(&self.closed), stream.clone());
                 tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                     if !closed.load(Ordering::Acquire) {
                         let _ = inner.publish(PublishBatch::new(&stream, &mut messages)).await;
                     }

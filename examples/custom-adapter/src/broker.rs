@@ -69,9 +69,6 @@ impl BaseBroker for DirBroker {
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
-        if request.max == 0 {
-            return Ok(Deliveries::new());
-        }
         if let StartPosition::Id(_) | StartPosition::Time(_) = request.member.start {
             return Err(Error::unsupported(Capabilities::REPLAY));
         }
