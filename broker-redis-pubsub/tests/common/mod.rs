@@ -9,6 +9,10 @@ use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServer};
 use broker_testkit::{Part, RawAccess, Suite, Timing};
 
 /// Runs the suite on `mode`.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test program without a harness has no other way to say why"
+)]
 pub(crate) fn conformance(mode: &'static str) -> ExitCode {
     match suite(mode) {
         Ok(suite) => suite.main(),
