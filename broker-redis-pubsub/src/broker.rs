@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker_core::base::{
     BaseBroker, Deliveries, Endpoints, Families, Groups, HealthReport, Leases, ListenRequest, Membership,
-    Nack, OpenContext, PublishBatch, PublishEndpoint, ReadEndpoint, ReadRequest, Settle, Streams,
+    Nack, OpenContext, PublishBatch, PublishEndpoint, ReadEndpoint, ReadRequest, Settle, Source, Streams,
 };
 use broker_core::{
     Capabilities, ConsumerName, Error, GroupName, Published, Result, Settlements, StartPosition, StreamName,
@@ -26,6 +26,7 @@ use crate::pubsub::PubSubHub;
 use crate::queue::QueueGroup;
 use crate::reader::{Group, Reader};
 use crate::scripts::{self, Scripts};
+use crate::tail::Tail;
 use crate::wake::Waker;
 
 /// Redis lists, channels or queues as a broker.
@@ -107,6 +108,7 @@ impl RedisPubsub {
         match self.group(member)? {
             Group::List(group) => group.make(&member.start).await,
             Group::Queue(group) => group.make(&member.start).await,
+            Group::Tail(_) => Ok(false),
         }
     }
 
@@ -146,7 +148,7 @@ impl RedisPubsub {
         match self.mode() {
             Mode::Queue => match self.group(member)? {
                 Group::Queue(group) => Ok(group),
-                Group::List(_) => Err(Error::unsupported(needed)),
+                Group::List(_) | Group::Tail(_) => Err(Error::unsupported(needed)),
             },
             Mode::List | Mode::Channel => Err(Error::unsupported(needed)),
         }
@@ -160,6 +162,25 @@ impl RedisPubsub {
             group,
             member.clone(),
             waker,
+            self.config.poll_interval,
+        )))
+    }
+
+    async fn make_tail(&self, request: &ListenRequest) -> Result<Arc<dyn ReadEndpoint>> {
+        let Source::Stream(stream) = &request.source else {
+            return Err(Error::unsupported(Capabilities::PATTERN_SUBSCRIPTION));
+        };
+        if request.start != StartPosition::Latest {
+            return Err(Error::unsupported(Capabilities::REPLAY));
+        }
+        let (client, scripts) = (Arc::clone(&self.client), Arc::clone(&self.scripts));
+        let tail = Tail::start(client, scripts, self.keys(stream), stream.clone()).await?;
+        // Names for what waits for the same stream; no group is made.
+        let member = self.member(stream, &GroupName::new("listener")?, &request.start);
+        Ok(Arc::new(Reader::new(
+            Group::Tail(Arc::new(tail)),
+            member,
+            Arc::clone(&self.waker),
             self.config.poll_interval,
         )))
     }
@@ -284,7 +305,7 @@ impl Endpoints for RedisPubsub {
     async fn listener(&self, request: &ListenRequest) -> Result<Arc<dyn ReadEndpoint>> {
         self.client.check_open()?;
         if self.mode() != Mode::Channel {
-            return Err(Error::unsupported(Capabilities::REPLAY));
+            return self.make_tail(request).await;
         }
         let started = ChannelListener::start(&self.client, &self.hub, &self.config, &self.dropped, request);
         Ok(Arc::new(started.await?))

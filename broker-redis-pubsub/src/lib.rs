@@ -40,6 +40,7 @@ mod queue;
 mod reader;
 mod scripts;
 mod streams;
+mod tail;
 mod wake;
 
 use broker_core::register_provider;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::codec;
 use crate::list::ListGroup;
 use crate::queue::QueueGroup;
+use crate::tail::Tail;
 use crate::wake::{Waiting, Wake, Waker};
 
 /// The most messages that one step of the server hands out: it does nothing else meanwhile.
@@ -39,6 +40,8 @@ pub(crate) struct Look {
 pub(crate) enum Group {
     List(Arc<ListGroup>),
     Queue(Arc<QueueGroup>),
+    /// None: an independent reader.
+    Tail(Arc<Tail>),
 }
 
 impl Group {
@@ -46,6 +49,7 @@ impl Group {
         match self {
             Self::List(group) => group.take(max).await,
             Self::Queue(group) => group.take(max).await,
+            Self::Tail(tail) => tail.take(max).await,
         }
     }
 }
@@ -165,6 +169,7 @@ impl Reader {
         match &self.group {
             Group::List(group) => group.keys(),
             Group::Queue(group) => group.keys(),
+            Group::Tail(tail) => tail.keys(),
         }
     }
 
@@ -195,7 +200,9 @@ impl ReadEndpoint for Reader {
     fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
         Box::pin(async move {
             match &self.group {
-                Group::List(_) => Err(Error::unsupported(Capabilities::MESSAGE_ACKNOWLEDGEMENT)),
+                Group::List(_) | Group::Tail(_) => {
+                    Err(Error::unsupported(Capabilities::MESSAGE_ACKNOWLEDGEMENT))
+                }
                 Group::Queue(group) => group.ack(&self.member.consumer, runs).await,
             }
         })
@@ -209,7 +216,7 @@ impl ReadEndpoint for Reader {
     ) -> BoxFuture<'a, Result<Settlements>> {
         Box::pin(async move {
             match &self.group {
-                Group::List(_) => Err(Error::unsupported(Capabilities::MESSAGE_REJECTION)),
+                Group::List(_) | Group::Tail(_) => Err(Error::unsupported(Capabilities::MESSAGE_REJECTION)),
                 Group::Queue(group) => group.nack(&self.member.consumer, runs, disposition).await,
             }
         })

@@ -16,6 +16,7 @@ pub(crate) struct Scripts {
     pub(crate) queue_make: Script,
     pub(crate) queue_take: Script,
     pub(crate) queue_settle: Script,
+    pub(crate) peek: Script,
     pub(crate) remove_group: Script,
     pub(crate) remove_consumer: Script,
 }
@@ -29,6 +30,7 @@ impl Scripts {
             queue_make: Script::new(include_str!("scripts/queue_make.lua")),
             queue_take: Script::new(include_str!("scripts/queue_take.lua")),
             queue_settle: Script::new(include_str!("scripts/queue_settle.lua")),
+            peek: Script::new(include_str!("scripts/peek.lua")),
             remove_group: Script::new(include_str!("scripts/remove_group.lua")),
             remove_consumer: Script::new(include_str!("scripts/remove_consumer.lua")),
         }

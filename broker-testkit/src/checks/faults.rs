@@ -1,6 +1,5 @@
 //! What servers and networks do to messages on their way: section 9 of the catalogue.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -234,48 +233,44 @@ struct Flow {
 
 impl Flow {
     /// Publishes batch after batch, and notes what came of each.
-    fn publish(self: Arc<Self>, broker: Broker, publisher: u32, count: usize) -> impl Future<Output = ()> {
-        async move {
-            const BATCH: usize = 10;
-            for _ in 0..count / BATCH {
-                let messages: Vec<_> = (0..BATCH)
-                    .map(|_| self.ledger.message_of(publisher, None, 0))
-                    .collect();
-                match broker.publish_batch(&self.stream, messages.clone()).await {
-                    Ok(published) => self.ledger.published(&messages, &published),
-                    Err(_) => sleep(PAUSE).await,
-                }
-                // The flow is to last as long as the disturbance does.
-                sleep(Duration::from_millis(2)).await;
+    async fn publish(self: Arc<Self>, broker: Broker, publisher: u32, count: usize) {
+        const BATCH: usize = 10;
+        for _ in 0..count / BATCH {
+            let messages: Vec<_> = (0..BATCH)
+                .map(|_| self.ledger.message_of(publisher, None, 0))
+                .collect();
+            match broker.publish_batch(&self.stream, messages.clone()).await {
+                Ok(published) => self.ledger.published(&messages, &published),
+                Err(_) => sleep(PAUSE).await,
             }
+            // The flow is to last as long as the disturbance does.
+            sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// Reads and acks, also what comes again.
-    fn consume(self: Arc<Self>, broker: Broker) -> impl Future<Output = ()> {
-        async move {
-            while !self.ended.load(Ordering::Acquire) {
-                let Ok(batch) = broker.read(&self.stream, &self.group, 50).await else {
-                    sleep(PAUSE).await;
-                    continue;
-                };
-                if batch.is_empty() {
-                    sleep(Duration::from_millis(2)).await;
+    async fn consume(self: Arc<Self>, broker: Broker) {
+        while !self.ended.load(Ordering::Acquire) {
+            let Ok(batch) = broker.read(&self.stream, &self.group, 50).await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            if batch.is_empty() {
+                sleep(Duration::from_millis(2)).await;
+            }
+            let taken = Instant::now();
+            for delivery in batch {
+                if taken.elapsed() > LEASE / 2 {
+                    // While an ack hung, the leases of the rest may have ended: somebody else has them.
+                    break;
                 }
-                let taken = Instant::now();
-                for delivery in batch {
-                    if taken.elapsed() > LEASE / 2 {
-                        // While an ack hung, the leases of the rest may have ended: somebody else has them.
-                        break;
-                    }
-                    if delivery.attempt() > 1 {
-                        // Its lease ended while the server was away.
-                        self.ledger.excuse(&self.group, delivery.message());
-                    }
-                    self.ledger.delivered(&self.group, delivery.message());
-                    if let Ok(answer) = delivery.ack().await {
-                        self.ledger.settled(&self.group, delivery.message(), answer);
-                    }
+                if delivery.attempt() > 1 {
+                    // Its lease ended while the server was away.
+                    self.ledger.excuse(&self.group, delivery.message());
+                }
+                self.ledger.delivered(&self.group, delivery.message());
+                if let Ok(answer) = delivery.ack().await {
+                    self.ledger.settled(&self.group, delivery.message(), answer);
                 }
             }
         }
