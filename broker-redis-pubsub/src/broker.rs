@@ -280,7 +280,7 @@ impl BaseBroker for RedisPubsub {
     async fn close(&self) -> Result<()> {
         self.client.close();
         self.hub.close();
-        self.waker.wake_all();
+        self.waker.close();
         self.members
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,12 +1,13 @@
 //! Waking readers that wait for a stream.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use broker_core::{Result, StreamName};
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::client::SharedClient;
 use crate::keys::Keys;
@@ -18,8 +19,18 @@ pub(crate) struct Wake {
     pub(crate) notify: Notify,
     waiting: AtomicUsize,
     subscribed: tokio::sync::OnceCell<()>,
-    watched: AtomicUsize,
+    watch: AtomicU8,
 }
+
+/// Nobody waits at the server.
+const IDLE: u8 = 0;
+/// A connection waits at the server.
+const WATCHED: u8 = 1;
+/// Waiting at the server failed a moment ago.
+const FAILED: u8 = 2;
+
+/// How long after a failure waiting at the server is not tried again.
+const RECOVERY: Duration = Duration::from_secs(1);
 
 impl Listener for Wake {
     fn hear(&self, _: &str, _: &[u8]) {
@@ -39,6 +50,7 @@ pub(crate) struct Waker {
     /// Connections that may wait at the server for pushes of other programs.
     places: Arc<Semaphore>,
     slice: Duration,
+    watches: Mutex<JoinSet<()>>,
 }
 
 impl Waker {
@@ -49,6 +61,7 @@ impl Waker {
             streams: Mutex::default(),
             places: Arc::new(Semaphore::new(places)),
             slice,
+            watches: Mutex::default(),
         }
     }
 
@@ -74,8 +87,12 @@ impl Waker {
         wake.subscribed.get_or_try_init(subscribe).await.map(drop)
     }
 
-    /// Wakes everybody, as when the broker closes.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes everybody, and waits at the server no more.
+    pub(crate) fn close(&self) {
+        self.watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .abort_all();
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         for wake in streams.values().filter_map(Weak::upgrade) {
             wake.notify.notify_waiters();
@@ -87,14 +104,19 @@ impl Waker {
     /// One connection per stream waits by `BLMOVE` from the list into the log: the message is moved by the server in
     /// one step, so that nothing is in this process's hands while it happens. Where all places are taken, it is not so.
     pub(crate) fn watch(&self, wake: &Arc<Wake>, keys: &Keys) -> bool {
-        if wake.watched.load(Ordering::Acquire) > 0 {
-            return true;
+        match wake.watch.load(Ordering::Acquire) {
+            WATCHED => return true,
+            IDLE => {}
+            _ => return false,
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return false;
         };
-        if wake.watched.swap(1, Ordering::AcqRel) > 0 {
-            return true;
+        let exchange = wake
+            .watch
+            .compare_exchange(IDLE, WATCHED, Ordering::AcqRel, Ordering::Acquire);
+        if let Err(other) = exchange {
+            return other == WATCHED;
         }
         let watch = Watch {
             client: Arc::clone(&self.client),
@@ -102,7 +124,9 @@ impl Waker {
             keys: keys.clone(),
             slice: self.slice,
         };
-        tokio::spawn(async move {
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        while watches.try_join_next().is_some() {}
+        watches.spawn(async move {
             let _place = place;
             watch.run().await;
         });
@@ -136,11 +160,18 @@ struct Watch {
 impl Watch {
     async fn run(self) {
         if let Err(error) = self.wait_and_wake().await {
-            // A waiting reader looks by itself from time to time, and starts the next watch then.
-            tracing::debug!(%error, list = self.keys.list, "waiting at the server ended");
+            tracing::debug!(%error, list = self.keys.list, "waiting at the server failed");
+            // Readers look by themselves meanwhile, as those without a place do.
+            self.leave(FAILED);
+            tokio::time::sleep(RECOVERY).await;
         }
+        self.leave(IDLE);
+    }
+
+    /// Whoever waits looks again, and decides anew for how long.
+    fn leave(&self, state: u8) {
         if let Some(wake) = self.wake.upgrade() {
-            wake.watched.store(0, Ordering::Release);
+            wake.watch.store(state, Ordering::Release);
             wake.notify.notify_waiters();
         }
     }

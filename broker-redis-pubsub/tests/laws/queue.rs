@@ -103,3 +103,29 @@ async fn members_of_the_same_name_in_a_new_life_go_on_with_the_attempts() {
         assert_eq!(attempts, [attempt]);
     }
 }
+
+#[tokio::test]
+async fn without_the_right_to_wait_at_the_server_readers_look_by_themselves_and_seldom() {
+    let server = server();
+    let broker = open(&server, "mode=queue&poll_interval=200ms");
+    server.command(&["ACL", "SETUSER", "default", "-blmove"]).unwrap();
+    let reader = broker.clone();
+    let reading = tokio::spawn(async move {
+        let got = reader.read_wait("s", "g", 1, Duration::from_secs(30)).await;
+        got.unwrap().count()
+    });
+    eventually("the reader waits", async || {
+        number(&server, &["PUBLISH", "{s}:queue:wake", ""]) == 1
+    })
+    .await;
+    server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let stats = server.command(&["INFO", "commandstats"]).unwrap().to_text();
+    let looks = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    let looks: u32 = looks.unwrap().split(',').next().unwrap().parse().unwrap();
+    assert!(looks < 20, "{looks} looks in two seconds");
+    server.command(&["LPUSH", "s", "by hand"]).unwrap();
+    assert_eq!(reading.await.unwrap(), 1);
+}
