@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::io::AsyncBufRead;
 
 use crate::arguments::{Format, Global};
+use crate::exit::Stop;
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -104,4 +105,11 @@ impl<'s, 't> Session<'s, 't> {
         let line = crate::exit::one_line(&line.to_string());
         let _gone = writeln!(self.terminal.errors, "error: {line}");
     }
+}
+
+/// Closes the broker, whatever came of the work with it, and answers what went wrong first.
+pub(crate) async fn closed(broker: &Broker, done: Result<(), Stop>) -> Result<(), Stop> {
+    let closed = broker.close().await;
+    done?;
+    Ok(closed?)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use broker_inline::PROVIDER;
-use broker_testkit::{Limits, Part, Suite, Timing, UrlHarness};
+use broker_testkit::{Level, Limits, Part, Suite, Timing, UrlHarness};
 
 fn main() -> ExitCode {
     let timing = Timing {
@@ -25,5 +25,7 @@ fn main() -> ExitCode {
         .fold(Suite::new(harness), |suite, part| {
             suite.absent(part, "in process there is no server, and no way to it")
         })
+        .expect_exercised(Level::Quick, 149)
+        .expect_exercised(Level::Full, 155)
         .main()
 }

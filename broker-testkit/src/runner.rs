@@ -8,11 +8,14 @@ use broker_core::registry::Provider;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::execute::execute;
-use crate::report::Report;
+use crate::report::{CheckReport, Report};
 use crate::{Level, Outcome, Part, Suite, UrlHarness};
 
 /// The level, where no `--level` names one.
 const LEVEL: &str = "BROKER_CONFORMANCE_LEVEL";
+
+/// The seed of random choices, to run again what failed.
+const SEED: &str = "BROKER_CONFORMANCE_SEED";
 
 /// Files that the report is written to, as JSON or as JUnit XML by their extension.
 const REPORT: &str = "BROKER_CONFORMANCE_REPORT";
@@ -41,8 +44,8 @@ impl Suite {
     /// Runs as the main function of a test program: reads its arguments, prints one line per check, answers its code.
     ///
     /// `cargo test -p my-adapter --test conformance -- ack. --level full` runs the full level of one section. The
-    /// variable `BROKER_CONFORMANCE_LEVEL` sets the level too, and `BROKER_CONFORMANCE_REPORT` names files for the
-    /// report, `.json` or `.xml`, separated by commas.
+    /// variable `BROKER_CONFORMANCE_LEVEL` sets the level too, `BROKER_CONFORMANCE_SEED` the seed of random choices, and
+    /// `BROKER_CONFORMANCE_REPORT` names files for the report, `.json` or `.xml`, separated by commas.
     #[must_use]
     pub fn main(self) -> ExitCode {
         match self.try_main(std::env::args().collect()) {
@@ -54,10 +57,16 @@ impl Suite {
         }
     }
 
-    fn try_main(self, arguments: Vec<String>) -> Result<ExitCode, String> {
+    fn try_main(mut self, arguments: Vec<String>) -> Result<ExitCode, String> {
         let (level, rest) = level_of(arguments)?;
         let mut arguments = Arguments::from_iter(rest);
         arguments.test_threads.get_or_insert(self.threads);
+        if let Ok(seed) = std::env::var(SEED) {
+            let seed = seed
+                .parse()
+                .map_err(|_| format!("{SEED}: `{seed}` is not a number"))?;
+            self = self.seed(seed);
+        }
         let start = Instant::now();
         let context = Arc::new(
             self.context(level, !arguments.list)
@@ -71,15 +80,7 @@ impl Suite {
                 let (context, done) = (Arc::clone(&context), Arc::clone(&done));
                 Trial::ignorable_test(check.id, move || {
                     let report = execute(&context, check);
-                    let reason = report.reason.clone().unwrap_or_default();
-                    let answer = match report.outcome {
-                        Outcome::Passed => Ok(Completion::Completed),
-                        Outcome::Failed => Err(Failed::from(format!(
-                            "{reason}\nlaw: {}\nseed: {}",
-                            report.law, report.seed
-                        ))),
-                        other => Ok(Completion::ignored_with(format!("{}: {reason}", other.as_str()))),
-                    };
+                    let answer = answer_of(&report, context.seed);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(report);
                     answer
                 })
@@ -100,6 +101,19 @@ impl Suite {
         } else {
             conclusion.exit_code()
         })
+    }
+}
+
+/// What the test runner shows of a check.
+fn answer_of(report: &CheckReport, seed: u64) -> Result<Completion, Failed> {
+    let reason = report.reason.as_deref().unwrap_or_default();
+    match report.outcome {
+        Outcome::Passed => Ok(Completion::Completed),
+        Outcome::Failed => Err(Failed::from(format!(
+            "{reason}\nlaw: {}\nagain with: {SEED}={seed}",
+            report.law
+        ))),
+        other => Ok(Completion::ignored_with(format!("{}: {reason}", other.as_str()))),
     }
 }
 

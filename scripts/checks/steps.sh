@@ -109,6 +109,8 @@ assert total["handled"] + total["dead_lettered"] == total["published"] and total
 PYTHON
 }
 
+# Counts do not move with the machine, so a missed one is a failure.
 instructions() {
-    cargo run --release -p broker-bench -- counts
+    cargo run --release -p broker-bench -- counts | tee target/counts.txt
+    ! grep --quiet MISSED target/counts.txt
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::exit::{Stop, one_line};
 use crate::json;
-use crate::session::Session;
+use crate::session::{Session, closed};
 use crate::table::{Table, shown};
 
 /// How many dead letters are asked for at once.
@@ -72,12 +72,17 @@ pub(crate) struct Which {
 
 impl Dlq {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
+        let broker = session.connect().await?;
+        let done = self.work(session, &broker).await;
+        closed(&broker, done).await
+    }
+
+    async fn work(self, session: &mut Session<'_, '_>, broker: &Broker) -> Result<(), Stop> {
         let (Self::List { queue, .. }
         | Self::Inspect { queue, .. }
         | Self::Replay { queue, .. }
         | Self::Purge { queue, .. }) = &self;
-        let broker = session.connect().await?;
-        let letters = queue.open(&broker)?;
+        let letters = broker.dead_letters(&queue.stream, &queue.group)?;
         match &self {
             Self::List { max, .. } => list(session, &letters, *max).await?,
             Self::Inspect { id, .. } => inspect(session, &letters, id).await?,
@@ -90,13 +95,7 @@ impl Dlq {
                 tell(session, queue, "purged", count)?;
             }
         }
-        Ok(broker.close().await?)
-    }
-}
-
-impl Queue {
-    fn open(&self, broker: &Broker) -> Result<DeadLetterQueue, Error> {
-        broker.dead_letters(&self.stream, &self.group)
+        Ok(())
     }
 }
 

@@ -1,12 +1,12 @@
 //! `broker groups`.
 
-use broker::{GroupInfo, MemberInfo};
+use broker::{Broker, GroupInfo, MemberInfo};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::exit::Stop;
 use crate::json::milliseconds;
-use crate::session::Session;
+use crate::session::{Session, closed};
 use crate::table::Table;
 
 /// List a stream's groups, with members, pending messages and lag.
@@ -19,6 +19,11 @@ pub(crate) struct Groups {
 impl Groups {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
         let broker = session.connect().await?;
+        let done = self.list(session, &broker).await;
+        closed(&broker, done).await
+    }
+
+    async fn list(self, session: &mut Session<'_, '_>, broker: &Broker) -> Result<(), Stop> {
         let groups = broker.groups(&self.stream).await?;
         if session.is_json() {
             for group in &groups {
@@ -27,7 +32,7 @@ impl Groups {
         } else {
             session.table(&table(&groups))?;
         }
-        Ok(broker.close().await?)
+        Ok(())
     }
 }
 

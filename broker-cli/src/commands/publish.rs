@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
 use crate::arguments::duration;
 use crate::exit::{Exit, Stop, exit_of};
-use crate::session::Session;
+use crate::session::{Session, closed};
 
 /// The most that is taken from standard input as one message; brokers allow far less.
 const MAX_INPUT: usize = 64 * 1024 * 1024;
@@ -58,9 +58,7 @@ impl Publish {
             };
             self.publish_one(session, &broker, payload).await
         };
-        let closed = broker.close().await;
-        done?;
-        Ok(closed?)
+        closed(&broker, done).await
     }
 
     async fn publish_one(

@@ -7,9 +7,9 @@ use broker::broker::{Broker, Delivery, NackOptions};
 use clap::Args;
 
 use crate::arguments::duration;
-use crate::exit::Stop;
+use crate::exit::{Exit, Stop};
 use crate::json;
-use crate::session::Session;
+use crate::session::{Session, closed};
 use crate::table::shown;
 
 /// Read messages as a member of a group, write them, and acknowledge them.
@@ -37,20 +37,41 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
         let broker = session.connect().await?;
-        let settling = self.settling(&broker)?;
-        let batch = broker
+        let done = self.read(session, &broker).await;
+        closed(&broker, done).await
+    }
+
+    async fn read(&self, session: &mut Session<'_, '_>, broker: &Broker) -> Result<(), Stop> {
+        let settling = self.settling(broker)?;
+        let mut batch = broker
             .read_wait(&self.stream, &self.group, self.max, self.wait)
             .await?;
-        for delivery in batch {
-            // Written first: what nobody saw must come again.
-            write(session, &delivery)?;
+        let (mut exit, mut seen) = (Exit::Success, Vec::new());
+        while let Some(delivery) = batch.next() {
+            // Written first: what nobody saw must come again, and need not wait for its lease to end.
+            if let Err(error) = write(session, &delivery) {
+                let unseen = seen.into_iter().chain([delivery]).chain(batch);
+                let _come_later = give_back(unseen).await;
+                return Err(error.into());
+            }
             match settling {
-                Settling::Ack => _ = delivery.ack().await?,
-                Settling::GiveBack => _ = delivery.nack_with(NackOptions::new().give_back()).await?,
+                Settling::Ack => {
+                    let settled = delivery.ack().await?;
+                    if !settled.took_effect() {
+                        session.complain(format_args!("{} is not acknowledged: {settled:?}", delivery.id()));
+                        exit = Exit::Failure;
+                    }
+                }
+                Settling::GiveBack => seen.push(delivery),
                 Settling::Nothing => {}
             }
         }
-        Ok(broker.close().await?)
+        give_back(seen.into_iter()).await?;
+        if exit == Exit::Success {
+            Ok(())
+        } else {
+            Err(Stop::quietly(exit))
+        }
     }
 
     /// What is asked for and what the broker can do; refused before anything is read.
@@ -88,6 +109,13 @@ enum Settling {
     Ack,
     GiveBack,
     Nothing,
+}
+
+async fn give_back(deliveries: impl Iterator<Item = Delivery>) -> Result<(), broker::Error> {
+    for delivery in deliveries {
+        delivery.nack_with(NackOptions::new().give_back()).await?;
+    }
+    Ok(())
 }
 
 /// Writes a delivery: an object, or a line of id, key and payload.

@@ -1,11 +1,11 @@
 //! `broker tail`.
 
-use broker::StartPosition;
+use broker::{Broker, StartPosition};
 use clap::Args;
 
 use crate::commands::read::write;
 use crate::exit::Stop;
-use crate::session::Session;
+use crate::session::{Session, closed};
 
 /// Follow a stream without taking part in any group, until Ctrl-C.
 #[derive(Args)]
@@ -22,9 +22,14 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
+        let broker = session.connect().await?;
+        let done = self.follow(session, &broker).await;
+        closed(&broker, done).await
+    }
+
+    async fn follow(self, session: &mut Session<'_, '_>, broker: &Broker) -> Result<(), Stop> {
         // One for the whole run: between two of them, Ctrl-C would go unheard.
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-        let broker = session.connect().await?;
         let mut deliveries = broker.listen(&self.stream).start_at(self.from).start().await?;
         let mut left = self.max.unwrap_or(u64::MAX);
         while left > 0 {
@@ -36,8 +41,7 @@ impl Tail {
             write(session, &delivery?)?;
             left -= 1;
         }
-        drop(deliveries);
-        Ok(broker.close().await?)
+        Ok(())
     }
 }
 

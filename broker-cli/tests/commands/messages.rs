@@ -1,8 +1,10 @@
 //! `publish`, `read` and `tail`.
 
 use crate::support::{broker, run, with_input};
+use std::io::{self, Write};
+
 use broker::{Message, StartPosition};
-use broker_cli::Exit;
+use broker_cli::{Exit, Terminal};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -189,6 +191,49 @@ async fn what_is_handed_back_comes_again_as_the_same_attempt() {
             (&json!(1), &json!("one"))
         );
     }
+}
+
+/// A reader that is gone after one line.
+struct Gone {
+    lines: usize,
+}
+
+impl Write for Gone {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.lines > 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_saw_is_there_at_once() {
+    let url = "inline://unseen";
+    let broker = broker(url).await;
+    for text in ["one", "two", "three"] {
+        broker.publish("orders", Message::text(text)).await.unwrap();
+    }
+    let mut errors = Vec::new();
+    let mut terminal = Terminal {
+        input: &mut &b""[..],
+        output: &mut Gone { lines: 0 },
+        errors: &mut errors,
+    };
+    let arguments = ["broker", "read", "orders", "-g", "g", "--url", url].map(Into::into);
+    assert_eq!(broker_cli::run(arguments, &mut terminal).await, Exit::Success);
+    assert_eq!(errors, b"");
+    let left: Vec<_> = broker.read("orders", "g", 9).await.unwrap().collect();
+    let left: Vec<_> = left
+        .iter()
+        .map(|delivery| (delivery.attempt(), delivery.payload().clone()))
+        .collect();
+    assert_eq!(left, [(1, "two".into()), (1, "three".into())]);
 }
 
 #[tokio::test]

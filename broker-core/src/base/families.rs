@@ -35,7 +35,7 @@ impl Families<'_> {
         let mistake = |text: String| Err(Error::new(ErrorKind::Unexpected, text));
         if let Some((flag, needed)) = capabilities.broken_implication() {
             return mistake(format!(
-                "the adapter claims {flag} without {needed}, which it needs"
+                "the adapter claims {flag} without {needed}, which it needs; claim both or neither"
             ));
         }
         let pairs = [
@@ -57,12 +57,12 @@ impl Families<'_> {
             match (capabilities.contains(flag), there) {
                 (true, false) => {
                     return mistake(format!(
-                        "the adapter claims {flag} and hands out no family `{family}`"
+                        "the adapter claims {flag} and hands out no family `{family}`; hand it out in `families`"
                     ));
                 }
                 (false, true) => {
                     return mistake(format!(
-                        "the adapter hands out the family `{family}` and does not claim {flag}"
+                        "the adapter hands out the family `{family}` and does not claim {flag}; claim it in `capabilities`"
                     ));
                 }
                 _ => {}
@@ -70,19 +70,21 @@ impl Families<'_> {
         }
         if self.groups.is_some() && !capabilities.contains(Capabilities::CONSUMER_GROUPS) {
             return mistake(
-                "the adapter hands out the family `groups` and does not claim CONSUMER_GROUPS".to_owned(),
+                "the adapter hands out the family `groups` and does not claim CONSUMER_GROUPS; claim it in `capabilities`"
+                    .to_owned(),
             );
         }
         let reads = capabilities.contains(Capabilities::CONSUMER_GROUPS) || self.endpoints.is_some();
         if capabilities.contains(Capabilities::SUBSCRIBE) && !reads {
             return mistake(
-                "the adapter claims SUBSCRIBE with neither CONSUMER_GROUPS nor the family `endpoints`"
+                "the adapter claims SUBSCRIBE with neither CONSUMER_GROUPS nor the family `endpoints`; add one of them"
                     .to_owned(),
             );
         }
         if capabilities.contains(Capabilities::PATTERN_SUBSCRIPTION) && self.endpoints.is_none() {
             return mistake(
-                "the adapter claims PATTERN_SUBSCRIPTION and hands out no family `endpoints`".to_owned(),
+                "the adapter claims PATTERN_SUBSCRIPTION and hands out no family `endpoints`; hand it out in `families`"
+                    .to_owned(),
             );
         }
         Ok(())

@@ -100,7 +100,7 @@ impl SubscribeBuilder {
         let member = Membership {
             stream,
             group,
-            consumer: self.consumer?,
+            consumer: self.consumer.map_err(|error| error.operation("subscribe"))?,
             start: self.start,
             ordering: self.ordering,
             lease: self.lease,
@@ -148,7 +148,7 @@ impl ListenBuilder {
     /// [`ErrorKind::InvalidName`](crate::ErrorKind::InvalidName), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
     /// where the broker has no independent readers, patterns or history, and what the connection answers.
     pub async fn start(self) -> Result<Subscription> {
-        let source = self.source?;
+        let source = self.source.map_err(|error| error.operation("listen"))?;
         let shared = self.shared;
         shared.need(Capabilities::SUBSCRIBE, "listen")?;
         if matches!(source, Source::Pattern(_)) {

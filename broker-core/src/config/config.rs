@@ -48,8 +48,9 @@ impl Config {
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Error::config(&place, "the file can't be read").source(error))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Error::config(&place, "the file can't be read; name one that can").source(error)
+        })?;
         Self::parse(&text, &place, &|name| std::env::var(name).ok())?
             .with_environment(std::env::vars_os().filter_map(utf8))
     }
@@ -70,9 +71,8 @@ impl Config {
     /// As [`load`](Self::load).
     pub fn parse(text: &str, place: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| {
-                text.get(..span.start).unwrap_or_default().lines().count().max(1)
-            });
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
             Error::config(
                 format!("{place}:{line}"),
                 format!("not TOML: {}", error.message()),
@@ -95,7 +95,7 @@ impl Config {
             let Value::Table(table) = value else {
                 return Err(Error::config(
                     place,
-                    format!("a table is expected, not a value of type {}", value.type_str()),
+                    "a table is expected; write `[brokers.NAME]`",
                 ));
             };
             config.brokers.insert(name, Settings::from_table(place, table)?);
@@ -142,9 +142,9 @@ impl Config {
 fn brokers_table(mut table: Table, place: &str) -> Result<Table> {
     match table.remove("brokers") {
         Some(Value::Table(brokers)) => Ok(brokers),
-        Some(other) => Err(Error::config(
+        Some(_) => Err(Error::config(
             format!("{place}: brokers"),
-            format!("a table is expected, not a value of type {}", other.type_str()),
+            "a table is expected; write `[brokers.NAME]`",
         )),
         None => Ok(Table::new()),
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::value::{StrDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{self, IntoDeserializer, Visitor};
 use toml::{Table, Value};
 
+use super::access::{Entries, Items, Words};
 use super::nearest;
 
 /// A value with its place. Text is read as a number or a truth where the struct wants one: from a URL all is text.
@@ -40,7 +41,7 @@ impl ConfigError {
         &self.message
     }
 
-    fn at(mut self, place: &str) -> Self {
+    pub(super) fn at(mut self, place: &str) -> Self {
         self.place.get_or_insert_with(|| place.to_owned());
         self
     }
@@ -65,6 +66,26 @@ impl de::Error for ConfigError {
     fn missing_field(field: &'static str) -> Self {
         Self::custom(format!("`{field}` is missing; set it"))
     }
+
+    // What was written may be a secret in the wrong place: only its type is shown.
+    fn invalid_type(written: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format!("{expected} is expected, not {}", kind(&written)))
+    }
+
+    fn invalid_value(written: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format!("{expected} is expected, not such {}", kind(&written)))
+    }
+}
+
+fn kind(written: &de::Unexpected<'_>) -> &'static str {
+    match written {
+        de::Unexpected::Bool(_) => "true or false",
+        de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) | de::Unexpected::Float(_) => "a number",
+        de::Unexpected::Char(_) | de::Unexpected::Str(_) => "a text",
+        de::Unexpected::Seq => "a list",
+        de::Unexpected::Map => "a table",
+        _ => "a value",
+    }
 }
 
 impl<'a> Node<'a> {
@@ -82,7 +103,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn child(&self, key: &str, value: &'a Value) -> Self {
+    pub(super) fn child(&self, key: &str, value: &'a Value) -> Self {
         let origin = self.origins.and_then(|origins| origins.get(key));
         let place = origin.cloned().unwrap_or_else(|| format!("{}.{key}", self.place));
         Self {
@@ -93,6 +114,10 @@ impl<'a> Node<'a> {
         }
     }
 
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     fn text(&self) -> Option<&'a str> {
         match self.value {
             Item::Value(Value::String(text)) => Some(text),
@@ -100,26 +125,42 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn describe(&self) -> String {
+    fn describe(&self) -> &'static str {
         match self.value {
-            Item::Table(_) | Item::Value(Value::Table(_)) => "a table".to_owned(),
-            // A wrong value may be a secret in the wrong place: only its type is shown.
-            Item::Value(value) => format!("a value of type {}", value.type_str()),
+            Item::Table(_) | Item::Value(Value::Table(_)) => "a table",
+            Item::Value(Value::String(_)) => "a text",
+            Item::Value(Value::Integer(_) | Value::Float(_)) => "a number",
+            Item::Value(Value::Boolean(_)) => "true or false",
+            Item::Value(Value::Datetime(_)) => "a date",
+            Item::Value(Value::Array(_)) => "a list",
         }
     }
 
     fn wrong(&self, expected: &str) -> ConfigError {
+        self.refuse(format!("{expected} is expected, not {}", self.describe()))
+    }
+
+    fn refuse(&self, message: String) -> ConfigError {
         ConfigError {
             place: Some(self.place.clone()),
-            message: format!("{expected} is expected, not {}", self.describe()),
+            message,
         }
     }
 
     fn parse<T: FromStr>(&self, text: &str, expected: &str) -> Result<T, ConfigError> {
-        text.trim().parse().map_err(|_| ConfigError {
-            place: Some(self.place.clone()),
-            message: format!("{expected} is expected, not `{text}`"),
-        })
+        text.trim()
+            .parse()
+            .map_err(|_| self.refuse(format!("{expected} is expected, not such a text")))
+    }
+
+    fn whole<T: FromStr + TryFrom<i64>>(&self, expected: &str) -> Result<T, ConfigError> {
+        match (&self.value, self.text()) {
+            (_, Some(text)) => self.parse(text, expected),
+            (Item::Value(Value::Integer(number)), None) => {
+                T::try_from(*number).map_err(|_| self.refuse(format!("{expected} is expected, not {number}")))
+            }
+            _ => Err(self.wrong(expected)),
+        }
     }
 
     fn table(&self) -> Option<&'a Table> {
@@ -144,17 +185,17 @@ impl<'a> Node<'a> {
 }
 
 macro_rules! number {
-    ($($method:ident => $visit:ident, $type:ty, $expected:literal;)*) => {
+    ($($method:ident => $visit:ident, $type:ty, $expected:expr;)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
-            let place = self.place.clone();
-            match (&self.value, self.text()) {
-                (_, Some(text)) => visitor.$visit(self.parse::<$type>(text, $expected)?),
-                (Item::Value(Value::Integer(number)), None) => visitor.visit_i64(*number),
-                _ => return Err(self.wrong($expected)),
-            }
-            .map_err(|error: ConfigError| error.at(&place))
+            let number = self.whole::<$type>(&$expected)?;
+            visitor.$visit(number).map_err(|error: ConfigError| error.at(&self.place))
         })*
     };
+}
+
+/// What fits a type, in words.
+fn between(least: impl fmt::Display, most: impl fmt::Display) -> String {
+    format!("a whole number from {least} to {most}")
 }
 
 impl<'de> de::Deserializer<'de> for Node<'_> {
@@ -183,14 +224,14 @@ impl<'de> de::Deserializer<'de> for Node<'_> {
     }
 
     number! {
-        deserialize_i8 => visit_i64, i64, "a whole number";
-        deserialize_i16 => visit_i64, i64, "a whole number";
-        deserialize_i32 => visit_i64, i64, "a whole number";
+        deserialize_i8 => visit_i8, i8, between(i8::MIN, i8::MAX);
+        deserialize_i16 => visit_i16, i16, between(i16::MIN, i16::MAX);
+        deserialize_i32 => visit_i32, i32, between(i32::MIN, i32::MAX);
         deserialize_i64 => visit_i64, i64, "a whole number";
-        deserialize_u8 => visit_u64, u64, "a whole number from zero";
-        deserialize_u16 => visit_u64, u64, "a whole number from zero";
-        deserialize_u32 => visit_u64, u64, "a whole number from zero";
-        deserialize_u64 => visit_u64, u64, "a whole number from zero";
+        deserialize_u8 => visit_u8, u8, between(0, u8::MAX);
+        deserialize_u16 => visit_u16, u16, between(0, u16::MAX);
+        deserialize_u32 => visit_u32, u32, between(0, u32::MAX);
+        deserialize_u64 => visit_u64, u64, "a whole number from 0";
     }
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
@@ -219,7 +260,7 @@ impl<'de> de::Deserializer<'de> for Node<'_> {
             Some(text) => visitor
                 .visit_str(text)
                 .map_err(|error: ConfigError| error.at(&self.place)),
-            None => Err(self.wrong("text")),
+            None => Err(self.wrong("a text")),
         }
     }
 
@@ -354,63 +395,5 @@ impl<'de> de::Deserializer<'de> for Node<'_> {
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
         visitor.visit_unit()
-    }
-}
-
-struct Items<I>(I);
-
-impl<'de, 'a, I: Iterator<Item = Node<'a>>> de::SeqAccess<'de> for Items<I> {
-    type Error = ConfigError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, ConfigError> {
-        self.0.next().map(|node| seed.deserialize(node)).transpose()
-    }
-}
-
-struct Words<I>(I);
-
-impl<'de, 'a, I: Iterator<Item = &'a str>> de::SeqAccess<'de> for Words<I> {
-    type Error = ConfigError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, ConfigError> {
-        self.0
-            .next()
-            .map(|word| seed.deserialize(IntoDeserializer::<ConfigError>::into_deserializer(word)))
-            .transpose()
-    }
-}
-
-struct Entries<'a> {
-    entries: toml::map::Iter<'a, String, Value>,
-    node: Node<'a>,
-    value: Option<Node<'a>>,
-}
-
-impl<'de> de::MapAccess<'de> for Entries<'_> {
-    type Error = ConfigError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ConfigError> {
-        let Some((key, value)) = self.entries.next() else {
-            return Ok(None);
-        };
-        self.value = Some(self.node.child(key, value));
-        let key: StringDeserializer<ConfigError> = key.clone().into_deserializer();
-        seed.deserialize(key).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ConfigError> {
-        match self.value.take() {
-            Some(node) => {
-                let place = node.place.clone();
-                seed.deserialize(node).map_err(|error| error.at(&place))
-            }
-            None => Err(de::Error::custom("a value was asked for before its key")),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserializer, Serializer};
 
 /// Reads `1s`, `250ms`, `1h 30m`.
 ///
@@ -10,11 +10,19 @@ use serde::{Deserialize, Deserializer, Serializer};
 ///
 /// Where the text is no such duration, or a bare number without a unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    struct Text;
+    impl serde::de::Visitor<'_> for Text {
+        type Value = String;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a duration with its unit, such as `250ms`, `30s` or `5m`,")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+    let text = deserializer.deserialize_any(Text)?;
     humantime::parse_duration(&text).map_err(|_| {
-        serde::de::Error::custom(format!(
-            "`{text}` is not a duration; write a number and a unit, such as `250ms`, `30s` or `5m`"
-        ))
+        serde::de::Error::custom("a duration with its unit is expected, such as `250ms`, `30s` or `5m`")
     })
 }
 

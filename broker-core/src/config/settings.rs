@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::deserializer::Node;
+use super::url::{check_credentials, check_escapes};
 use super::{BrokerConfig, BrokerUrl};
 use crate::values::{Error, Result};
 
@@ -62,13 +63,12 @@ impl Settings {
     pub fn from_url(url: &str) -> Result<Self> {
         let parsed = BrokerUrl::parse(url).map_err(|error| Error::config("url", error))?;
         let mut settings = Self::new("url");
-        settings
-            .table
-            .insert("uri".to_owned(), Value::String(url.to_owned()));
+        for (key, text) in [("provider", parsed.scheme()), ("uri", url)] {
+            settings
+                .table
+                .insert(key.to_owned(), Value::String(text.to_owned()));
+        }
         settings.split_uri_query()?;
-        settings
-            .table
-            .insert("provider".to_owned(), Value::String(parsed.scheme().to_owned()));
         Ok(settings)
     }
 
@@ -80,6 +80,35 @@ impl Settings {
             None => self.origins.remove(&key),
         };
         self.table.insert(key, value.into());
+    }
+
+    /// Sets `key` to `value` as from `origin`, unless it is set already.
+    pub(super) fn set_once(&mut self, key: &str, value: String, origin: String) -> Result<()> {
+        let name = normal(key);
+        if self.table.contains_key(&name) {
+            let other = self.place_of(&name);
+            return Err(Error::config(
+                origin,
+                format!("set twice, here and by {other}; keep one"),
+            ));
+        }
+        self.set(&name, value, Some(origin));
+        Ok(())
+    }
+
+    /// Lays the settings of another source over these. Another `uri` takes the options of the old one's query away.
+    pub(super) fn overlay(&mut self, mut layer: Self) -> Result<()> {
+        layer.split_uri_query()?;
+        if layer.table.contains_key("uri") {
+            let query = format!("{}?", self.place_of("uri"));
+            let (origins, table) = (&self.origins, &mut self.table);
+            table.retain(|key, _| !origins.get(key).is_some_and(|origin| origin.starts_with(&query)));
+        }
+        for (key, value) in layer.table {
+            let origin = layer.origins.remove(&key);
+            self.set(&key, value, origin);
+        }
+        Ok(())
     }
 
     /// The text of `key`, if it is there and text.
@@ -115,6 +144,8 @@ impl Settings {
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) where one has a wrong type or value.
     pub fn take_common(&mut self) -> Result<BrokerConfig> {
+        // One that was set from code has its query still.
+        self.split_uri_query()?;
         let (known, rest) = std::mem::take(&mut self.table)
             .into_iter()
             .partition(|(key, _)| BrokerConfig::FIELDS.contains(&key.as_str()));
@@ -146,16 +177,21 @@ impl Settings {
         let Some((address, query)) = uri.split_once('?') else {
             return Ok(());
         };
+        let place = self.place_of("uri");
+        check_credentials(&uri)
+            .and_then(|()| check_escapes(query, "query"))
+            .map_err(|error| Error::config(&place, error))?;
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let name = normal(&key);
             if self.table.contains_key(&name) {
-                return Err(Error::config(
-                    self.place_of(&name),
-                    "set in the URI's query and beside it; keep one",
-                ));
+                let twice = if self.place_of(&name) == format!("{place}?{name}") {
+                    "set twice in the URI's query; keep one"
+                } else {
+                    "set in the URI's query and beside it; keep one"
+                };
+                return Err(Error::config(self.place_of(&name), twice));
             }
-            let place = format!("{}?{name}", self.place_of("uri"));
-            self.set(&name, value.into_owned(), Some(place));
+            self.set(&name, value.into_owned(), Some(format!("{place}?{name}")));
         }
         self.table
             .insert("uri".to_owned(), Value::String(address.to_owned()));

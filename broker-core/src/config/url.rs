@@ -38,12 +38,13 @@ impl BrokerUrl {
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-._".contains(c));
         if !proper {
-            return Err(format!(
-                "the scheme `{}` is not one; lower-case letters, digits, `+ - . _` are expected",
-                scheme.escape_default()
-            ));
+            return Err(
+                "the scheme is none; lower-case letters, digits and `+ - . _` are expected before `://`"
+                    .to_owned(),
+            );
         }
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        check_credentials(rest)?;
+        let rest = rest.split('?').next().unwrap_or_default();
         let (authority, path) = match rest.find('/') {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
@@ -62,11 +63,10 @@ impl BrokerUrl {
                         .map(Secret::new),
                 ),
             };
-        let hosts = hosts
-            .split(',')
-            .filter(|host| !host.is_empty())
-            .map(host_and_port)
-            .collect::<Result<_, _>>()?;
+        let hosts = match hosts {
+            "" => Vec::new(),
+            hosts => hosts.split(',').map(host_and_port).collect::<Result<_, _>>()?,
+        };
         Ok(Self {
             scheme: scheme.to_owned(),
             username,
@@ -114,18 +114,58 @@ impl BrokerUrl {
     }
 }
 
+/// Reads the escapes of one part, which errors call `what`; they never repeat it, as it may be part of a password.
 fn decode(text: &str, what: &str) -> Result<String, String> {
+    check_escapes(text, what)?;
     percent_decode_str(text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
-        .map_err(|_| format!("the URL's {what} is not UTF-8 once its %-escapes are read; escape it again"))
+        .map_err(|_| format!("its {what} is not UTF-8 once the `%` escapes are read; escape it again"))
+}
+
+/// Refuses what would take part of a password for a path or a query, and show it.
+pub(super) fn check_credentials(text: &str) -> Result<(), String> {
+    if text.contains('#') {
+        return Err("a `#` means nothing in it; write it as `%23`".to_owned());
+    }
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let after = rest.find(['/', '?']).and_then(|at| rest.get(at..));
+    if after.is_some_and(|after| after.contains('@')) {
+        return Err(
+            "an `@` stands behind the host; write it as `%40`, or escape `/` and `?` of a password as `%2F` and `%3F`"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a `%` without two hexadecimal digits, which other parsers take for itself.
+pub(super) fn check_escapes(text: &str, what: &str) -> Result<(), String> {
+    let escapes = text.split('%').skip(1);
+    for escape in escapes {
+        let mut digits = escape.chars();
+        let hexadecimal = |c: Option<char>| c.is_some_and(|c| c.is_ascii_hexdigit());
+        if !(hexadecimal(digits.next()) && hexadecimal(digits.next())) {
+            return Err(format!(
+                "its {what} has a `%` that begins no escape; write it as `%25`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((host, "")) => (host, None),
-            Some((host, port)) => (host, port.strip_prefix(':')),
+            Some((host, rest)) => match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None => {
+                    return Err(
+                        "what follows the `]` of an IPv6 host is no port; write `[::1]:6379`".to_owned(),
+                    );
+                }
+            },
             None => return Err("an IPv6 host has no closing `]`; write `[::1]:6379`".to_owned()),
         },
         None => match text.split_once(':') {
@@ -133,10 +173,15 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
             None => (text, None),
         },
     };
+    if host.is_empty() {
+        return Err("a host is empty; write `scheme://host:port`".to_owned());
+    }
     let port = port
         .map(|port| {
-            port.parse()
-                .map_err(|_| format!("the port `{}` is not a number up to 65535", port.escape_default()))
+            port.parse().map_err(|_| {
+                "a port is not a number up to 65535; mend it, or escape `/ : @ ?` of a password as `%2F %3A %40 %3F`"
+                    .to_owned()
+            })
         })
         .transpose()?;
     Ok((decode(host, "host")?, port))
@@ -145,8 +190,12 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme)?;
-        if self.username.is_some() || self.password.is_some() {
-            write!(f, "{}:***@", self.username.as_deref().unwrap_or_default())?;
+        match (&self.username, &self.password) {
+            (Some(username), Some(_)) => write!(f, "{username}:***@")?,
+            (None, Some(_)) => f.write_str(":***@")?,
+            // What stands alone may be a token.
+            (Some(_), None) => f.write_str("***@")?,
+            (None, None) => {}
         }
         for (index, (host, port)) in self.hosts.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
@@ -200,6 +249,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn what_stands_alone_before_the_host_may_be_a_token() {
+        let url = BrokerUrl::parse("nats://token@h").unwrap();
+        assert_eq!(
+            (url.username(), url.to_string().as_str()),
+            (Some("token"), "nats://***@h")
+        );
+    }
+
+    #[test]
     fn every_part_is_found() {
         let url = BrokerUrl::parse("rediss://bob:p%40ss@h1:6379,[::1]:7000/2?x=1").unwrap();
         assert_eq!(url.scheme(), "rediss");
@@ -218,9 +276,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_no_error_repeats_it(text in ".*") {
-            if let Err(line) = BrokerUrl::parse(&text) {
-                prop_assert!(!line.contains('\n'));
+        fn no_text_panics_and_no_error_repeats_it(text in r"[a-z]{0,3}:?/{0,2}[\s\S]*") {
+            match BrokerUrl::parse(&text) {
+                Ok(url) => drop(format!("{url} {url:?}")),
+                Err(line) => prop_assert!(!line.contains('\n')),
             }
         }
 
@@ -229,6 +288,16 @@ mod tests {
             let url = BrokerUrl::parse(&format!("redis://u:{password}@localhost/0")).unwrap();
             let shown = format!("{url} {url:?}");
             prop_assert!(!shown.contains(&password));
+        }
+
+        #[test]
+        fn nor_does_one_that_was_not_escaped(password in "[/:@?#%A-Z0-9]{0,9}SECRET[/:@?#%A-Z0-9]{0,9}") {
+            let text = format!("redis://u:{password}@localhost/0");
+            let shown = match BrokerUrl::parse(&text) {
+                Ok(url) => format!("{url} {url:?}"),
+                Err(line) => line,
+            };
+            prop_assert!(!shown.contains("SECRET"), "{}", shown);
         }
 
         #[test]

@@ -23,10 +23,9 @@ macro_rules! register_provider {
 }
 
 /// Packages of this project by provider name, so that an unknown one can be answered with the line to add.
-const KNOWN: [(&str, &str); 6] = [
+const KNOWN: [(&str, &str); 5] = [
     ("inline", "inline"),
     ("kafka", "kafka"),
-    ("rabbitmq", "rabbitmq"),
     ("redis", "redis-streams"),
     ("redis_pubsub", "redis-pubsub"),
     ("redis_streams", "redis-streams"),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::Capabilities;
@@ -129,7 +129,7 @@ impl Error {
     pub fn unsupported(capability: Capabilities) -> Self {
         let mut error = Self::new(
             ErrorKind::Unsupported,
-            format!("{capability} is not among its capabilities"),
+            format!("{capability} is not among its capabilities; choose a provider that has it"),
         );
         Arc::make_mut(&mut error.0).capability = Some(capability);
         error
@@ -236,24 +236,43 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = OneLine(f);
         let inner = &*self.0;
         match (&inner.operation, &inner.provider) {
-            (Some(operation), Some(provider)) => write!(f, "{operation} ({provider}): ")?,
-            (Some(operation), None) => write!(f, "{operation}: ")?,
-            (None, Some(provider)) => write!(f, "{provider}: ")?,
+            (Some(operation), Some(provider)) => write!(line, "{operation} ({provider}): ")?,
+            (Some(operation), None) => write!(line, "{operation}: ")?,
+            (None, Some(provider)) => write!(line, "{provider}: ")?,
             (None, None) => {}
         }
-        write!(f, "{}: {}", inner.kind, inner.message)?;
+        write!(line, "{}: {}", inner.kind, inner.message)?;
         if let Some(source) = &inner.source {
-            write!(f, ": {source}")?;
+            write!(line, ": {source}")?;
         }
         let mut open = " (";
         for (key, value) in &inner.context {
-            write!(f, "{open}{key}={value}")?;
+            write!(line, "{open}{key}={value}")?;
             open = ", ";
         }
         if !inner.context.is_empty() {
-            f.write_str(")")?;
+            line.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// Escapes what would break a line or command a terminal: a server's message and a key in a file may hold anything.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            match piece.char_indices().next_back() {
+                Some((at, last)) if last.is_control() => {
+                    self.0.write_str(piece.get(..at).unwrap_or_default())?;
+                    write!(self.0, "{}", last.escape_default())?;
+                }
+                _ => self.0.write_str(piece)?,
+            }
         }
         Ok(())
     }
@@ -308,6 +327,15 @@ mod tests {
             "publish (redis): connection: connect failed: refused (host=127.0.0.1:6379)"
         );
         assert!(error.is_retryable());
+    }
+
+    #[test]
+    fn whatever_a_server_says_stays_on_the_line() {
+        let error = Error::new(ErrorKind::Unexpected, "-ERR one\r\ntwo").with("key", "\u{1b}[2J\u{9b}é");
+        assert_eq!(
+            error.to_string(),
+            r"unexpected: -ERR one\r\ntwo (key=\u{1b}[2J\u{9b}é)"
+        );
     }
 
     #[test]

@@ -117,7 +117,9 @@ impl Headers {
         if bytes > MAX_BYTES {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("the headers have {bytes} bytes; at most {MAX_BYTES} are allowed"),
+                format!(
+                    "the headers have {bytes} bytes; at most {MAX_BYTES} are allowed, put more into the payload"
+                ),
             ));
         }
         Ok(())

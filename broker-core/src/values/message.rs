@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Error, ErrorKind, Headers, Result};
 
+/// The most bytes of a key, an id, a kind or a content type, as of all headers together.
+const MAX_META: usize = 64 * 1024;
+
 /// The content type that [`Message::json`] sets.
 const JSON: &str = "application/json";
 
@@ -38,6 +41,28 @@ struct Meta {
     kind: Option<Cow<'static, str>>,
     content_type: Option<Cow<'static, str>>,
     delay: Option<Duration>,
+}
+
+impl Meta {
+    fn validate(&self) -> Result<()> {
+        for (what, text) in [
+            ("id", &self.id),
+            ("kind", &self.kind),
+            ("content type", &self.content_type),
+        ] {
+            if let Some(text) = text.as_deref().filter(|text| text.len() > MAX_META) {
+                return Err(too_long(what, text.len()));
+            }
+        }
+        self.headers.validate()
+    }
+}
+
+fn too_long(what: &str, len: usize) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!("the {what} has {len} bytes; at most {MAX_META} are allowed, put more into the payload"),
+    )
 }
 
 static NO_HEADERS: Headers = Headers::new();
@@ -215,8 +240,11 @@ impl Message {
             .with("size", self.payload.len())
             .with("max", max_payload));
         }
+        if self.key.as_ref().is_some_and(|key| key.len() > MAX_META) {
+            return Err(too_long("key", self.key.as_ref().map_or(0, Bytes::len)));
+        }
         match &self.meta {
-            Some(meta) => meta.headers.validate(),
+            Some(meta) => meta.validate(),
             None => Ok(()),
         }
     }

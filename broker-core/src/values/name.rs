@@ -27,7 +27,7 @@ fn check(what: &'static str, name: &str) -> Result<(), Error> {
         return Err(Error::new(
             ErrorKind::InvalidName,
             format!(
-                "{what} name has {} bytes; at most {MAX_LEN} are allowed",
+                "{what} name has {} bytes; at most {MAX_LEN} are allowed, shorten it",
                 name.len()
             ),
         ));
@@ -192,7 +192,7 @@ mod tests {
         );
         assert_eq!(
             line(&"x".repeat(201)),
-            "invalid name: stream name has 201 bytes; at most 200 are allowed"
+            "invalid name: stream name has 201 bytes; at most 200 are allowed, shorten it"
         );
     }
 }

@@ -23,7 +23,7 @@ pub(crate) static PROVIDER: Provider =
     Provider::new::<ScriptConfig>("script", "broker-script").schemes(&["scripted"]);
 
 /// Settings of every type that a provider may want.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub(crate) struct ScriptConfig {
     pub(crate) uri: Option<BrokerUrl>,

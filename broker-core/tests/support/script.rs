@@ -76,6 +76,12 @@ pub(crate) struct State {
     pub(crate) dropped: bool,
 }
 
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
 impl Script {
     pub(crate) fn new(claims: Capabilities) -> Self {
         let state = State {

@@ -1,21 +1,21 @@
 //! Locks and atomics of the race checker, and a clock that only a scenario moves.
 
-use std::future::poll_fn;
+use std::cell::Cell;
 use std::ops::{Add, Sub};
 use std::sync::PoisonError;
-use std::task::Poll;
 use std::time::Duration;
 
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence};
 pub(crate) use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
-/// Nanoseconds since the program started, as far as scenarios moved the clock; outside of what is checked.
-static NOW: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+std::thread_local! {
+    /// How far scenarios moved the clock. The checker runs all threads of a scenario in one, and each test in its own.
+    static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
 
-/// Moves the clock of every broker in this program.
+/// Moves the clock of every broker in this scenario. It wakes nobody: who looks at the clock then, sees it.
 pub fn advance(by: Duration) {
-    let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-    NOW.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
+    NOW.with(|now| now.set(now.get() + by));
     shuttle::thread::yield_now();
 }
 
@@ -25,9 +25,7 @@ pub(crate) struct Instant(Duration);
 
 impl Instant {
     pub(crate) fn now() -> Self {
-        Self(Duration::from_nanos(
-            NOW.load(std::sync::atomic::Ordering::SeqCst),
-        ))
+        Self(NOW.with(Cell::get))
     }
 
     pub(crate) fn checked_add(&self, by: Duration) -> Option<Self> {
@@ -81,18 +79,12 @@ impl<T> RwLock<T> {
     }
 }
 
-/// Waits until a scenario has moved the clock there. The far future never comes, so that a lost wake-up is a deadlock
-/// which the checker reports.
+/// Waits for good, unless the moment is past: so that a wake-up which is missing is a deadlock, and the checker
+/// reports it.
 pub(crate) async fn sleep_until(moment: Option<Instant>) {
-    poll_fn(|context| match moment {
-        Some(moment) if Instant::now() >= moment => Poll::Ready(()),
-        Some(_) => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        None => Poll::Pending,
-    })
-    .await;
+    if moment.is_none_or(|moment| Instant::now() < moment) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Never, so that a wake-up which is missing shows.

@@ -1,5 +1,7 @@
 //! The laws of the design, and what this broker adds to them, each in a test that names it.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod bounds;
 mod claims;
 mod dead_letters;

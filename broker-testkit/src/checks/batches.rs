@@ -1,6 +1,7 @@
 //! Publishing many at once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use broker_core::{Capabilities, ErrorKind, Message, Outcome};
 
@@ -114,4 +115,64 @@ fn check_outcomes(outcomes: &[Outcome]) -> CheckResult {
         )?;
     }
     Ok(())
+}
+
+check!(
+    publisher_ids,
+    "pubsub.publisher_ids",
+    Quick,
+    PUBLISH,
+    "Messages of many tasks that travel together are each answered with their own id, and keep each task's order."
+);
+
+async fn publisher_ids(t: &Trial) -> CheckResult {
+    const TASKS: usize = 20;
+    const EACH: usize = 10;
+    let (broker, stream) = (t.broker().await?, t.stream("a"));
+    let mut reader = t.reader(&broker, &stream).await?;
+    let publisher = broker
+        .publisher(&stream)
+        .linger(Duration::from_millis(2))
+        .max_batch(7)
+        .buffer(16)
+        .build()
+        .await?;
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let publisher = publisher.clone();
+            tokio::spawn(async move {
+                let mut answered = Vec::new();
+                for number in 0..EACH {
+                    let text = format!("{task}/{number}");
+                    let message = Message::text(text.clone()).key("k");
+                    answered.push((publisher.send(message).await?.to_string(), text));
+                }
+                Ok::<_, broker_core::Error>(answered)
+            })
+        })
+        .collect();
+    let mut answered = BTreeMap::new();
+    for task in tasks {
+        answered.extend(task.await.map_err(Stop::failed)??);
+    }
+    ensure_eq!(answered.len(), TASKS * EACH, "distinct ids answered");
+    let mut next = [0; TASKS];
+    for it in reader.take(TASKS * EACH).await? {
+        let text = String::from_utf8_lossy(it.message.payload()).into_owned();
+        ensure_eq!(
+            answered.get(&it.id.to_string()),
+            Some(&text),
+            "the message of id {}",
+            it.id
+        );
+        let Some((task, number)) = text.split_once('/') else {
+            return Err(Stop::failed(format!("a foreign message: {text}")));
+        };
+        let next = task.parse::<usize>().ok().and_then(|task| next.get_mut(task));
+        if let (Some(next), true) = (next, t.has(Capabilities::MESSAGE_ORDERING)) {
+            ensure_eq!(number, next.to_string(), "the next message of task {task}");
+            *next += 1;
+        }
+    }
+    reader.nothing().await
 }

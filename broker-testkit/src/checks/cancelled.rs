@@ -1,16 +1,16 @@
 //! Reads and acks that are dropped before they end, while messages flow.
 
-use std::sync::Arc;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use broker_core::broker::Batch;
 use broker_core::{Capabilities, Settled};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::scene::{KEY, Scene};
+use super::scene::Scene;
 use crate::check::check;
-use crate::{CheckResult, Gate, Options, Stop, Trial, ensure};
+use crate::{CheckResult, Gate, Options, Trial, ensure};
 
 const ACK: Gate =
     Gate::needs(Capabilities::MESSAGE_ACKNOWLEDGEMENT).proves(Capabilities::DELIVERY_GUARANTEES);
@@ -24,63 +24,61 @@ check!(
 );
 
 async fn cancel_read(t: &Trial) -> CheckResult {
-    let (drops, count): (usize, usize) = t.scale((400, 1_000), (2_000, 5_000));
+    let drops: usize = t.scale(400, 2_000);
     let scene = Scene::new(t, super::scene::short_lease(t).max_retries(1_000), 0).await?;
-    let publishing = publish_slowly(&scene, count);
     let mut random = fastrand::Rng::with_seed(t.seed());
     let wait = if t.has(Capabilities::BLOCKING_READ) {
         Duration::from_secs(1)
     } else {
         Duration::ZERO
     };
-    let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
-    let (mut acked, mut dropped) = (0, 0);
-    while acked < count {
-        ensure!(
-            Instant::now() < until,
-            "{acked} of {count} messages were acked in time after {dropped} dropped reads: {}",
-            scene.ledger.verdict()
-        );
-        let polls = if dropped < drops {
-            random.usize(..6)
-        } else {
-            usize::MAX
-        };
-        let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
-        let Some(batch) = polled(polls, reading).await else {
-            dropped += 1;
-            continue;
-        };
-        for delivery in batch? {
-            // One whose ack came too late, on a slow machine, comes again: that is no duplicate.
-            match scene.ledger.ack(&delivery).await? {
-                Settled::Acked => acked += 1,
-                _ => scene.ledger.excuse(&scene.group, &delivery),
+    let (mut published, mut acked, mut dropped) = (0, 0, 0);
+    while dropped < drops {
+        let answer = {
+            let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
+            let mut reading = std::pin::pin!(reading);
+            // Messages come while the read waits, which is dropped at some point on their way.
+            let before = polled(random.usize(..3), &mut random, reading.as_mut()).await;
+            published += scene.publish(random.usize(1..4)).await?.len();
+            match before {
+                None => polled(random.usize(..4), &mut random, reading.as_mut()).await,
+                answer => answer,
             }
+        };
+        match answer {
+            Some(batch) => acked += settle(&scene, batch?).await?,
+            None => dropped += 1,
         }
     }
-    publishing.await.map_err(Stop::failed)??;
+    let until = Instant::now() + t.at_most(t.timing().eventual) + t.timing().lease * 2;
+    while acked < published {
+        ensure!(
+            Instant::now() < until,
+            "{acked} of {published} messages were acked in time after {dropped} dropped reads: {}",
+            scene.ledger.verdict()
+        );
+        let batch = scene.broker.read(&scene.stream, &scene.group, 100).await?;
+        if batch.is_empty() {
+            tokio::time::sleep(crate::trial::POLL).await;
+        }
+        acked += settle(&scene, batch).await?;
+    }
     let verdict = scene.ledger.verify()?;
     t.note(format!("{verdict}; {dropped} reads dropped"));
     Ok(())
 }
 
-/// Publishes in the background, a few at a time, so that reads find nothing, wait, and race with what comes.
-fn publish_slowly(scene: &Scene<'_>, count: usize) -> JoinHandle<CheckResult> {
-    let (broker, stream, ledger) = (
-        scene.broker.clone(),
-        scene.stream.clone(),
-        Arc::clone(&scene.ledger),
-    );
-    tokio::spawn(async move {
-        for _ in 0..count / 5 {
-            ledger
-                .publish_many(&broker, &stream, 0, &[KEY.to_owned()], 5)
-                .await?;
-            tokio::time::sleep(Duration::from_micros(500)).await;
+/// Acks a batch, and answers for how many messages that was in time.
+async fn settle(scene: &Scene<'_>, batch: Batch) -> CheckResult<usize> {
+    let mut acked = 0;
+    for delivery in batch {
+        // One whose ack came too late, on a slow machine, comes again: that is no duplicate.
+        match scene.ledger.ack(&delivery).await? {
+            Settled::Acked => acked += 1,
+            _ => scene.ledger.excuse(&scene.group, &delivery),
         }
-        Ok(())
-    })
+    }
+    Ok(acked)
 }
 
 check!(
@@ -99,7 +97,11 @@ async fn cancel_settle(t: &Trial) -> CheckResult {
     let mut dropped = 0;
     for (index, delivery) in deliveries.iter().enumerate() {
         // Every other message is never acked, and so must stay.
-        if index % 2 == 0 && polled(random.usize(..3), delivery.ack()).await.is_none() {
+        if index % 2 == 0
+            && cut(random.usize(..3), &mut random, delivery.ack())
+                .await
+                .is_none()
+        {
             dropped += 1;
         }
     }
@@ -113,18 +115,27 @@ async fn cancel_settle(t: &Trial) -> CheckResult {
     scene.nothing().await
 }
 
-/// Polls `future` up to so many times, with turns for other tasks between, and drops it where it has not ended.
-async fn polled<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    if polls == usize::MAX {
-        return Some(future.await);
-    }
-    let mut future = std::pin::pin!(future);
+/// Runs `future` for a while and drops it, unless it ends before.
+async fn cut<F: Future>(polls: usize, random: &mut fastrand::Rng, future: F) -> Option<F::Output> {
+    polled(polls, random, std::pin::pin!(future)).await
+}
+
+/// Polls `future` up to so many times, with turns for other tasks between, which last a moment now and then.
+async fn polled<F: Future>(
+    polls: usize,
+    random: &mut fastrand::Rng,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
     for _ in 0..polls {
         let polled = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
         if let Poll::Ready(output) = polled {
             return Some(output);
         }
-        tokio::task::yield_now().await;
+        if random.u8(..8) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
     }
     None
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use broker_core::{Broker, BrokerEvent, Capabilities, ErrorKind, Message};
 
+use super::publish::payloads;
 use crate::check::check;
 use crate::{CheckResult, Gate, Options, Part, Stop, Trial, ensure, ensure_eq, refused};
 
@@ -105,7 +106,7 @@ check!(
     two_instances,
     "lifecycle.two_instances",
     Quick,
-    Gate::needs(Capabilities::PUBLISH),
+    Gate::needs(Capabilities::BASIC_PUBSUB),
     "Two instances in one process share neither counts nor their end."
 );
 
@@ -122,14 +123,16 @@ async fn two_instances(t: &Trial) -> CheckResult {
         0,
         "published by the second"
     );
+    let mut reader = t.reader(&other, &stream).await?;
     one.close().await?;
     refused(
         one.publish(&stream, Message::text("x")).await,
         ErrorKind::Closed,
         "publish by the closed one",
     )?;
-    other.publish(&stream, Message::text("y")).await?;
+    other.publish(&stream, Message::text("y").key("k")).await?;
     other.ping().await?;
+    while payloads(&reader.take(1).await?) != ["y"] {}
     let later = t.broker().await?;
     later.publish(&stream, Message::text("z")).await?;
     Ok(())

@@ -64,37 +64,40 @@ check!(
     "name.longest",
     Quick,
     Gate::needs(Capabilities::SIMPLE_QUEUING),
-    "Names of 200 bytes and of every allowed character work from end to end."
+    "Names of 200 bytes and of every allowed character work from end to end, told apart to the last character."
 );
 
 async fn longest(t: &Trial) -> CheckResult {
     let broker = t.broker().await?;
     for odd in ["._-:", ":..:", "UPPERlower0189", "-", "_", "x.", ".x"] {
-        let short = t.stream(odd);
-        let padding = "x".repeat(200 - short.len());
-        for name in [odd.to_owned(), format!("{odd}{padding}")] {
-            let (stream, group) = (t.stream(&name), t.group(&name));
-            ensure!(
-                stream.len() == 200 || name == odd,
-                "the check's own name has {} bytes",
-                stream.len()
-            );
-            let consumer = format!("c{odd}{}", "x".repeat(199 - odd.len()));
-            let mut reader = t.reader_of(
+        let padding = "x".repeat(199 - t.stream(odd).len());
+        for padding in ["", &padding] {
+            // They differ in the last character alone.
+            let names = ["1", "2"].map(|last| format!("{odd}{padding}{last}"));
+            let consumer = format!("{odd}{}", "x".repeat(200 - odd.len()));
+            let mut readers = Vec::new();
+            for (stream, group) in [(0, 0), (0, 1), (1, 0)] {
+                let names = (names.get(stream).cloned(), names.get(group).cloned());
+                let (stream, group) = (names.0.unwrap_or_default(), names.1.unwrap_or_default());
+                let (stream, group) = (t.stream(&stream), t.group(&group));
+                let subscribing = broker.subscribe(&stream, group).consumer(&consumer).start();
+                readers.push((t.reader_of(subscribing.await?), stream));
+            }
+            for name in names.iter().rev() {
+                let stream = t.stream(name);
                 broker
-                    .subscribe(&stream, &group)
-                    .consumer(&consumer)
-                    .start()
-                    .await?,
-            );
-            broker.publish(&stream, Message::text(stream.clone())).await?;
-            for it in reader.take(1).await? {
-                ensure_eq!(
-                    it.message.payload().as_ref(),
-                    stream.as_bytes(),
-                    "what came on `{stream}`"
-                );
-                ensure_eq!(it.stream, stream, "the stream it is told to come from");
+                    .publish(&stream, Message::text(stream.clone()).key("k"))
+                    .await?;
+            }
+            for (mut reader, stream) in readers {
+                for it in reader.take(1).await? {
+                    ensure_eq!(
+                        it.message.payload().as_ref(),
+                        stream.as_bytes(),
+                        "what came on `{stream}`"
+                    );
+                    ensure_eq!(it.stream, stream, "the stream it is told to come from");
+                }
             }
         }
     }

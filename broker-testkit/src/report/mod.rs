@@ -42,6 +42,8 @@ pub struct Report {
     pub checks: Vec<CheckReport>,
     /// The flags, in the order of their definition.
     pub flags: Vec<FlagReport>,
+    /// Whether all checks of the level were chosen; only then is the run judged as a whole.
+    pub whole: bool,
     /// What is wrong with the run as a whole, in one line each.
     pub problems: Vec<String>,
     /// What was left out by decision, in one line each.
@@ -121,6 +123,7 @@ impl Report {
             lost: context.lost.clone(),
             checks,
             flags,
+            whole: false,
             problems: Vec::new(),
             allowed: Vec::new(),
         }
@@ -133,6 +136,7 @@ impl Report {
         absent: &[(Part, &'static str)],
         expected: Option<usize>,
     ) {
+        self.whole = true;
         for flag in &self.flags {
             let by_decision = unproved.flags().any(|allowed| allowed.name() == Some(flag.flag));
             match flag.proof {

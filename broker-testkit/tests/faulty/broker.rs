@@ -17,16 +17,16 @@ use broker_core::{
 use super::fault::Fault;
 
 /// A good broker with a known bug, or without one.
-pub struct FaultyBroker {
-    pub inner: Arc<dyn DynBroker>,
-    pub fault: Option<Fault>,
+pub(crate) struct FaultyBroker {
+    pub(crate) inner: Arc<dyn DynBroker>,
+    pub(crate) fault: Option<Fault>,
     /// Whether the server is down.
-    pub down: Arc<AtomicBool>,
-    pub published: AtomicUsize,
+    pub(crate) down: Arc<AtomicBool>,
+    pub(crate) published: AtomicUsize,
     /// Answers on their way to whoever asks next.
-    pub answers: Mutex<VecDeque<Result<Published>>>,
-    pub closed: Arc<AtomicBool>,
-    pub reading: tokio::sync::Mutex<()>,
+    pub(crate) answers: Mutex<VecDeque<Result<Published>>>,
+    pub(crate) closed: Arc<AtomicBool>,
+    pub(crate) reading: tokio::sync::Mutex<()>,
 }
 
 /// A message of a group: stream, group, partition, position.
@@ -36,7 +36,7 @@ type Place = (String, String, u32, u64, u64);
 static HANDED_OUT: LazyLock<Mutex<BTreeMap<Place, (Receipt, ConsumerName)>>> = LazyLock::new(Mutex::default);
 
 impl FaultyBroker {
-    pub fn has(&self, fault: Fault) -> bool {
+    pub(crate) fn has(&self, fault: Fault) -> bool {
         self.fault == Some(fault)
     }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// One known bug, as brokers of this field had them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fault {
+pub(crate) enum Fault {
     /// One message in a hundred is answered `Stored` and is not.
     DropsSome,
     /// One message in a hundred is stored twice.

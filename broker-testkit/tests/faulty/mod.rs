@@ -17,13 +17,13 @@ use broker_testkit::{Harness, Limits, ServerControl, Timing};
 use serde::Deserialize;
 
 use self::broker::FaultyBroker;
-pub use self::fault::Fault;
+pub(crate) use self::fault::Fault;
 
-pub static PROVIDER: Provider = Provider::new::<FaultyConfig>("faulty", "broker-testkit");
+pub(crate) static PROVIDER: Provider = Provider::new::<FaultyConfig>("faulty", "broker-testkit");
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct FaultyConfig {
+pub(crate) struct FaultyConfig {
     server: String,
     fault: Option<Fault>,
 }
@@ -59,7 +59,7 @@ fn server(name: &str) -> Arc<AtomicBool> {
 }
 
 /// The suite's way to a faulty broker.
-pub struct FaultyHarness {
+pub(crate) struct FaultyHarness {
     name: String,
     fault: Option<&'static str>,
     down: Arc<AtomicBool>,
@@ -68,7 +68,7 @@ pub struct FaultyHarness {
 
 impl FaultyHarness {
     /// The bug of this name, or none; with the server's switch or without.
-    pub fn new(fault: Option<&'static str>, has_server: bool) -> Self {
+    pub(crate) fn new(fault: Option<&'static str>, has_server: bool) -> Self {
         let name = format!("faulty-{}", fault.unwrap_or("not"));
         Self {
             down: server(&name),
@@ -96,7 +96,7 @@ impl Harness for FaultyHarness {
 
     fn timing(&self) -> Timing {
         Timing {
-            eventual: Duration::from_secs(2),
+            eventual: Duration::from_secs(if self.fault.is_some() { 1 } else { 15 }),
             lease: Duration::from_millis(300),
             retry_delay: Duration::from_millis(20),
             quiet: Duration::from_millis(60),

@@ -14,7 +14,7 @@ use super::fault::Fault;
 const ONE_IN: usize = 100;
 
 impl FaultyBroker {
-    pub async fn publish_wrongly(&self, batch: PublishBatch<'_>) -> Result<Published> {
+    pub(crate) async fn publish_wrongly(&self, batch: PublishBatch<'_>) -> Result<Published> {
         let Some(fault) = self.fault else {
             return self.inner.publish(batch).await;
         };
