@@ -17,7 +17,7 @@ pub(crate) struct Context {
     pub(crate) capabilities: Capabilities,
     pub(crate) lost: Vec<LostCapability>,
     pub(crate) server_version: Option<String>,
-    /// Held to write by a check that disturbs the server or the network, which would fail the others.
+    /// Held alone by a check that disturbs the server or the network, and together by all others.
     pub(crate) quiet: RwLock<()>,
 }
 
@@ -49,7 +49,7 @@ impl Context {
             capabilities,
             lost,
             server_version,
-            quiet: RwLock::new(()),
+            quiet: RwLock::default(),
         })
     }
 }

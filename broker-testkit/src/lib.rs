@@ -44,9 +44,13 @@ mod ledger;
 pub mod model;
 mod options;
 mod parts;
+#[cfg(unix)]
+mod proxy;
 mod reader;
 pub mod report;
 mod runner;
+#[cfg(unix)]
+pub mod servers;
 mod suite;
 mod trial;
 mod url_harness;
@@ -58,6 +62,8 @@ pub use harness::{Harness, Limits, Timing};
 pub use ledger::{Entry, Ledger};
 pub use options::Options;
 pub use parts::{ConsumerProcess, NetProxy, RawAccess, ServerControl, VirtualClock};
+#[cfg(unix)]
+pub use proxy::TcpProxy;
 pub use reader::{Reader, Received};
 pub use report::Report;
 pub use runner::certify;
