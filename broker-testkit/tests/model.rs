@@ -1,5 +1,11 @@
 //! The model: random operations on the in-process broker, and on brokers with a bug that it has to find.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
+
 mod faulty;
 
 use broker_testkit::model;

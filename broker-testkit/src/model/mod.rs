@@ -10,6 +10,8 @@
 //!
 //! The check `model.random_operations` does the same. A sequence that shows a difference is shrunk to a short one.
 
+mod compare;
+mod item;
 mod operation;
 mod play;
 mod reference;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use broker_core::broker::{Delivery, NackOptions};
-use broker_core::{
-    Broker, Capabilities, DeadLetterQuery, ErrorKind, Message, MessageId, Selection, Settled, StartPosition,
-};
+use broker_core::{Broker, Capabilities, ErrorKind, Message, MessageId, Selection, Settled, StartPosition};
 use proptest::sample::Index;
 use tokio::time::Instant;
 
+use super::compare::{number_of, same};
+use super::item::{Name, Span};
 use super::operation::{GROUPS, How, MEMBERS, Operation, To, Wait};
-use super::reference::{Handed, Judgement, Name, Reference, Span};
+use super::reference::{Handed, Judgement, Reference};
 use crate::trial::POLL;
 use crate::{Harness, Options, VirtualClock};
 
@@ -18,27 +18,27 @@ use crate::{Harness, Options, VirtualClock};
 const LATEST: usize = 8;
 
 /// Why a message is refused, to be found with its dead letter.
-const REASON: &str = "refused at random";
+pub(super) const REASON: &str = "refused at random";
 
 /// One sequence of operations on a stream of its own.
 pub(super) struct Play<'a> {
     clock: Option<&'a dyn VirtualClock>,
-    eventual: Duration,
+    pub(super) eventual: Duration,
     lease: Duration,
     start: Instant,
     flags: Capabilities,
     partitions: u32,
-    shows_groups: bool,
+    pub(super) shows_groups: bool,
     members: Vec<Broker>,
-    stream: String,
+    pub(super) stream: String,
     groups: Vec<String>,
     ids: Vec<MessageId>,
     handed: Vec<(Handed, Delivery)>,
-    reference: Reference,
+    pub(super) reference: Reference,
 }
 
 /// What goes wrong beside the laws: the broker's own errors are differences too.
-fn told(error: broker_core::Error) -> String {
+pub(super) fn told(error: broker_core::Error) -> String {
     error.to_string()
 }
 
@@ -346,68 +346,6 @@ impl<'a> Play<'a> {
         Some(Selection::Ids(vec![id]))
     }
 
-    /// Compares a group's dead letters, and learns their ids.
-    async fn compare_dead(&mut self, group: usize) -> Judgement {
-        let queue = self
-            .member(0)?
-            .dead_letters(&self.stream, self.group(group)?)
-            .map_err(told)?;
-        let query = DeadLetterQuery {
-            limit: 10_000,
-            ..DeadLetterQuery::default()
-        };
-        let mut letters = queue.list(query).await.map_err(told)?.letters;
-        letters.reverse();
-        let depth = queue.depth().await.map_err(told)?;
-        let Some(expected) = self.reference.dead(group) else {
-            return Ok(());
-        };
-        same("the depth of the dead letters", depth, expected.len() as u64)?;
-        same("listed dead letters", letters.len(), expected.len())?;
-        for (letter, expected) in letters.iter().zip(expected.iter_mut()) {
-            same(
-                "a dead letter's payload",
-                number_of(&letter.message)?,
-                expected.number,
-            )?;
-            same("a dead letter's attempts", letter.attempts, expected.attempts)?;
-            same("a dead letter's reason", letter.failure.reason.as_str(), REASON)?;
-            let known = expected.id.get_or_insert_with(|| letter.id.clone());
-            same("a dead letter's id", &letter.id, known)?;
-        }
-        Ok(())
-    }
-
-    /// Compares how many messages a group has to handle still, where the broker shows that.
-    async fn compare_sums(&mut self, group: usize) -> Judgement {
-        if !self.shows_groups || !self.reference.exists(group) {
-            return Ok(());
-        }
-        let until = self.now() + self.eventual;
-        loop {
-            let shown = match self.member(0)?.groups(&self.stream).await {
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    self.shows_groups = false;
-                    return Ok(());
-                }
-                shown => shown.map_err(told)?,
-            };
-            let name = self.group(group)?;
-            let sum = shown
-                .iter()
-                .find(|info| info.group.as_str() == name)
-                .map(|info| info.pending + info.lag);
-            let expected = Some(self.reference.undone(group));
-            if sum == expected {
-                return Ok(());
-            }
-            if self.now() > until {
-                return same("pending and lag of a group", sum, expected);
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
     async fn wait(&self, by: Duration) {
         match self.clock {
             Some(clock) => clock.advance(by).await,
@@ -415,27 +353,20 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    fn member(&self, member: usize) -> Judgement<&Broker> {
+    pub(super) fn member(&self, member: usize) -> Judgement<&Broker> {
         self.members
             .get(member)
             .ok_or_else(|| format!("there is no member {member}"))
     }
 
-    fn group(&self, group: usize) -> Judgement<&str> {
+    pub(super) fn group(&self, group: usize) -> Judgement<&str> {
         let name = self.groups.get(group).map(String::as_str);
         name.ok_or_else(|| format!("there is no group {group}"))
     }
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, actual: T, expected: T) -> Judgement {
-    if actual == expected {
-        return Ok(());
-    }
-    Err(format!("{what}: expected {expected:?}, got {actual:?}"))
 }
 
 fn is_selected(selection: &Selection, id: Option<&MessageId>) -> bool {
@@ -443,12 +374,6 @@ fn is_selected(selection: &Selection, id: Option<&MessageId>) -> bool {
         Selection::Ids(ids) => id.is_some_and(|id| ids.contains(id)),
         Selection::All | Selection::Before(_) => true,
     }
-}
-
-fn number_of(message: &Message) -> Judgement<usize> {
-    let text = String::from_utf8_lossy(message.payload());
-    text.parse()
-        .map_err(|_| format!("a message with the payload {text:?} was never published"))
 }
 
 fn name_of(delivery: &Delivery) -> Judgement<Name> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use broker_core::{Capabilities, MessageId, Settled};
 
+use super::item::{Item, Name, Span, State};
 use super::operation::How;
 
 /// What a broker has to do, in plain data: no threads, no storage, nothing clever.
@@ -28,38 +29,6 @@ struct Group {
     moves: u64,
 }
 
-/// A message as a group has it.
-#[derive(Clone, Debug)]
-struct Item {
-    name: Name,
-    state: State,
-    /// Its latest delivery.
-    latest: u64,
-    /// Deliveries that count.
-    attempts: u32,
-    /// Whether the group was moved since its last delivery: its attempts may begin anew, and need not.
-    moved: bool,
-}
-
-/// Which message: by its number, and by the dead letter that it was, if it was one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) number: usize,
-    pub(super) replayed_from: Option<MessageId>,
-}
-
-#[derive(Clone, Debug)]
-enum State {
-    /// Never handed out, or not since the group was moved.
-    New,
-    /// Handed out; the lease ends within the span.
-    Held { delivery: u64, until: Span },
-    /// Refused, to come again from some moment of the span on.
-    Resting { until: Span },
-    /// Settled for good.
-    Done,
-}
-
 /// A group's dead letter.
 #[derive(Clone, Debug)]
 pub(super) struct Dead {
@@ -77,22 +46,6 @@ pub(super) struct Handed {
     serial: u64,
     moves: u64,
     settled: bool,
-}
-
-/// When something happened, or happens: not before, and not after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) from: Duration,
-    pub(super) to: Duration,
-}
-
-impl Span {
-    fn plus(self, by: Duration) -> Self {
-        Self {
-            from: self.from + by,
-            to: self.to + by,
-        }
-    }
 }
 
 /// What a broker did and may not do, in one line.
@@ -343,62 +296,5 @@ impl Reference {
 
     fn group_mut(&mut self, group: usize) -> Option<&mut Group> {
         self.groups.get_mut(group)?.as_mut()
-    }
-}
-
-impl Item {
-    fn of(number: usize) -> Self {
-        Self {
-            name: Name::of(number),
-            state: State::New,
-            latest: 0,
-            attempts: 0,
-            moved: false,
-        }
-    }
-
-    fn is_new(&self) -> bool {
-        matches!(self.state, State::New)
-    }
-
-    fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
-    }
-
-    /// Whether it may be handed out by `now` at the latest.
-    fn may_come(&self, now: Duration) -> bool {
-        match &self.state {
-            State::New => true,
-            State::Held { until, .. } | State::Resting { until } => now >= until.from,
-            State::Done => false,
-        }
-    }
-
-    /// Whether it has to be handed out from `now` on.
-    fn must_come(&self, now: Duration) -> bool {
-        match &self.state {
-            State::New => true,
-            State::Held { until, .. } | State::Resting { until } => now >= until.to,
-            State::Done => false,
-        }
-    }
-}
-
-impl Name {
-    pub(super) fn of(number: usize) -> Self {
-        Self {
-            number,
-            replayed_from: None,
-        }
-    }
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "message {}", self.number)?;
-        match &self.replayed_from {
-            Some(id) => write!(f, " (replayed from {id})"),
-            None => Ok(()),
-        }
     }
 }
