@@ -29,6 +29,8 @@ mod hub;
 mod limits;
 mod log;
 mod members;
+#[cfg(test)]
+mod model;
 mod number;
 mod progress;
 mod replayed;

@@ -2,6 +2,13 @@
 //!
 //! `cargo test -p broker-inline --features shuttle --test races`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at the first surprise, in its helpers too"
+)]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Poll;
@@ -180,7 +187,7 @@ fn law_5_of_an_ack_a_lease_that_ends_and_a_nack_one_wins() {
         match (acked, nacked) {
             (Settled::Acked, Settled::AlreadySettled | Settled::Stale) => assert_eq!(taken, None),
             (Settled::AlreadySettled | Settled::Stale, Settled::Nacked) => {
-                assert!(matches!(taken, None | Some(2)))
+                assert!(matches!(taken, None | Some(2)));
             }
             (Settled::Stale, Settled::Stale) => assert_eq!(taken, Some(2)),
             other => panic!("{other:?} cannot both be"),

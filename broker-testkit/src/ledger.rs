@@ -1,13 +1,12 @@
 //! What was published, delivered and settled, message by message, and what does not add up.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use broker_core::broker::{Delivery, DeliveryRef};
+use broker_core::broker::Delivery;
 use broker_core::{Broker, Message, MessageId, Published, Settled};
 
-use crate::{CheckResult, Stop};
+use crate::{CheckResult, Stop, Verdict};
 
 /// What was published, delivered and settled, message by message.
 ///
@@ -53,31 +52,6 @@ struct Seen {
     deliveries: u64,
     excused: u64,
     acked: bool,
-}
-
-/// The sums of a ledger.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// Stored for certain.
-    pub published: u64,
-    /// May be stored.
-    pub unknown: u64,
-    /// First deliveries, over all groups.
-    pub delivered: u64,
-    /// Acked, over all groups.
-    pub acked: u64,
-    /// Stored and never delivered to a group.
-    pub lost: u64,
-    /// Delivered again after a nack, an ended lease, a fault or a rebalance.
-    pub redelivered: u64,
-    /// Delivered again without a reason, or after an ack.
-    pub duplicated: u64,
-    /// First deliveries that came after a later message of the same publisher and key.
-    pub reordered: u64,
-    /// Deliveries whose bytes are not those that were published.
-    pub corrupted: u64,
-    /// Deliveries that nobody of this check published.
-    pub foreign: u64,
 }
 
 impl Ledger {
@@ -274,11 +248,6 @@ impl Ledger {
         Ok(answer)
     }
 
-    /// Notes a lent delivery to a group.
-    pub fn delivered_ref(&self, group: &str, delivery: &DeliveryRef<'_>) -> Option<Entry> {
-        self.delivered(group, delivery.message())
-    }
-
     /// The sums as they stand.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -354,26 +323,6 @@ impl Ledger {
 
 /// The digits of the checksum that end each payload.
 const CHECKSUM: usize = 8;
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "published {}, unknown {}, delivered {}, acked {}, lost {}, redelivered {}, duplicated {}, reordered {}, \
-             corrupted {}, foreign {}",
-            self.published,
-            self.unknown,
-            self.delivered,
-            self.acked,
-            self.lost,
-            self.redelivered,
-            self.duplicated,
-            self.reordered,
-            self.corrupted,
-            self.foreign
-        )
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -50,11 +50,12 @@ mod runner;
 mod suite;
 mod trial;
 mod url_harness;
+mod verdict;
 
 pub use check::{CHECKS, Check, CheckResult, Gate, Level, LocalBoxFuture, Outcome, Part, Stop};
 pub use expect::{refused, same, unsupported, within};
 pub use harness::{Harness, Limits, Timing};
-pub use ledger::{Entry, Ledger, Verdict};
+pub use ledger::{Entry, Ledger};
 pub use options::Options;
 pub use parts::{ConsumerProcess, NetProxy, RawAccess, ServerControl, VirtualClock};
 pub use reader::{Reader, Received};
@@ -63,3 +64,4 @@ pub use runner::certify;
 pub use suite::{Suite, catalogue};
 pub use trial::{OrNotClaimed, Trial};
 pub use url_harness::UrlHarness;
+pub use verdict::Verdict;

@@ -7,7 +7,7 @@ use broker_core::{Result, async_trait};
 /// Starts, stops and kills the server that the harness' brokers talk to.
 #[async_trait]
 pub trait ServerControl: Send + Sync {
-    /// Starts it, and returns once it answers.
+    /// Starts it, unless it runs, and returns once it answers.
     async fn start(&self) -> Result<()>;
     /// Stops it in good order.
     async fn stop(&self) -> Result<()>;

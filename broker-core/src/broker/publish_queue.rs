@@ -117,7 +117,7 @@ impl PublishQueue {
     /// Puts a message into the queue, waiting for room; answers where its outcome will be.
     pub(super) async fn enqueue(self: &Arc<Self>, message: Message) -> Result<(Arc<Cell>, usize)> {
         let named = |error: Error| error.operation("publish").provider(self.shared.provider);
-        if Handle::try_current().is_err() {
+        if !self.running.load(Ordering::SeqCst) && Handle::try_current().is_err() {
             return Err(named(Error::new(
                 ErrorKind::Unexpected,
                 "no tokio runtime is running here; publish from within one",

@@ -111,10 +111,10 @@ async fn law_10_many_keys_and_failures_keep_each_keys_order() {
     let mut done: Vec<String> = Vec::new();
     let mut step = 0_u32;
     while done.len() < 400 {
-        let who = if step % 2 == 0 { &one } else { &two };
+        let who = if step.is_multiple_of(2) { &one } else { &two };
         for got in rig.read(who, 5).await {
             step += 1;
-            if step % 5 == 0 {
+            if step.is_multiple_of(5) {
                 rig.requeue(who, &[got], secs(u64::from(step % 3))).await;
             } else {
                 done.push(got.text.clone());
