@@ -1,0 +1,83 @@
+//! What a reader has under way, kept over dropped futures.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use broker_core::Result;
+use broker_core::base::BoxFuture;
+use tokio::time::Instant;
+
+use crate::claim::Cursor;
+use crate::entry::Entry;
+
+/// What a reader has under way.
+///
+/// A caller only lends its attention: requests live here, so that dropping a call's future cuts no command in half and
+/// leaves no entry pending that nobody knows of. What arrives for nobody is kept for the next call.
+#[derive(Default)]
+pub(crate) struct Lane {
+    /// A read at the server.
+    pub(crate) reading: Option<BoxFuture<'static, Result<Arrived>>>,
+    /// A look at what is due.
+    pub(crate) claiming: Option<BoxFuture<'static, Result<(Arrived, Cursor)>>>,
+    /// Where the next look at leases goes on.
+    pub(crate) cursor: Cursor,
+    /// When the server was last asked what is due.
+    pub(crate) claimed_at: Option<Instant>,
+    /// Until when somebody watched the requests: what arrived later did so unseen.
+    attended: Option<Instant>,
+    ready: VecDeque<Arrived>,
+}
+
+/// Entries that arrived together.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// Their leases began then or later.
+    pub(crate) since: Instant,
+    /// The group's epoch when they were handed out.
+    pub(crate) epoch: u32,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Lane {
+    /// Begins to watch; answers since when nobody did.
+    pub(crate) fn attend(&mut self) -> Option<Instant> {
+        self.attended.take()
+    }
+
+    /// Stops watching.
+    pub(crate) fn leave(&mut self) {
+        self.attended = Some(Instant::now());
+    }
+
+    pub(crate) fn keep(&mut self, arrived: Arrived) {
+        if !arrived.entries.is_empty() {
+            self.ready.push_back(arrived);
+        }
+    }
+
+    /// Takes out up to `max` entries that lie together; what is older than its lease belongs to others now.
+    pub(crate) fn take(&mut self, max: usize, lease: Duration) -> Option<Arrived> {
+        while let Some(mut arrived) = self.ready.pop_front() {
+            if arrived.since.elapsed() >= lease {
+                continue;
+            }
+            if arrived.entries.len() > max {
+                let entries = arrived.entries.split_off(max);
+                let (since, epoch) = (arrived.since, arrived.epoch);
+                self.ready.push_front(Arrived {
+                    since,
+                    epoch,
+                    entries,
+                });
+            }
+            return Some(arrived);
+        }
+        None
+    }
+
+    /// Whether nothing is under way or kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reading.is_none() && self.claiming.is_none() && self.ready.is_empty()
+    }
+}
