@@ -1,0 +1,4 @@
+//! The catalogue, a file per section.
+
+mod publish;
+mod read;
