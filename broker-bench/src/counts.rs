@@ -33,21 +33,34 @@ pub(crate) struct Counts {
 
 /// Counts all cases that have one publisher and one consumer.
 pub(crate) fn measure() -> anyhow::Result<Vec<Counts>> {
-    let cases = Work::ALL.into_iter().filter(|work| !matches!(work, Work::FlumeFour | Work::InlineFour));
+    let cases = Work::ALL
+        .into_iter()
+        .filter(|work| !matches!(work, Work::FlumeFour | Work::InlineFour));
     cases
         .map(|work| {
             let (short, long) = UNDER_VALGRIND;
-            let instructions = slope(instructions(work, short)?, instructions(work, long)?, long - short);
+            let instructions = slope(
+                instructions(work, short)?,
+                instructions(work, long)?,
+                long - short,
+            );
             let (short, long) = UNDER_ALLOCATOR;
             let allocations = slope(allocations(work, short)?, allocations(work, long)?, long - short);
-            Ok(Counts { work, instructions, allocations, budget: work.budget() })
+            Ok(Counts {
+                work,
+                instructions,
+                allocations,
+                budget: work.budget(),
+            })
         })
         .collect()
 }
 
 /// Does `work` in this thread alone.
 pub(crate) fn single_threaded(work: Work, messages: usize) -> anyhow::Result<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(work.run(messages))
 }
 
@@ -64,8 +77,15 @@ fn instructions(work: Work, messages: usize) -> anyhow::Result<u64> {
         .output()
         .context("valgrind can't be started; install the package `valgrind`")?;
     let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "valgrind failed on {}: {text}", work.name());
-    let line = text.lines().find_map(|line| line.split_once("Collected :")).context("valgrind counted nothing")?;
+    ensure!(
+        output.status.success(),
+        "valgrind failed on {}: {text}",
+        work.name()
+    );
+    let line = text
+        .lines()
+        .find_map(|line| line.split_once("Collected :"))
+        .context("valgrind counted nothing")?;
     Ok(line.1.trim().parse()?)
 }
 

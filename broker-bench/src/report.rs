@@ -21,20 +21,43 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { processors, throughput: Vec::new(), counts: Vec::new() }
+        Self {
+            processors,
+            throughput: Vec::new(),
+            counts: Vec::new(),
+        }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.throughput.is_empty() {
-            writeln!(f, "Messages per second, median of interleaved rounds ({} processors)\n", self.processors)?;
-            writeln!(f, "{:<58} {:>9} {:>17} {:>7} {:>6}", "work", "median", "spread", "ratio", "asked")?;
+            writeln!(
+                f,
+                "Messages per second, median of interleaved rounds ({} processors)\n",
+                self.processors
+            )?;
+            writeln!(
+                f,
+                "{:<58} {:>9} {:>17} {:>7} {:>6}",
+                "work", "median", "spread", "ratio", "asked"
+            )?;
             for row in &self.throughput {
                 let spread = format!("{} - {}", millions(row.spread.0), millions(row.spread.1));
-                write!(f, "{:<58} {:>9} {spread:>17}", row.work.title(), millions(row.median))?;
+                write!(
+                    f,
+                    "{:<58} {:>9} {spread:>17}",
+                    row.work.title(),
+                    millions(row.median)
+                )?;
                 match &row.beside {
-                    Some(ratio) => writeln!(f, " {:>7.2} {:>6.2} {}", ratio.median, ratio.asked, mark(ratio.median >= ratio.asked))?,
+                    Some(ratio) => writeln!(
+                        f,
+                        " {:>7.2} {:>6.2} {}",
+                        ratio.median,
+                        ratio.asked,
+                        mark(ratio.median >= ratio.asked)
+                    )?,
                     None => writeln!(f)?,
                 }
             }
@@ -42,13 +65,28 @@ impl fmt::Display for Report {
         }
         if !self.counts.is_empty() {
             writeln!(f, "Per message, publishing and handling together, one thread\n")?;
-            writeln!(f, "{:<58} {:>12} {:>11} {:>16}", "work", "instructions", "allocations", "asked")?;
+            writeln!(
+                f,
+                "{:<58} {:>12} {:>11} {:>16}",
+                "work", "instructions", "allocations", "asked"
+            )?;
             for row in &self.counts {
-                write!(f, "{:<58} {:>12.0} {:>11.3}", row.work.title(), row.instructions, row.allocations)?;
+                write!(
+                    f,
+                    "{:<58} {:>12.0} {:>11.3}",
+                    row.work.title(),
+                    row.instructions,
+                    row.allocations
+                )?;
                 match row.budget {
                     Some((instructions, allocations)) => {
                         let kept = row.instructions < instructions && row.allocations <= allocations;
-                        writeln!(f, " {:>16} {}", format!("{instructions} / {allocations}"), mark(kept))?;
+                        writeln!(
+                            f,
+                            " {:>16} {}",
+                            format!("{instructions} / {allocations}"),
+                            mark(kept)
+                        )?;
                     }
                     None => writeln!(f)?,
                 }

@@ -38,7 +38,10 @@ pub(crate) fn measure(rounds: usize, messages: usize) -> anyhow::Result<Vec<Thro
     // One round more, not counted, warms caches and the allocator.
     for round in 0..=rounds {
         for (work, rates) in Work::ALL.into_iter().zip(&mut rates) {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(WORKERS)
+                .enable_all()
+                .build()?;
             let task = runtime.spawn(work.run(messages));
             let took = runtime.block_on(task)?.with_context(|| work.name())?;
             if round > 0 {
@@ -46,17 +49,35 @@ pub(crate) fn measure(rounds: usize, messages: usize) -> anyhow::Result<Vec<Thro
             }
         }
     }
-    let of = |work: Work| Work::ALL.iter().position(|other| *other == work).and_then(|at| rates.get(at)).cloned().unwrap_or_default();
+    let of = |work: Work| {
+        Work::ALL
+            .iter()
+            .position(|other| *other == work)
+            .and_then(|at| rates.get(at))
+            .cloned()
+            .unwrap_or_default()
+    };
     Ok(Work::ALL
         .into_iter()
         .map(|work| {
             let own = of(work);
             let beside = work.beside().map(|(raw, asked)| {
                 let ratios = own.iter().zip(of(raw)).map(|(own, raw)| own / raw).collect();
-                Ratio { work: raw, median: median(ratios), asked }
+                Ratio {
+                    work: raw,
+                    median: median(ratios),
+                    asked,
+                }
             });
-            let spread = own.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), rate| (low.min(*rate), high.max(*rate)));
-            Throughput { work, median: median(own), spread, beside }
+            let spread = own.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), rate| {
+                (low.min(*rate), high.max(*rate))
+            });
+            Throughput {
+                work,
+                median: median(own),
+                spread,
+                beside,
+            }
         })
         .collect())
 }

@@ -88,16 +88,19 @@ pub enum Part {
     Raw,
     /// Consumers in processes of their own, which can be killed.
     ConsumerProcess,
+    /// Settings that lead to where nothing listens.
+    Unreachable,
 }
 
 impl Part {
     /// Every part.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Server,
         Self::Proxy,
         Self::Clock,
         Self::Raw,
         Self::ConsumerProcess,
+        Self::Unreachable,
     ];
 
     /// The part in words.
@@ -109,6 +112,7 @@ impl Part {
             Self::Clock => "virtual clock",
             Self::Raw => "raw access",
             Self::ConsumerProcess => "consumer processes",
+            Self::Unreachable => "unreachable address",
         }
     }
 }

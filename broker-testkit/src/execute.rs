@@ -73,6 +73,7 @@ fn admit(context: &Context, check: &Check) -> CheckResult {
         Some(Part::Clock) => harness.clock().is_some(),
         Some(Part::Raw) => harness.raw().is_some(),
         Some(Part::ConsumerProcess) => harness.consumer_process().is_some(),
+        Some(Part::Unreachable) => harness.unreachable().is_some(),
     };
     match gate.part {
         Some(part) if !there => Err(Stop::NotExercised(format!("the harness has no {part}"))),

@@ -38,9 +38,11 @@ mod check;
 mod checks;
 mod context;
 mod execute;
+mod expect;
 mod harness;
 mod ledger;
 mod options;
+mod parts;
 #[cfg(unix)]
 mod proxy;
 mod reader;
@@ -50,13 +52,14 @@ mod runner;
 pub mod servers;
 mod suite;
 mod trial;
+mod url_harness;
 
 pub use check::{CHECKS, Check, CheckResult, Gate, Level, LocalBoxFuture, Outcome, Part, Stop};
-pub use harness::{
-    ConsumerProcess, Harness, Limits, NetProxy, RawAccess, ServerControl, Timing, UrlHarness, VirtualClock,
-};
+pub use expect::{refused, same, unsupported, within};
+pub use harness::{Harness, Limits, Timing};
 pub use ledger::{Entry, Ledger, Verdict};
 pub use options::Options;
+pub use parts::{ConsumerProcess, NetProxy, RawAccess, ServerControl, VirtualClock};
 #[cfg(unix)]
 pub use proxy::TcpProxy;
 pub use reader::{Reader, Received};
@@ -64,3 +67,4 @@ pub use report::Report;
 pub use runner::certify;
 pub use suite::{Suite, catalogue};
 pub use trial::{OrNotClaimed, Trial};
+pub use url_harness::UrlHarness;

@@ -35,3 +35,8 @@ pub mod prelude {
 
 /// The in-process provider.
 pub use broker_inline as inline;
+
+/// Compiles and runs what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -28,7 +28,10 @@ pub(super) async fn flume_batches(messages: usize) -> anyhow::Result<Duration> {
         seen
     });
     publishing.await??;
-    ensure!(handling.await? == messages / BATCH * BATCH, "the channel lost messages");
+    ensure!(
+        handling.await? == messages / BATCH * BATCH,
+        "the channel lost messages"
+    );
     Ok(start.elapsed())
 }
 
@@ -37,7 +40,11 @@ pub(super) async fn tokio_batches(messages: usize) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages / BATCH {
-            sender.send(payload::batch(BATCH)).await.ok().context("the receiver is gone")?;
+            sender
+                .send(payload::batch(BATCH))
+                .await
+                .ok()
+                .context("the receiver is gone")?;
         }
         anyhow::Ok(())
     });
@@ -52,7 +59,10 @@ pub(super) async fn tokio_batches(messages: usize) -> anyhow::Result<Duration> {
         seen
     });
     publishing.await??;
-    ensure!(handling.await? == messages / BATCH * BATCH, "the channel lost messages");
+    ensure!(
+        handling.await? == messages / BATCH * BATCH,
+        "the channel lost messages"
+    );
     Ok(start.elapsed())
 }
 
@@ -100,7 +110,11 @@ pub(super) async fn tokio_singles(messages: usize) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages {
-            sender.send(payload::message()).await.ok().context("the receiver is gone")?;
+            sender
+                .send(payload::message())
+                .await
+                .ok()
+                .context("the receiver is gone")?;
         }
         anyhow::Ok(())
     });

@@ -12,7 +12,11 @@ use crate::payload;
 pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Duration> {
     let broker = Broker::connect("inline://").await?;
     let publisher = broker.publisher("bench").build().await?;
-    let mut deliveries = broker.subscribe("bench", "handlers").prefetch(BATCH * 4).start().await?;
+    let mut deliveries = broker
+        .subscribe("bench", "handlers")
+        .prefetch(BATCH * 4)
+        .start()
+        .await?;
     let total = messages / BATCH * BATCH;
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
@@ -25,7 +29,9 @@ pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Dura
     let handling = tokio::spawn(async move {
         let mut seen = 0;
         while seen < total {
-            let Some(batch) = deliveries.next_batch().await else { break };
+            let Some(batch) = deliveries.next_batch().await else {
+                break;
+            };
             let batch = batch?;
             if owned {
                 for delivery in batch {
@@ -58,7 +64,14 @@ pub(super) async fn singles(messages: usize, tasks: usize) -> anyhow::Result<Dur
     let mut subscriptions = Vec::new();
     for member in 0..tasks {
         let name = format!("handler-{member}");
-        subscriptions.push(broker.subscribe("bench", "handlers").consumer(name).prefetch(256).start().await?);
+        subscriptions.push(
+            broker
+                .subscribe("bench", "handlers")
+                .consumer(name)
+                .prefetch(256)
+                .start()
+                .await?,
+        );
     }
     let start = Instant::now();
     let publishing: Vec<_> = (0..tasks)

@@ -46,6 +46,7 @@ pub trait BaseBroker: Send + Sync + 'static {
     ///
     /// - Answers as soon as there is at least one message; after `request.wait`, an empty batch.
     /// - Empty means that nothing was there: a failure is an error.
+    /// - A maximum of zero makes the group, at its start position, and hands out nothing: so a subscription begins.
     fn read(&self, request: ReadRequest<'_>) -> impl Future<Output = Result<Deliveries>> + Send;
 
     /// Marks deliveries as done for their group; one answer per receipt, in order.

@@ -42,6 +42,13 @@ impl<'a> PublishBatch<'a> {
         self.messages.is_empty()
     }
 
+    /// The caller's own list, for an adapter that stores a batch in pieces or waits for room: what is left in it when
+    /// the call ends or is dropped was not stored.
+    #[must_use]
+    pub fn into_inner(self) -> &'a mut Vec<Message> {
+        self.messages
+    }
+
     /// Takes the messages out, when it is certain that all of them get stored.
     #[must_use]
     pub fn take(self) -> Vec<Message> {

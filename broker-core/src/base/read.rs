@@ -26,7 +26,7 @@ pub struct Membership {
 pub struct ReadRequest<'a> {
     /// Who reads.
     pub member: &'a Membership,
-    /// At most this many messages; zero answers an empty batch and touches nothing.
+    /// At most this many messages; zero makes the group if it is not there, and hands out nothing.
     pub max: usize,
     /// How long to wait for the first message; zero does not wait.
     pub wait: Duration,

@@ -15,7 +15,7 @@ use super::nack_options::NackOptions;
 use super::publisher::PublisherBuilder;
 use super::shared::Shared;
 use super::subscribe::{ListenBuilder, SubscribeBuilder};
-use crate::base::{Membership, Source};
+use crate::base::{Membership, ReadRequest, Source};
 use crate::values::{
     BrokerEvent, Capabilities, Error, GroupName, Health, LostCapability, Message, MessageId, Ordering,
     Outcome, Published, Receipt, ReceiptRun, Result, Settled, StartPosition, StreamName, StreamPattern,
@@ -411,10 +411,18 @@ impl Shared {
     pub(super) async fn join(self: &Arc<Self>, member: Membership) -> Result<Arc<Consumer>> {
         let endpoint = match self.base.families().endpoints {
             Some(endpoints) => self.call("subscribe", || endpoints.reader(&member)).await?,
-            None => Arc::new(super::by_name::ReadByName {
-                base: Arc::clone(&self.base),
-                member: member.clone(),
-            }),
+            None => {
+                let make_group = ReadRequest {
+                    member: &member,
+                    max: 0,
+                    wait: Duration::ZERO,
+                };
+                self.call("subscribe", || self.base.read(make_group)).await?;
+                Arc::new(super::by_name::ReadByName {
+                    base: Arc::clone(&self.base),
+                    member: member.clone(),
+                })
+            }
         };
         let consumer = Arc::new(Consumer::new(Arc::clone(self), member, endpoint));
         self.add_subscribed(&consumer);

@@ -24,6 +24,7 @@ pub(super) struct Consumer {
     pub(super) shared: Arc<Shared>,
     pub(super) member: Membership,
     endpoint: Arc<dyn ReadEndpoint>,
+    settles: bool,
     acks: Mutex<AckBuffer>,
     /// Whether a task will send the waiting acks soon.
     flushing: AtomicBool,
@@ -36,9 +37,14 @@ pub(super) struct Consumer {
 
 impl Consumer {
     pub(super) fn new(shared: Arc<Shared>, member: Membership, endpoint: Arc<dyn ReadEndpoint>) -> Self {
+        let acks = shared
+            .base
+            .capabilities()
+            .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
         Self {
             shared,
             member,
+            settles: acks && endpoint.settles(),
             endpoint,
             acks: Mutex::default(),
             flushing: AtomicBool::new(false),
@@ -48,9 +54,17 @@ impl Consumer {
         }
     }
 
-    /// Whether deliveries want settling.
+    /// Whether deliveries want settling: those of an independent reader, or of a broker without acks, do not.
     pub(super) fn settles(&self) -> bool {
-        self.endpoint.settles()
+        self.settles
+    }
+
+    /// Whether a read may wait for messages.
+    pub(super) fn can_wait(&self) -> bool {
+        self.shared
+            .base
+            .capabilities()
+            .contains(Capabilities::BLOCKING_READ)
     }
 
     pub(super) fn outstanding(&self) -> usize {

@@ -120,7 +120,7 @@ impl Delivery {
     ///
     /// Dropping the future may leave it settled or not; asking again tells.
     pub async fn ack(&self) -> Result<Settled> {
-        self.check_settles("ack")?;
+        self.check_settles(Capabilities::MESSAGE_ACKNOWLEDGEMENT, "ack")?;
         let answer = self.consumer.ack(&[self.receipt.into()]).await?;
         self.let_go();
         Ok(answer.get(0).unwrap_or(Settled::NotPending))
@@ -151,7 +151,7 @@ impl Delivery {
     ///
     /// As [`nack`](Self::nack).
     pub async fn nack_with(&self, options: NackOptions) -> Result<Settled> {
-        self.check_settles("nack")?;
+        self.check_settles(Capabilities::MESSAGE_REJECTION, "nack")?;
         let answer = self.consumer.nack(self.receipt, &options).await?;
         self.let_go();
         Ok(answer)
@@ -163,7 +163,7 @@ impl Delivery {
     ///
     /// [`ErrorKind::Unsupported`] without `LEASE_EXTENSION`; [`ErrorKind::Stale`] where the lease has ended already.
     pub async fn extend(&self, by: Duration) -> Result<()> {
-        self.check_settles("extend")?;
+        self.check_settles(Capabilities::LEASE_EXTENSION, "extend")?;
         let shared = &self.consumer.shared;
         let leases = shared.family(
             shared.base.families().leases,
@@ -187,7 +187,8 @@ impl Delivery {
         }
     }
 
-    fn check_settles(&self, operation: &'static str) -> Result<()> {
+    fn check_settles(&self, capability: Capabilities, operation: &'static str) -> Result<()> {
+        self.consumer.shared.need(capability, operation)?;
         if self.consumer.settles() {
             return Ok(());
         }

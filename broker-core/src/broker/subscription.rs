@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,12 @@ use crate::values::{ErrorKind, GroupName, Result, StreamName};
 
 /// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
 const READ_WAIT: Duration = Duration::from_secs(30);
+
+/// Without `BLOCKING_READ` an empty stream is looked at again after this long, and after twice as long each time …
+const POLL_FIRST: Duration = Duration::from_millis(5);
+
+/// … up to this long: five requests per second of an idle subscription.
+const POLL_LAST: Duration = Duration::from_millis(200);
 
 /// After this many reads that never had to wait, other tasks of the worker get a turn.
 const READS_PER_TURN: u32 = 64;
@@ -31,7 +37,8 @@ pub struct Subscription {
     prefetch: usize,
     current: Option<Batch>,
     /// A read that had to wait. It is kept over dropped `next` futures, so that none of its messages is lost.
-    reading: Option<BoxFuture<'static, Result<Deliveries>>>,
+    /// Never locked but by `get_mut`: the mutex lets a subscription be shared, which a bare future would not.
+    reading: Mutex<Option<BoxFuture<'static, Result<Deliveries>>>>,
     reads: u32,
     ended: bool,
 }
@@ -42,7 +49,7 @@ impl Subscription {
             consumer,
             prefetch,
             current: None,
-            reading: None,
+            reading: Mutex::new(None),
             reads: 0,
             ended: false,
         }
@@ -133,7 +140,12 @@ impl Subscription {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.reading.is_none() {
+        if self
+            .reading
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+        {
             self.reads += 1;
             if self.reads.is_multiple_of(READS_PER_TURN) {
                 context.waker().wake_by_ref();
@@ -149,11 +161,10 @@ impl Subscription {
         }
         loop {
             let (consumer, prefetch) = (&self.consumer, self.prefetch);
-            let reading = self
-                .reading
-                .get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch)));
+            let slot = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let reading = slot.get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch)));
             let answer = std::task::ready!(reading.as_mut().poll(context));
-            self.reading = None;
+            *slot = None;
             if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
                 return Poll::Ready(self.filled(answer));
             }
@@ -190,7 +201,18 @@ async fn fill(consumer: Arc<Consumer>, prefetch: usize) -> Result<Deliveries> {
         consumer.room(prefetch).await;
     }
     let room = prefetch.saturating_sub(consumer.outstanding()).max(1);
-    consumer.read(room, READ_WAIT).await
+    if consumer.can_wait() {
+        return consumer.read(room, READ_WAIT).await;
+    }
+    let mut pause = POLL_FIRST;
+    loop {
+        let deliveries = consumer.read(room, Duration::ZERO).await?;
+        if !deliveries.is_empty() {
+            return Ok(deliveries);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_LAST);
+    }
 }
 
 impl Stream for Subscription {

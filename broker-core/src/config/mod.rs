@@ -10,12 +10,12 @@ mod deserializer;
 pub mod duration;
 mod environment;
 mod interpolate;
-mod nearest;
 mod settings;
 mod url;
 
 pub use broker_config::BrokerConfig;
 pub use config::Config;
-pub use nearest::nearest;
 pub use settings::Settings;
 pub use url::BrokerUrl;
+
+pub use crate::values::nearest::nearest;

@@ -273,7 +273,7 @@ impl FromStr for Capabilities {
             else {
                 return Err(ParseCapabilitiesError {
                     name: name.to_owned(),
-                    nearest: crate::config::nearest(
+                    nearest: super::nearest::nearest(
                         &name.to_ascii_uppercase(),
                         Self::FLAGS.iter().map(bitflags::Flag::name),
                     ),

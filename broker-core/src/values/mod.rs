@@ -11,6 +11,7 @@ mod health;
 mod message;
 mod message_id;
 mod name;
+pub(crate) mod nearest;
 mod outcome;
 mod partition;
 mod pattern;

@@ -1,0 +1,82 @@
+//! `broker config`.
+
+use broker::broker::Broker;
+use broker::registry::Registry;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Stop, one_line};
+use crate::schema;
+use crate::session::Session;
+use crate::table::Table;
+
+/// Check the configuration, or describe it.
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Open every configured broker without I/O, and tell what is wrong.
+    Check,
+    /// Write the JSON Schema of the configuration, for editors; it covers the linked providers.
+    Schema,
+}
+
+impl ConfigCommand {
+    pub(crate) fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
+        match self {
+            Self::Check => check(session),
+            Self::Schema => {
+                let schema = schema::of(&Registry::linked()?);
+                serde_json::to_writer_pretty(&mut *session.output(), &schema)
+                    .map_err(std::io::Error::from)?;
+                Ok(session.line("")?)
+            }
+        }
+    }
+}
+
+/// Goes on after the first mistake: they are mended together.
+fn check(session: &mut Session<'_, '_>) -> Result<(), Stop> {
+    let (config, registry) = (session.config()?, Registry::linked()?);
+    let mut table = Table::new(["BROKER", "PROVIDER", "CAPABILITIES"]);
+    let mut wrong = false;
+    for (name, settings) in config.iter() {
+        match Broker::from_settings(name, settings.clone(), &registry) {
+            Ok(broker) if session.is_json() => session.object(&object(&broker))?,
+            Ok(broker) => table.row([
+                name.to_owned(),
+                broker.provider().to_owned(),
+                broker.capabilities().to_string(),
+            ]),
+            Err(error) => {
+                wrong = true;
+                if session.is_json() {
+                    let error = one_line(&error.to_string());
+                    session.object(&json!({ "broker": name, "ok": false, "error": error }))?;
+                } else {
+                    session.complain(error);
+                }
+            }
+        }
+    }
+    if !session.is_json() {
+        session.table(&table)?;
+    }
+    if wrong {
+        return Err(Stop::quietly(Exit::Usage));
+    }
+    if config.get("default").is_none() {
+        let names = config.names().collect::<Vec<_>>().join(", ");
+        return Err(Stop::usage(format_args!(
+            "brokers.default: missing (configured: {names}); add a `[brokers.default]` table with its `provider`"
+        )));
+    }
+    Ok(())
+}
+
+fn object(broker: &Broker) -> Value {
+    json!({
+        "broker": broker.name(),
+        "ok": true,
+        "provider": broker.provider(),
+        "capabilities": broker.capabilities(),
+    })
+}

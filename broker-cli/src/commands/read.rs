@@ -1,0 +1,97 @@
+//! `broker read`.
+
+use std::time::Duration;
+
+use broker::Capabilities;
+use broker::broker::{Broker, Delivery, NackOptions};
+use clap::Args;
+
+use crate::arguments::duration;
+use crate::exit::Stop;
+use crate::json;
+use crate::session::Session;
+use crate::table::shown;
+
+/// Read messages as a member of a group, write them, and acknowledge them.
+#[derive(Args)]
+pub(crate) struct Read {
+    /// The stream.
+    stream: String,
+    /// The group; one that is not there yet starts at the earliest message.
+    #[arg(long, short)]
+    group: String,
+    /// How many messages at most.
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10)]
+    max: usize,
+    /// How long to wait for the first, such as 5s.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    wait: Duration,
+    /// Acknowledge what was written; this is the default where the broker can.
+    #[arg(long, overrides_with = "no_ack")]
+    ack: bool,
+    /// Hand back what was written: it comes again, and the reading does not count as an attempt.
+    #[arg(long, overrides_with = "ack")]
+    no_ack: bool,
+}
+
+impl Read {
+    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
+        let broker = session.connect().await?;
+        let settling = self.settling(&broker)?;
+        let batch = broker
+            .read_wait(&self.stream, &self.group, self.max, self.wait)
+            .await?;
+        for delivery in batch {
+            // Written first: what nobody saw must come again.
+            write(session, &delivery)?;
+            match settling {
+                Settling::Ack => _ = delivery.ack().await?,
+                Settling::GiveBack => _ = delivery.nack_with(NackOptions::new().give_back()).await?,
+                Settling::Nothing => {}
+            }
+        }
+        Ok(broker.close().await?)
+    }
+
+    /// What is asked for and what the broker can do; refused before anything is read.
+    fn settling(&self, broker: &Broker) -> Result<Settling, broker::Error> {
+        let needed = |flag| {
+            let missing = broker::Error::unsupported(flag)
+                .operation("read")
+                .provider(broker.provider());
+            if broker.has_capability(flag) {
+                Ok(())
+            } else {
+                Err(missing)
+            }
+        };
+        if self.ack {
+            needed(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
+        }
+        if self.no_ack {
+            needed(Capabilities::MESSAGE_REJECTION)?;
+            return Ok(Settling::GiveBack);
+        }
+        let can = broker.has_capability(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
+        Ok(if can { Settling::Ack } else { Settling::Nothing })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Settling {
+    Ack,
+    GiveBack,
+    Nothing,
+}
+
+/// Writes a delivery: an object, or a line of id, key and payload.
+pub(crate) fn write(session: &mut Session<'_, '_>, delivery: &Delivery) -> std::io::Result<()> {
+    if session.is_json() {
+        return session.object(&json::delivery(delivery));
+    }
+    let key = delivery
+        .message_key()
+        .map_or_else(|| "-".to_owned(), |key| shown(key));
+    let (id, payload) = (delivery.id().to_string(), shown(delivery.payload()));
+    session.line(format_args!("{id:<12}  {key:<12}  {payload}"))
+}

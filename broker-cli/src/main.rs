@@ -1,0 +1,5 @@
+//! The `broker` program.
+
+fn main() -> std::process::ExitCode {
+    broker_cli::main()
+}

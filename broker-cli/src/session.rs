@@ -1,0 +1,102 @@
+//! What a command works with.
+
+use std::io;
+
+use broker::config::{Config, Settings, nearest};
+use broker::registry::Registry;
+use broker::{Broker, Error};
+use serde::Serialize;
+use tokio::io::AsyncBufRead;
+
+use crate::arguments::{Format, Global};
+use crate::table::Table;
+use crate::terminal::Terminal;
+
+/// What a command works with: the global arguments, and where to read and write.
+pub(crate) struct Session<'s, 't> {
+    global: Global,
+    terminal: &'s mut Terminal<'t>,
+}
+
+impl<'s, 't> Session<'s, 't> {
+    pub(crate) fn new(global: Global, terminal: &'s mut Terminal<'t>) -> Self {
+        Self { global, terminal }
+    }
+
+    /// Every broker that is configured.
+    pub(crate) fn config(&self) -> Result<Config, Error> {
+        match (&self.global.url, &self.global.config) {
+            (Some(url), _) => Ok(Config::default().with("default", Settings::from_url(url)?)),
+            (None, Some(file)) => Config::from_file(file),
+            (None, None) => Config::load(),
+        }
+    }
+
+    /// The chosen broker, without I/O. The others may be wrong: this one is still there to be helped.
+    pub(crate) fn open(&self) -> Result<Broker, Error> {
+        let (config, name) = (self.config()?, &self.global.broker);
+        let Some(settings) = config.get(name) else {
+            let names: Vec<_> = config.names().collect();
+            let hint = match nearest(name, names.iter().copied()) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("add `[brokers.{name}]`"),
+            };
+            let configured = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            return Err(Error::config(
+                "--broker",
+                format!("no broker is called `{name}` (configured: {configured}); {hint}"),
+            ));
+        };
+        Broker::from_settings(name, settings.clone(), &Registry::linked()?)
+    }
+
+    /// The chosen broker, connected.
+    pub(crate) async fn connect(&self) -> Result<Broker, Error> {
+        let broker = self.open()?;
+        broker.ensure_connection().await?;
+        Ok(broker)
+    }
+
+    /// Whether programs read the results.
+    pub(crate) fn is_json(&self) -> bool {
+        self.global.format == Format::Json
+    }
+
+    /// Standard input.
+    pub(crate) fn input(&mut self) -> &mut (dyn AsyncBufRead + Unpin + Send) {
+        self.terminal.input
+    }
+
+    /// Writes one object as one line, at once: somebody may be waiting for it.
+    pub(crate) fn object(&mut self, object: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.terminal.output, object)?;
+        self.terminal.output.write_all(b"\n")?;
+        self.terminal.output.flush()
+    }
+
+    /// Writes one line of text.
+    pub(crate) fn line(&mut self, line: impl std::fmt::Display) -> io::Result<()> {
+        writeln!(self.terminal.output, "{line}")?;
+        self.terminal.output.flush()
+    }
+
+    /// Writes a table.
+    pub(crate) fn table(&mut self, table: &Table) -> io::Result<()> {
+        write!(self.terminal.output, "{table}")
+    }
+
+    /// Writes text as it is.
+    pub(crate) fn output(&mut self) -> &mut (dyn io::Write + Send) {
+        self.terminal.output
+    }
+
+    /// Tells an error that does not end the command.
+    pub(crate) fn complain(&mut self, line: impl std::fmt::Display) {
+        let line = crate::exit::one_line(&line.to_string());
+        let _gone = writeln!(self.terminal.errors, "error: {line}");
+    }
+}

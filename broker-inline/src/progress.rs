@@ -1,0 +1,400 @@
+//! A group's progress in one partition.
+
+use std::sync::Arc;
+
+use broker_core::base::{Deliveries, Lot};
+use broker_core::{Message, Receipt, ReceiptRun, Settled};
+
+use crate::answers::Answers;
+use crate::clock::Moment;
+use crate::cursor::{Cursor, Feed};
+use crate::number::run_length;
+use crate::segment::Segment;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::window::{Lost, Purpose, Tag, Who, Window};
+
+/// A group's progress in one partition, with a lock of its own.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The oldest offset that the group needs, for those who make room.
+    low: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) window: Window,
+    cursor: Cursor,
+    /// Rises when the group is moved or removed; older receipts are stale.
+    generation: u32,
+    /// The group was deleted.
+    gone: bool,
+}
+
+/// Who reads, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// The group's number, which its receipts carry.
+    pub(crate) group: u64,
+    pub(crate) who: Who,
+    pub(crate) now: Moment,
+    pub(crate) deadline: Moment,
+    /// A key's next message waits for the one before.
+    pub(crate) sequential: bool,
+    /// Deliveries are to be settled; else handing out is all.
+    pub(crate) settles: bool,
+}
+
+/// What a read did beside handing out.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Something becomes ready by itself sooner than those who wait know.
+    pub(crate) sooner: bool,
+    /// Messages were gone that the group needed.
+    pub(crate) lost: u64,
+}
+
+/// The group was deleted.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// What settling did beside answering.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effects {
+    /// By how much the oldest needed offset rose.
+    pub(crate) advanced: u64,
+    /// How many messages became ready, or can be handed out now that the window has room.
+    pub(crate) readable: u64,
+    /// Something becomes ready by itself sooner than those who wait know.
+    pub(crate) sooner: bool,
+}
+
+impl Effects {
+    pub(crate) fn join(&mut self, other: Self) {
+        self.advanced += other.advanced;
+        self.readable += other.readable;
+        self.sooner |= other.sooner;
+    }
+}
+
+impl Progress {
+    pub(crate) fn new(start: u64, limit: usize) -> Self {
+        Self {
+            low: AtomicU64::new(start),
+            inner: Mutex::new(Inner {
+                window: Window::new(start, limit),
+                cursor: Cursor::default(),
+                generation: 0,
+                gone: false,
+            }),
+        }
+    }
+
+    /// The oldest offset that the group needs.
+    #[inline]
+    pub(crate) fn low(&self) -> u64 {
+        self.low.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Tells the lowest needed offset to those who make room.
+    #[inline]
+    pub(crate) fn publish_low(&self, inner: &Inner) {
+        self.low.store(inner.window.low(), Ordering::Release);
+    }
+
+    /// Hands out up to `want` messages.
+    #[inline]
+    pub(crate) fn read(
+        &self,
+        feed: &Feed<'_>,
+        reading: &Reading,
+        want: u64,
+        out: &mut Deliveries,
+    ) -> Result<Read, Gone> {
+        let mut inner = self.inner.lock();
+        if inner.gone {
+            return Err(Gone);
+        }
+        let due = inner.window.due();
+        inner.window.tick(reading.now);
+        let mut read = Read::default();
+        let sequential = reading.sequential && reading.settles;
+        if inner.window.has_ready() || inner.window.is_laned() || sequential {
+            inner.read_with_care(feed, reading, want, out, &mut read);
+        } else {
+            inner.read_new(feed, reading, want, out, &mut read);
+        }
+        if !reading.settles || read.lost > 0 {
+            self.publish_low(&inner);
+        }
+        read.sooner = inner.window.due() < due;
+        Ok(read)
+    }
+
+    /// Settles the deliveries of one run, or says why not.
+    #[inline]
+    pub(crate) fn settle(
+        &self,
+        run: ReceiptRun,
+        who: Who,
+        purpose: Purpose,
+        now: Moment,
+        answers: &mut Answers,
+    ) -> Effects {
+        let mut inner = self.inner.lock();
+        let low = inner.window.low();
+        let full = inner.window.room() == 0;
+        let due = inner.window.due();
+        let mut effects = Effects::default();
+        let tag = inner.tag_of(&run.first);
+        let swift = matches!((purpose, &tag), (Purpose::Done, Ok(tag))
+            if inner.window.settle_run(run.first.sequence, u64::from(run.len), *tag, who, now));
+        if swift {
+            answers.usual(u64::from(run.len));
+        } else {
+            for receipt in run.iter() {
+                let offset = receipt.sequence;
+                match tag.and_then(|tag| inner.window.check(offset, tag, who, now)) {
+                    Ok(()) => {
+                        effects.readable += u64::from(inner.window.settle(offset, purpose, now));
+                        answers.usual(1);
+                    }
+                    Err(settled) => answers.push(settled),
+                }
+            }
+        }
+        effects.advanced = inner.window.low() - low;
+        if effects.advanced > 0 {
+            self.publish_low(&inner);
+            effects.readable += if full { inner.window.room() } else { 0 };
+        }
+        effects.sooner = inner.window.due() < due;
+        effects
+    }
+
+    /// Goes on at `head`, since what lay before is gone.
+    pub(crate) fn skip_to(&self, head: u64) -> Lost {
+        let mut inner = self.inner.lock();
+        if inner.gone {
+            return Lost::default();
+        }
+        let lost = inner.window.skip_to(head);
+        self.publish_low(&inner);
+        lost
+    }
+}
+
+impl Inner {
+    /// Whether the group was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// How often the group was moved or removed.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Starts anew at `offset`; receipts handed out before are stale.
+    pub(crate) fn restart(&mut self, offset: u64) {
+        self.window.restart(offset);
+        self.cursor.reset();
+        self.generation = self.generation.wrapping_add(1);
+        self.gone = false;
+    }
+
+    /// The group is deleted.
+    pub(crate) fn end(&mut self) {
+        self.restart(u64::MAX);
+        self.gone = true;
+    }
+
+    /// The delivery that a receipt names, if it is of this generation.
+    pub(crate) fn tag_of(&self, receipt: &Receipt) -> Result<Tag, Settled> {
+        let generation = receipt.fence >> 32;
+        if generation != u64::from(self.generation) {
+            return Err(if generation < u64::from(self.generation) {
+                Settled::Stale
+            } else {
+                Settled::NotPending
+            });
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
+        let holder = receipt.fence as u32;
+        Ok(Tag::from_receipt(receipt.attempt, holder))
+    }
+
+    fn receipt(&self, feed: &Feed<'_>, reading: &Reading, offset: u64, tag: Tag) -> Receipt {
+        Receipt {
+            partition: feed.partition,
+            attempt: tag.attempt(),
+            sequence: offset,
+            major: reading.group,
+            fence: u64::from(self.generation) << 32 | u64::from(tag.holder()),
+        }
+    }
+
+    /// Hands out what was never handed out, as runs.
+    #[inline]
+    fn read_new(
+        &mut self,
+        feed: &Feed<'_>,
+        reading: &Reading,
+        mut want: u64,
+        out: &mut Deliveries,
+        read: &mut Read,
+    ) {
+        loop {
+            let next = self.window.next();
+            let there = feed.tail.load(Ordering::Acquire).saturating_sub(next);
+            let count = want.min(there).min(self.window.room());
+            if count == 0 {
+                return;
+            }
+            let Some(segment) = self.cursor.seek(next, feed) else {
+                return;
+            };
+            if segment.first() > next {
+                read.lost += self.window.skip_to(segment.first()).offsets.len() as u64;
+                continue;
+            }
+            let count = count.min(segment.end() - next).min(u64::from(u32::MAX));
+            let (store, place) = (segment.clone(), segment.place(next));
+            let tag = if reading.settles {
+                self.window
+                    .hand_out(count, reading.who, reading.now, reading.deadline)
+            } else {
+                self.window.hand_out_settled(count)
+            };
+            let run = ReceiptRun {
+                first: self.receipt(feed, reading, next, tag),
+                len: run_length(count),
+            };
+            out.push(Lot::run(store, place, run));
+            want -= count;
+        }
+    }
+
+    /// Hands out first what comes again, then what is new, and minds keys if the group ever did.
+    #[cold]
+    fn read_with_care(
+        &mut self,
+        feed: &Feed<'_>,
+        reading: &Reading,
+        mut want: u64,
+        out: &mut Deliveries,
+        read: &mut Read,
+    ) {
+        let sequential = reading.sequential && reading.settles;
+        if sequential && !self.window.is_laned() {
+            self.mind_keys(feed);
+        }
+        let mut lots = Lots::new(out);
+        let mut from = 0;
+        while want > 0 {
+            let Some(offset) = self.window.first_ready(from, sequential) else {
+                break;
+            };
+            from = offset + 1;
+            match (feed.find)(offset) {
+                Some(segment) if segment.first() <= offset => {
+                    let who = if reading.settles {
+                        reading.who
+                    } else {
+                        Who::SETTLED
+                    };
+                    if let Some(tag) = self.window.hand_out_again(offset, who, reading.deadline) {
+                        lots.add(&segment, offset, self.receipt(feed, reading, offset, tag));
+                        want -= 1;
+                    }
+                }
+                segment => {
+                    let head = segment.map_or(self.window.next(), |segment| segment.first());
+                    read.lost += self.window.skip_to(head).offsets.len() as u64;
+                }
+            }
+        }
+        if !self.window.is_laned() {
+            lots.finish();
+            return self.read_new(feed, reading, want, out, read);
+        }
+        while want > 0 && self.window.room() > 0 {
+            let next = self.window.next();
+            if next >= feed.tail.load(Ordering::Acquire) {
+                break;
+            }
+            let Some(segment) = self.cursor.seek(next, feed) else {
+                break;
+            };
+            if segment.first() > next {
+                read.lost += self.window.skip_to(segment.first()).offsets.len() as u64;
+                continue;
+            }
+            let segment = segment.clone();
+            let free = !reading.settles
+                || self
+                    .window
+                    .enter_lane(next, segment.at(next).and_then(Message::message_key));
+            let tag = if !reading.settles {
+                self.window.hand_out_settled(1)
+            } else if free || !sequential {
+                self.window
+                    .hand_out(1, reading.who, reading.now, reading.deadline)
+            } else {
+                self.window.park();
+                continue;
+            };
+            lots.add(&segment, next, self.receipt(feed, reading, next, tag));
+            want -= 1;
+        }
+        lots.finish();
+    }
+
+    /// From now on the window knows which message of a key comes first.
+    fn mind_keys(&mut self, feed: &Feed<'_>) {
+        for offset in self.window.mind_keys() {
+            let segment = (feed.find)(offset).filter(|segment| segment.first() <= offset);
+            let key = segment
+                .as_ref()
+                .and_then(|segment| segment.at(offset)?.message_key());
+            self.window.enter_lane(offset, key);
+        }
+    }
+}
+
+/// Joins neighbours to lots.
+struct Lots<'a> {
+    out: &'a mut Deliveries,
+    lot: Option<(Arc<Segment>, usize, ReceiptRun)>,
+}
+
+impl<'a> Lots<'a> {
+    fn new(out: &'a mut Deliveries) -> Self {
+        Self { out, lot: None }
+    }
+
+    fn add(&mut self, segment: &Arc<Segment>, offset: u64, receipt: Receipt) {
+        if let Some((of, _, run)) = &mut self.lot
+            && Arc::ptr_eq(of, segment)
+            && run.extend(receipt)
+        {
+            return;
+        }
+        let lot = (segment.clone(), segment.place(offset), ReceiptRun::from(receipt));
+        self.push(Some(lot));
+    }
+
+    fn push(&mut self, lot: Option<(Arc<Segment>, usize, ReceiptRun)>) {
+        if let Some((segment, place, run)) = std::mem::replace(&mut self.lot, lot) {
+            self.out.push(Lot::run(segment, place, run));
+        }
+    }
+
+    fn finish(mut self) {
+        self.push(None);
+    }
+}

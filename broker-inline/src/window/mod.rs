@@ -1,0 +1,11 @@
+//! A group's window: what was handed out and is not yet settled, and the arithmetic of both its ends.
+
+mod lanes;
+mod redelivery;
+mod ring;
+mod slot;
+#[expect(clippy::module_inception, reason = "the room's noun is its file")]
+mod window;
+
+pub(crate) use slot::{Tag, Who};
+pub(crate) use window::{Lost, Purpose, Window};

@@ -1,0 +1,449 @@
+//! The negative twins: what is not claimed is refused, at once and without a trace.
+
+use std::time::{Duration, SystemTime};
+
+use broker_core::base::TrimTo;
+use broker_core::broker::NackOptions;
+use broker_core::{Broker, Capabilities, Message, Receipt, StartPosition};
+
+use crate::check::check;
+use crate::{CheckResult, Gate, Stop, Trial, ensure_eq, unsupported, within};
+
+/// Checks of what is refused prove nothing that is claimed.
+const fn without(flag: Capabilities) -> Gate {
+    Gate::ANY.without(flag)
+}
+
+/// The same, for what needs other flags to get so far.
+const fn having(needs: Capabilities, flag: Capabilities) -> Gate {
+    Gate::needs(needs).proves(Capabilities::empty()).without(flag)
+}
+
+/// A broker whose stream has one message, where it can be published, and a group at its beginning.
+struct Scene {
+    broker: Broker,
+    provider: &'static str,
+    stream: String,
+    group: String,
+}
+
+async fn scene(t: &Trial) -> CheckResult<Scene> {
+    let scene = Scene {
+        broker: t.broker().await?,
+        provider: t.harness().provider().name(),
+        stream: t.stream("a"),
+        group: t.group("g"),
+    };
+    if t.has(Capabilities::CONSUMER_GROUPS) {
+        drop(
+            scene
+                .broker
+                .subscribe(&scene.stream, &scene.group)
+                .start()
+                .await?,
+        );
+    }
+    if t.has(Capabilities::PUBLISH) {
+        scene
+            .broker
+            .publish(&scene.stream, Message::text("witness"))
+            .await?;
+    }
+    Ok(scene)
+}
+
+/// The message is where it was: nothing was published, delivered, settled or removed.
+async fn untouched(t: &Trial, scene: &Scene) -> CheckResult {
+    if !t.has(Capabilities::CONSUMER_GROUPS | Capabilities::PUBLISH) {
+        return Ok(());
+    }
+    let found = t.read(&scene.broker, &scene.stream, &scene.group, 1).await?;
+    for delivery in &found {
+        ensure_eq!(
+            delivery.payload().as_ref(),
+            b"witness",
+            "the message that was there before"
+        );
+        ensure_eq!(delivery.attempt(), 1, "its attempt");
+    }
+    t.nothing(&scene.broker, &scene.stream, &scene.group).await
+}
+
+check!(
+    publish,
+    "caps.unsupported.publish",
+    Quick,
+    without(Capabilities::PUBLISH),
+    "Without PUBLISH publishing is refused."
+);
+
+async fn publish(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let (flag, batch) = (Capabilities::PUBLISH, vec![Message::text("x")]);
+    unsupported(
+        flag,
+        s.provider,
+        "publish",
+        s.broker.publish(&s.stream, Message::text("x")),
+    )
+    .await?;
+    unsupported(
+        flag,
+        s.provider,
+        "publish_batch",
+        s.broker.publish_batch(&s.stream, batch),
+    )
+    .await?;
+    unsupported(
+        flag,
+        s.provider,
+        "publisher",
+        s.broker.publisher(&s.stream).build(),
+    )
+    .await?;
+    untouched(t, &s).await
+}
+
+check!(
+    subscribe,
+    "caps.unsupported.subscribe",
+    Quick,
+    without(Capabilities::SUBSCRIBE),
+    "Without SUBSCRIBE listening is refused."
+);
+
+async fn subscribe(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    unsupported(
+        Capabilities::SUBSCRIBE,
+        s.provider,
+        "listen",
+        s.broker.listen(&s.stream).start(),
+    )
+    .await
+}
+
+check!(
+    groups,
+    "caps.unsupported.groups",
+    Quick,
+    without(Capabilities::CONSUMER_GROUPS),
+    "Without CONSUMER_GROUPS everything about groups is refused."
+);
+
+async fn groups(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let (flag, start) = (Capabilities::CONSUMER_GROUPS, StartPosition::Earliest);
+    let (b, stream, group) = (&s.broker, &s.stream, &s.group);
+    unsupported(flag, s.provider, "read", b.read(stream, group, 1)).await?;
+    unsupported(flag, s.provider, "subscribe", b.subscribe(stream, group).start()).await?;
+    unsupported(
+        flag,
+        s.provider,
+        "create_group",
+        b.create_group(stream, group, start),
+    )
+    .await?;
+    unsupported(flag, s.provider, "groups", b.groups(stream)).await?;
+    unsupported(
+        flag,
+        s.provider,
+        "delete_group",
+        b.delete_group(stream, group, true),
+    )
+    .await?;
+    unsupported(
+        flag,
+        s.provider,
+        "remove_consumer",
+        b.remove_consumer(stream, group, "c"),
+    )
+    .await
+}
+
+check!(
+    ack,
+    "caps.unsupported.ack",
+    Quick,
+    without(Capabilities::MESSAGE_ACKNOWLEDGEMENT),
+    "Without MESSAGE_ACKNOWLEDGEMENT acking is refused, by delivery, by batch and by receipt."
+);
+
+async fn ack(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let flag = Capabilities::MESSAGE_ACKNOWLEDGEMENT;
+    let receipt = Receipt::default();
+    unsupported(
+        flag,
+        s.provider,
+        "ack by receipt",
+        s.broker.ack(&s.stream, &s.group, receipt),
+    )
+    .await?;
+    if t.has(Capabilities::CONSUMER_GROUPS | Capabilities::PUBLISH) {
+        let delivery = t.read(&s.broker, &s.stream, &s.group, 1).await?.pop();
+        if let Some(delivery) = delivery {
+            unsupported(flag, s.provider, "ack", delivery.ack()).await?;
+        }
+        let mut batch = s.broker.read(&s.stream, &s.group, 1).await?;
+        unsupported(flag, s.provider, "ack of a batch", batch.ack()).await?;
+        return t.nothing(&s.broker, &s.stream, &s.group).await;
+    }
+    Ok(())
+}
+
+check!(
+    ack_later,
+    "caps.unsupported.ack_later",
+    Quick,
+    having(
+        Capabilities::SIMPLE_QUEUING,
+        Capabilities::MESSAGE_ACKNOWLEDGEMENT
+    ),
+    "Without MESSAGE_ACKNOWLEDGEMENT an ack that nobody waits for does no harm: reading goes on."
+);
+
+async fn ack_later(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    for delivery in t.read(&s.broker, &s.stream, &s.group, 1).await? {
+        delivery.ack_later();
+    }
+    let mut subscription = s
+        .broker
+        .subscribe(&s.stream, t.group("h"))
+        .prefetch(2)
+        .start()
+        .await?;
+    for round in 0..5 {
+        s.broker
+            .publish(&s.stream, Message::text(round.to_string()))
+            .await?;
+        let next = within(t.timing().eventual, "the next message", subscription.next()).await?;
+        let Some(delivery) = next.transpose()? else {
+            return Err(Stop::failed("the subscription ended"));
+        };
+        delivery.ack_later();
+    }
+    s.broker.publish(&s.stream, Message::text("x")).await?;
+    t.read(&s.broker, &s.stream, &s.group, 6).await?;
+    Ok(())
+}
+
+check!(
+    nack,
+    "caps.unsupported.nack",
+    Quick,
+    without(Capabilities::MESSAGE_REJECTION),
+    "Without MESSAGE_REJECTION nacking is refused."
+);
+
+async fn nack(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let flag = Capabilities::MESSAGE_REJECTION;
+    let (receipt, options) = (Receipt::default(), NackOptions::new());
+    let by_receipt = s.broker.nack(&s.stream, &s.group, receipt, options);
+    unsupported(flag, s.provider, "nack by receipt", by_receipt).await?;
+    untouched(t, &s).await?;
+    if t.has(Capabilities::CONSUMER_GROUPS | Capabilities::PUBLISH) {
+        s.broker.publish(&s.stream, Message::text("x")).await?;
+        for delivery in t.read(&s.broker, &s.stream, &s.group, 1).await? {
+            unsupported(flag, s.provider, "nack", delivery.nack()).await?;
+            let dead = delivery.nack_with(NackOptions::new().dead_letter());
+            unsupported(flag, s.provider, "nack to the dead letters", dead).await?;
+        }
+    }
+    Ok(())
+}
+
+check!(
+    blocking_read,
+    "caps.unsupported.blocking_read",
+    Quick,
+    having(Capabilities::CONSUMER_GROUPS, Capabilities::BLOCKING_READ),
+    "Without BLOCKING_READ a read that would wait is refused."
+);
+
+async fn blocking_read(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let (flag, wait) = (Capabilities::BLOCKING_READ, Duration::from_secs(30));
+    unsupported(
+        flag,
+        s.provider,
+        "read_wait",
+        s.broker.read_wait(&s.stream, &s.group, 1, wait),
+    )
+    .await?;
+    unsupported(
+        flag,
+        s.provider,
+        "receive_many",
+        s.broker.receive_many(&s.stream, &s.group, 5, wait),
+    )
+    .await?;
+    untouched(t, &s).await
+}
+
+check!(
+    dead_letters,
+    "caps.unsupported.dead_letters",
+    Quick,
+    without(Capabilities::DEAD_LETTER_QUEUE),
+    "Without DEAD_LETTER_QUEUE there are no dead letters to ask for."
+);
+
+async fn dead_letters(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let letters = async { s.broker.dead_letters(&s.stream, &s.group) };
+    unsupported(
+        Capabilities::DEAD_LETTER_QUEUE,
+        s.provider,
+        "dead_letters",
+        letters,
+    )
+    .await?;
+    untouched(t, &s).await
+}
+
+check!(
+    replay,
+    "caps.unsupported.replay",
+    Quick,
+    without(Capabilities::REPLAY),
+    "Without REPLAY a group can't be moved and a listener can't start in the past."
+);
+
+async fn replay(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let (flag, start) = (Capabilities::REPLAY, StartPosition::Earliest);
+    unsupported(
+        flag,
+        s.provider,
+        "seek",
+        s.broker.seek(&s.stream, &s.group, start.clone()),
+    )
+    .await?;
+    if t.has(Capabilities::SUBSCRIBE) {
+        let past = s.broker.listen(&s.stream).start_at(start).start();
+        unsupported(flag, s.provider, "listen from the earliest", past).await?;
+    }
+    untouched(t, &s).await
+}
+
+check!(
+    partitions,
+    "caps.unsupported.partitions",
+    Quick,
+    without(Capabilities::STREAM_PARTITIONING),
+    "Without STREAM_PARTITIONING there are no partitions to ask for."
+);
+
+async fn partitions(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let flag = Capabilities::STREAM_PARTITIONING;
+    unsupported(
+        flag,
+        s.provider,
+        "partition_count",
+        s.broker.partition_count(&s.stream),
+    )
+    .await?;
+    unsupported(
+        flag,
+        s.provider,
+        "partitions",
+        s.broker.partitions(&s.stream, &s.group),
+    )
+    .await?;
+    untouched(t, &s).await
+}
+
+check!(
+    pattern,
+    "caps.unsupported.pattern",
+    Quick,
+    having(Capabilities::SUBSCRIBE, Capabilities::PATTERN_SUBSCRIPTION),
+    "Without PATTERN_SUBSCRIPTION listening to a pattern is refused."
+);
+
+async fn pattern(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let pattern = format!("{}*", s.stream);
+    let listening = s.broker.listen(pattern).start();
+    unsupported(
+        Capabilities::PATTERN_SUBSCRIPTION,
+        s.provider,
+        "listen to a pattern",
+        listening,
+    )
+    .await
+}
+
+check!(
+    delayed,
+    "caps.unsupported.delayed",
+    Quick,
+    having(Capabilities::PUBLISH, Capabilities::DELAYED_DELIVERY),
+    "Without DELAYED_DELIVERY a delayed message is refused and nothing is stored."
+);
+
+async fn delayed(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let flag = Capabilities::DELAYED_DELIVERY;
+    let late = || Message::text("late").delay(Duration::from_millis(1));
+    unsupported(flag, s.provider, "publish", s.broker.publish(&s.stream, late())).await?;
+    let publisher = s.broker.publisher(&s.stream).build().await?;
+    unsupported(flag, s.provider, "send", publisher.send(late())).await?;
+    untouched(t, &s).await
+}
+
+check!(
+    trim,
+    "caps.unsupported.trim",
+    Quick,
+    without(Capabilities::RETENTION),
+    "Without RETENTION trimming is refused."
+);
+
+async fn trim(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    for to in [TrimTo::Length(0), TrimTo::Time(SystemTime::now())] {
+        let trimming = s.broker.trim(&s.stream, to, true);
+        unsupported(Capabilities::RETENTION, s.provider, "trim", trimming).await?;
+    }
+    untouched(t, &s).await
+}
+
+check!(
+    extend,
+    "caps.unsupported.extend",
+    Quick,
+    having(
+        Capabilities::CONSUMER_GROUPS.union(Capabilities::PUBLISH),
+        Capabilities::LEASE_EXTENSION
+    ),
+    "Without LEASE_EXTENSION a lease can't be prolonged."
+);
+
+async fn extend(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    for delivery in t.read(&s.broker, &s.stream, &s.group, 1).await? {
+        let longer = delivery.extend(Duration::from_secs(1));
+        unsupported(Capabilities::LEASE_EXTENSION, s.provider, "extend", longer).await?;
+    }
+    Ok(())
+}
+
+check!(
+    sequential,
+    "caps.unsupported.sequential",
+    Quick,
+    having(Capabilities::CONSUMER_GROUPS, Capabilities::MESSAGE_ORDERING),
+    "Without MESSAGE_ORDERING a sequential subscription is refused."
+);
+
+async fn sequential(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let strict = s.broker.subscribe(&s.stream, &s.group).sequential().start();
+    unsupported(Capabilities::MESSAGE_ORDERING, s.provider, "sequential", strict).await?;
+    untouched(t, &s).await
+}

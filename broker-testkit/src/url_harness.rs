@@ -1,0 +1,124 @@
+//! A harness made of a URL.
+
+use broker_core::config::Settings;
+use broker_core::registry::Provider;
+use broker_core::{Capabilities, Error, ErrorKind, Result};
+
+use crate::{Harness, Limits, Timing};
+
+/// A harness for an adapter whose server is at a URL, which does for most.
+#[derive(Debug)]
+pub struct UrlHarness {
+    provider: &'static Provider,
+    url: String,
+    mode: String,
+    timing: Timing,
+    limits: Limits,
+    durable: bool,
+    allow_unproved: Capabilities,
+    unreachable: Option<String>,
+}
+
+impl UrlHarness {
+    /// The adapter `provider` on the server at `url`.
+    #[must_use]
+    pub fn new(provider: &'static Provider, url: impl Into<String>) -> Self {
+        Self {
+            provider,
+            url: url.into(),
+            mode: String::new(),
+            timing: Timing::default(),
+            limits: Limits::default(),
+            durable: false,
+            allow_unproved: Capabilities::empty(),
+            unreachable: None,
+        }
+    }
+
+    /// Sets the mode's name, for the report.
+    #[must_use]
+    pub fn mode(mut self, mode: impl Into<String>) -> Self {
+        self.mode = mode.into();
+        self
+    }
+
+    /// Sets how long things take.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Sets what the server bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Says that messages survive a restart of the server.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
+    }
+
+    /// Sets a URL with the user `mallory` and the password `hunter2secret` that leads to where nothing listens.
+    #[must_use]
+    pub fn unreachable(mut self, url: impl Into<String>) -> Self {
+        self.unreachable = Some(url.into());
+        self
+    }
+
+    /// Allows flags that no check can prove.
+    #[must_use]
+    pub fn allow_unproved(mut self, flags: Capabilities) -> Self {
+        self.allow_unproved = flags;
+        self
+    }
+}
+
+impl Harness for UrlHarness {
+    fn provider(&self) -> &'static Provider {
+        self.provider
+    }
+
+    fn settings(&self) -> Result<Settings> {
+        let settings = Settings::from_url(&self.url)?;
+        let scheme = settings.text("provider").unwrap_or_default();
+        if self.provider.names().any(|name| name == scheme) {
+            return Ok(settings);
+        }
+        Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "the URL's scheme `{scheme}` is not one of provider `{}`",
+                self.provider.name()
+            ),
+        ))
+    }
+
+    fn mode(&self) -> String {
+        self.mode.clone()
+    }
+
+    fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn durable(&self) -> bool {
+        self.durable
+    }
+
+    fn allow_unproved(&self) -> Capabilities {
+        self.allow_unproved
+    }
+
+    fn unreachable(&self) -> Option<Settings> {
+        Settings::from_url(self.unreachable.as_deref()?).ok()
+    }
+}

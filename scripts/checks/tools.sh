@@ -1,0 +1,85 @@
+# What the checks need beside cargo: how each is found, why it is needed, and how it is installed.
+# Sourced by scripts/test.
+
+# Private to this checkout, so that nothing else on the machine changes.
+tools_dir=$PWD/target/tools
+
+# The versions that the checks were written against; the root Cargo.toml pins them.
+pinned() {
+    sed -n "/^\[workspace.metadata.scripts\]/,/^\[/s/^$1 = \"\(.*\)\"/\1/p" Cargo.toml
+}
+msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+deny_version=$(pinned cargo-deny)
+typos_version=$(pinned typos)
+
+declare -A tool_why tool_found tool_install
+tool() {
+    tool_why[$1]=$2 tool_found[$1]=$3 tool_install[$1]=$4
+}
+
+#    name          why                                    found by                                            installed by
+tool rust          'everything here is Rust'              'cargo --version'                                   'by_hand rustup from https://rustup.rs'
+tool cc            'rustc links with it'                  'cc --version'                                      'apt gcc libc6-dev'
+tool rustfmt       'checks the format'                    'cargo fmt --version'                               'rustup component add rustfmt'
+tool clippy        'lints'                                'cargo clippy --version'                            'rustup component add clippy'
+tool minimum_rust  "is Rust $msrv, the oldest promised"   "rustup run $msrv rustc --version"                  "rustup toolchain install $msrv --profile minimal"
+tool python        'reads sources and cargo metadata'     'python3 --version'                                 'apt python3'
+tool venv          'keeps typos private'                  'python3 -c "import venv, ensurepip"'               'apt python3-venv'
+tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
+tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'        install_deny
+tool typos         'checks the spelling'                  'same_version "$typos_version" "$tools_dir/typos/bin/typos" --version'      install_typos
+
+# Whether the output of a command names this version.
+same_version() {
+    local version=$1
+    shift
+    [[ " $("$@") " == *" $version "* ]]
+}
+
+install_deny() {
+    cargo install --locked --root "$tools_dir" "cargo-deny@$deny_version"
+}
+
+install_typos() {
+    ensure_tool venv
+    python3 -m venv "$tools_dir/typos"
+    "$tools_dir/typos/bin/pip" install --quiet "typos==$typos_version"
+}
+
+by_hand() {
+    echo "this can't be installed from here" >&2
+    return 1
+}
+
+# Where it can't install, it leaves the exact line to type.
+apt() {
+    if ! command -v apt-get >/dev/null; then
+        echo "no apt-get here; install what Debian calls: $*" >&2
+        return 1
+    fi
+    local as_root=()
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null || ! { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; then
+            echo "not root, and no sudo without a password; run: sudo apt-get install -y $*" >&2
+            return 1
+        fi
+        as_root=(sudo)
+    fi
+    if [[ -z ${apt_updated:-} ]]; then
+        "${as_root[@]}" apt-get update -qq
+        apt_updated=yes
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+ensure_tool() {
+    local name=$1
+    if eval "${tool_found[$name]}" >/dev/null 2>&1; then
+        return
+    fi
+    echo "==> installing $name: ${tool_why[$name]} (${tool_install[$name]})"
+    if ! eval "${tool_install[$name]}" || ! eval "${tool_found[$name]}" >/dev/null; then
+        echo "scripts/test: $name is missing; it ${tool_why[$name]}; install it by: ${tool_install[$name]}" >&2
+        exit 1
+    fi
+}
