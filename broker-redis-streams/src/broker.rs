@@ -84,8 +84,14 @@ impl BaseBroker for RedisStreams {
 
     fn families(&self) -> Families<'_> {
         Families {
+            dead_letters: Some(self),
             endpoints: Some(self),
-            ..Families::default()
+            groups: Some(self),
+            leases: Some(self),
+            partitions: None,
+            replay: Some(self),
+            retention: Some(self),
+            streams: Some(self),
         }
     }
 

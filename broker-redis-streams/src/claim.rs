@@ -41,7 +41,14 @@ pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(
     let (client, group, member) = (&hands.client, &hands.group, &hands.member);
     let since = Instant::now();
     let keys = &group.keys;
-    let mut call = scripts::CLAIM.call(&[&keys.entries, &keys.state, &keys.due, &keys.leases, &keys.delayed]);
+    let mut call = scripts::CLAIM.call(&[
+        &keys.entries,
+        &keys.state,
+        &keys.due,
+        &keys.leases,
+        &keys.delayed,
+        &keys.lanes,
+    ]);
     call.arg(group.name.as_str())
         .arg(member.consumer.as_str())
         .arg(max.min(MOST))

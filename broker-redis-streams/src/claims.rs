@@ -6,9 +6,14 @@ use crate::config::RedisStreamsConfig;
 use crate::server::Server;
 
 /// The most that an instance can claim.
-pub(crate) const MOST: Capabilities = Capabilities::RELIABLE_MESSAGING
+pub(crate) const MOST: Capabilities = Capabilities::ORDERED_MESSAGING
     .union(Capabilities::BLOCKING_READ)
-    .union(Capabilities::IDEMPOTENT_PUBLISH);
+    .union(Capabilities::DEAD_LETTER_QUEUE)
+    .union(Capabilities::REPLAY)
+    .union(Capabilities::DELAYED_DELIVERY)
+    .union(Capabilities::IDEMPOTENT_PUBLISH)
+    .union(Capabilities::RETENTION)
+    .union(Capabilities::LEASE_EXTENSION);
 
 /// What an instance with these settings lacks, each with its reason.
 pub(crate) fn lost(config: &RedisStreamsConfig, server: &Server) -> Vec<LostCapability> {

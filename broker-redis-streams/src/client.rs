@@ -202,6 +202,14 @@ impl Client {
         Arc::clone(entry.or_insert_with(|| Arc::new(Group::new(stream, group))))
     }
 
+    /// Tells the stream's readers of this process that something is due after `delay`.
+    pub(crate) fn due_in(&self, stream: &StreamName, delay: Duration) {
+        let groups = lock(&self.groups);
+        for (_, group) in groups.iter().filter(|((name, _), _)| name == stream) {
+            group.due_in(delay);
+        }
+    }
+
     /// Remembers a reader, whose hands are emptied when the broker closes.
     pub(crate) fn add_reader(&self, reader: &Arc<Reader>) {
         let mut readers = lock(&self.readers);

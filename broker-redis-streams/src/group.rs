@@ -44,9 +44,9 @@ impl Group {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Takes note of the epoch the server told; answers whether it is the one that was known.
-    pub(crate) fn learn_epoch(&self, epoch: u32) -> bool {
-        self.epoch.swap(epoch, Ordering::AcqRel) == epoch
+    /// Takes note of the epoch the server told.
+    pub(crate) fn learn_epoch(&self, epoch: u32) {
+        self.epoch.store(epoch, Ordering::Release);
     }
 
     /// When something is due, as far as this process knows.

@@ -9,6 +9,7 @@ use broker_core::{GroupName, StreamName};
 /// keeps all of them on one node.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamKeys {
+    pub(crate) name: StreamName,
     /// The stream.
     pub(crate) entries: String,
     /// Delayed messages by the time they are due.
@@ -49,6 +50,7 @@ impl StreamKeys {
     pub(crate) fn new(stream: &StreamName) -> Self {
         let tag = format!("{{{stream}}}");
         Self {
+            name: stream.clone(),
             entries: stream.to_string(),
             delayed: format!("{tag}:delayed"),
             groups: format!("{tag}:groups"),

@@ -18,6 +18,8 @@ use crate::entry::Entry;
 pub(crate) struct Lane {
     /// A read at the server.
     pub(crate) reading: Option<BoxFuture<'static, Result<Arrived>>>,
+    /// The group's epoch when that read began.
+    pub(crate) reading_epoch: u32,
     /// A look at what is due.
     pub(crate) claiming: Option<BoxFuture<'static, Result<(Arrived, Cursor)>>>,
     /// Where the next look at leases goes on.
@@ -56,10 +58,11 @@ impl Lane {
         }
     }
 
-    /// Takes out up to `max` entries that lie together; what is older than its lease belongs to others now.
-    pub(crate) fn take(&mut self, max: usize, lease: Duration) -> Option<Arrived> {
+    /// Takes out up to `max` entries that lie together; what is older than its lease belongs to others now, and what is
+    /// of another epoch comes anew.
+    pub(crate) fn take(&mut self, max: usize, lease: Duration, epoch: u32) -> Option<Arrived> {
         while let Some(mut arrived) = self.ready.pop_front() {
-            if arrived.since.elapsed() >= lease {
+            if arrived.since.elapsed() >= lease || arrived.epoch != epoch {
                 continue;
             }
             if arrived.entries.len() > max {
@@ -79,5 +82,15 @@ impl Lane {
     /// Whether nothing is under way or kept.
     pub(crate) fn is_empty(&self) -> bool {
         self.reading.is_none() && self.claiming.is_none() && self.ready.is_empty()
+    }
+}
+
+impl Arrived {
+    pub(crate) fn nothing() -> Self {
+        Self {
+            since: Instant::now(),
+            epoch: 0,
+            entries: Vec::new(),
+        }
     }
 }

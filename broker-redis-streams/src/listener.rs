@@ -12,7 +12,10 @@ use crate::client::Client;
 use crate::entry::{self, Entries, Entry};
 use crate::keys::StreamKeys;
 use crate::time::{EntryId, group_start, millis};
-use crate::{error, reply};
+use crate::{error, reply, scripts};
+
+/// How long one look lasts: messages that another process delayed are due in between.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// A reader of its own: it sees every message and settles none.
 pub(crate) struct Listener {
@@ -75,8 +78,19 @@ impl Listener {
         }
     }
 
+    /// Moves delayed messages that are due, as a group's readers do; answers how long until the next one is.
+    async fn move_delayed(&self) -> Result<Duration> {
+        let call = scripts::MOVE.call(&[&self.keys.entries, &self.keys.delayed]);
+        let wait = reply::number(&self.client.run(&scripts::MOVE, &call).await?);
+        Ok(wait
+            .and_then(|wait| u64::try_from(wait).ok())
+            .map_or(Duration::MAX, |wait| Duration::from_millis(wait.max(1))))
+    }
+
     async fn look(&self, after: EntryId, max: usize, left: Duration) -> Result<Vec<Entry>> {
-        let block = self.client.pool.slice(self.client.config.block_slice).min(left);
+        let due = self.move_delayed().await?;
+        let slice = self.client.pool.slice(self.client.config.block_slice).min(SLICE);
+        let block = slice.min(left).min(due);
         let mut pipeline = Pipeline::with_capacity(1);
         let command = pipeline.cmd("XREAD").arg("COUNT").arg(max);
         if !block.is_zero() {

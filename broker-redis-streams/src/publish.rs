@@ -80,6 +80,7 @@ impl Publisher {
             let mut call = DELAY.call(&[&self.keys.delayed]);
             call.arg(millis(delay)).arg(format!("{number:020}"));
             codec::encode(message, format, &mut call);
+            self.client.due_in(&self.keys.name, delay);
             let id = MessageId::Text(format!("delayed:{number:020}").into());
             return Ok((call, Sent::Delayed(id)));
         }

@@ -1,17 +1,16 @@
 //! A member of a group that reads.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::base::{Deliveries, Membership};
-use broker_core::{BrokerEvent, Error, Result};
-use redis::Pipeline;
+use broker_core::{BrokerEvent, Error, Ordering, Result};
 use tokio::time::Instant;
 
 use crate::claim;
 use crate::client::Client;
-use crate::entry::{self, Entries, Entry};
+use crate::entry::Entries;
 use crate::group::Group;
 use crate::handed_out::{Fence, HandedOut};
 use crate::lane::{Arrived, Lane};
@@ -31,7 +30,7 @@ pub(crate) struct Hands {
     pub(crate) member: Membership,
     handed_out: Mutex<HandedOut>,
     /// The server's number for the connection this member's read is blocked on; else zero.
-    blocked: AtomicI64,
+    pub(crate) blocked: AtomicI64,
 }
 
 /// A member of a group that reads.
@@ -75,7 +74,7 @@ impl Reader {
         let mut asked = false;
         loop {
             let lane = &mut *attention.lane;
-            if let Some(arrived) = lane.take(max, self.hands.member.lease) {
+            if let Some(arrived) = lane.take(max, self.hands.member.lease, self.hands.group.epoch()) {
                 return Ok(self.hands.hand_out(arrived));
             }
             let now = Instant::now();
@@ -84,6 +83,7 @@ impl Reader {
             }
             self.hands
                 .begin(lane, max, deadline.saturating_duration_since(now));
+            self.hands.wake_if_moved(attention.lane).await;
             let unseen_since = attention.unseen_since.take();
             match self
                 .hands
@@ -157,6 +157,11 @@ impl Hands {
         self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a key's next message waits until the one before it is settled.
+    pub(crate) fn is_sequential(&self) -> bool {
+        self.member.ordering == Ordering::Sequential
+    }
+
     /// Makes the group if it is not there, and puts the lease down; answers whether it was made.
     async fn join(&self, start: &str) -> Result<bool> {
         let keys = &self.group.keys;
@@ -194,6 +199,7 @@ impl Hands {
         if lane.reading.is_none() && lane.claiming.is_none() {
             let block = self.client.pool.slice(self.client.config.block_slice).min(left);
             let hands = Arc::clone(self);
+            lane.reading_epoch = self.group.epoch();
             lane.reading = Some(Box::pin(async move {
                 match hands.read_new(max, block).await {
                     Err(missing) if error::is_missing_group(&missing) => {
@@ -203,6 +209,15 @@ impl Hands {
                     answer => answer,
                 }
             }));
+        }
+    }
+
+    /// Wakes a read that waits behind the position the group was moved away from.
+    async fn wake_if_moved(&self, lane: &mut Lane) {
+        let epoch = self.group.epoch();
+        if lane.reading.is_some() && lane.reading_epoch != epoch {
+            lane.reading_epoch = epoch;
+            self.client.unblock(&[self.blocked.load(Relaxed)]).await;
         }
     }
 
@@ -264,72 +279,6 @@ impl Hands {
         step
     }
 
-    /// Reads entries that nobody in the group has had yet, on a connection of its own.
-    async fn read_new(&self, max: usize, block: Duration) -> Result<Arrived> {
-        let keys = &self.group.keys;
-        let mut place = self.client.reading_place().await?;
-        let mut pipeline = Pipeline::with_capacity(2);
-        let command = pipeline
-            .cmd("XREADGROUP")
-            .arg("GROUP")
-            .arg(self.group.name.as_str())
-            .arg(self.member.consumer.as_str())
-            .arg("COUNT")
-            .arg(max);
-        if !block.is_zero() {
-            // Zero would mean for ever.
-            command.arg("BLOCK").arg(millis(block).max(1));
-        }
-        command.arg("STREAMS").arg(&keys.entries).arg(">");
-        // Read after the entries: if it is the one known before, they were handed out within it.
-        pipeline.cmd("HGET").arg(&keys.state).arg("epoch");
-        let since = Instant::now();
-        self.blocked.store(place.id(), Ordering::Release);
-        let answer = place
-            .ask(&pipeline, block + self.client.config.response_timeout)
-            .await;
-        self.blocked.store(0, Ordering::Release);
-        drop(place);
-        let mut answers = answer?.into_iter();
-        let mut next = || answers.next().ok_or_else(|| error::odd_reply("XREADGROUP"));
-        let entries = entry::of_stream(next()?, "XREADGROUP")?;
-        let epoch = reply::count(&reply::granted(next()?)?).unwrap_or(0);
-        let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
-        let same = self.group.learn_epoch(epoch);
-        let mut arrived = Arrived {
-            since,
-            epoch,
-            entries,
-        };
-        if arrived.entries.is_empty() {
-            return Ok(arrived);
-        }
-        if !same {
-            // The group was moved meanwhile: which of these still belong to it, only the server can tell.
-            self.give_back(&arrived).await?;
-            arrived.entries.clear();
-        }
-        self.pass_over(&mut arrived).await?;
-        Ok(arrived)
-    }
-
-    /// Settles what is meant for another group.
-    async fn pass_over(&self, arrived: &mut Arrived) -> Result<()> {
-        let name = self.group.name.as_str().as_bytes();
-        let foreign = |entry: &Entry| entry.only_for.as_deref().is_some_and(|group| group != name);
-        if !arrived.entries.iter().any(foreign) {
-            return Ok(());
-        }
-        let mut ack = redis::cmd("XACK");
-        ack.arg(&self.group.keys.entries).arg(name);
-        for entry in arrived.entries.iter().filter(|entry| foreign(entry)) {
-            ack.arg(entry.id.to_string());
-        }
-        self.client.command(&ack).await?;
-        arrived.entries.retain(|entry| !foreign(entry));
-        Ok(())
-    }
-
     /// Makes the group again where it was: the oldest entry that is known not to be settled comes again.
     async fn recreate(&self) -> Result<()> {
         let known = self.handed_out().oldest().map(EntryId::before);
@@ -340,7 +289,7 @@ impl Hands {
         };
         let position = known.or(self.group.last_seen());
         if self.join(&start).await? {
-            self.client.recreated.fetch_add(1, Ordering::Relaxed);
+            self.client.recreated.fetch_add(1, Relaxed);
             tracing::warn!(stream = %self.group.stream, group = %self.group.name, start, "the group was gone and was made again");
             self.client.context.events.send(BrokerEvent::GroupRecreated {
                 stream: self.group.stream.clone(),
@@ -371,35 +320,12 @@ impl Hands {
             .pack()
         })
     }
-
-    /// Gives back what arrived and was not handed out.
-    async fn give_back(&self, arrived: &Arrived) -> Result<()> {
-        let pairs: Vec<_> = arrived
-            .entries
-            .iter()
-            .map(|entry| (entry.id, entry.count))
-            .collect();
-        self.park(&pairs, arrived.epoch).await
-    }
-}
-
-impl Arrived {
-    fn nothing() -> Self {
-        Self {
-            since: Instant::now(),
-            epoch: 0,
-            entries: Vec::new(),
-        }
-    }
 }
 
 /// Ends what is under way and gives back what nobody has seen.
 async fn empty(hands: &Hands, lane: &mut Lane) {
     while let Some(reading) = &mut lane.reading {
-        hands
-            .client
-            .unblock(&[hands.blocked.load(Ordering::Acquire)])
-            .await;
+        hands.client.unblock(&[hands.blocked.load(Relaxed)]).await;
         if let Ok(answer) = tokio::time::timeout(WAKE_EVERY, reading).await {
             lane.reading = None;
             if let Ok(arrived) = answer {
@@ -412,7 +338,7 @@ async fn empty(hands: &Hands, lane: &mut Lane) {
     {
         lane.keep(arrived);
     }
-    while let Some(arrived) = lane.take(usize::MAX, hands.member.lease) {
+    while let Some(arrived) = lane.take(usize::MAX, hands.member.lease, hands.group.epoch()) {
         if let Err(error) = hands.give_back(&arrived).await {
             // It comes again when the lease ends.
             tracing::debug!(%error, "entries that nobody has seen were not given back");

@@ -80,13 +80,28 @@ script!(
     "trim.lua"
 );
 script!(
+    /// Reads new entries, and parks those whose key has an unsettled one.
+    SEQUENTIAL,
+    "sequential.lua"
+);
+script!(
+    /// Removes dead letters, all of those named or none.
+    PURGE,
+    "purge.lua"
+);
+script!(
+    /// Moves delayed messages that are due to their stream.
+    MOVE,
+    "move.lua"
+);
+script!(
     /// Counts what lies behind a group's position.
     LAG,
     "lag.lua"
 );
 
 /// All of them, to be loaded when a connection opens.
-pub(crate) fn all() -> [&'static Script; 12] {
+pub(crate) fn all() -> [&'static Script; 15] {
     [
         &JOIN,
         &ACK,
@@ -100,6 +115,9 @@ pub(crate) fn all() -> [&'static Script; 12] {
         &REVIVE,
         &TRIM,
         &LAG,
+        &SEQUENTIAL,
+        &PURGE,
+        &MOVE,
     ]
 }
 

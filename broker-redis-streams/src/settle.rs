@@ -31,7 +31,8 @@ impl Hands {
     /// Marks deliveries as done.
     pub(crate) async fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
         let mut tentative = Tentative::new(self, runs);
-        if tentative.all_fresh() {
+        // Where keys are parked, settling one frees the next, which only the script does.
+        if !self.is_sequential() && tentative.all_fresh() {
             let count = tentative.receipts.len();
             // None of them, or a moved group: which answer each deserves, the server is asked below.
             if let Some(acked) = self
@@ -57,6 +58,10 @@ impl Hands {
         };
         self.settle(&tentative, &operation, &mut answers).await?;
         tentative.keep();
+        if self.is_sequential() {
+            // The next message of the key may be due now.
+            self.group.due_in(Duration::ZERO);
+        }
         Ok(collect(&answers, Settled::Acked))
     }
 
@@ -83,7 +88,8 @@ impl Hands {
         let mut answers = Vec::with_capacity(tentative.receipts.len());
         self.settle(&tentative, &operation, &mut answers).await?;
         tentative.keep();
-        if matches!(disposition, Disposition::Requeue { .. } | Disposition::GiveBack) {
+        if self.is_sequential() || matches!(disposition, Disposition::Requeue { .. } | Disposition::GiveBack)
+        {
             self.group.due_in(time);
         }
         Ok(collect(&answers, Settled::Nacked))
@@ -208,7 +214,8 @@ impl Hands {
     fn settle_call(&self, name: &str, epoch: u32, time: Duration, failure: &Failure) -> redis::Cmd {
         let keys = &self.group.keys;
         let chain = serde_json::to_string(&failure.chain).unwrap_or_default();
-        let mut call = scripts::SETTLE.call(&[&keys.entries, &keys.state, &keys.due, &keys.dead]);
+        let mut call =
+            scripts::SETTLE.call(&[&keys.entries, &keys.state, &keys.due, &keys.dead, &keys.lanes]);
         call.arg(name)
             .arg(self.group.name.as_str())
             .arg(self.member.consumer.as_str())
@@ -216,7 +223,8 @@ impl Hands {
             .arg(millis(time))
             .arg(&failure.reason)
             .arg(chain)
-            .arg(0);
+            .arg(0)
+            .arg(u8::from(self.is_sequential()));
         call
     }
 

@@ -1,8 +1,8 @@
--- KEYS: stream, state, due, leases, delayed.
+-- KEYS: stream, state, due, leases, delayed, lanes.
 -- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on.
 -- Answers the deliveries (id, count, attempt, dead letter it was replayed from, fields), milliseconds until something
 -- else is due or -1, the epoch, how many pending entries had no body any more, and where the next search goes on.
-local stream, state, due, leases, delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local stream, state, due, leases, delayed, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, max, lease, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local time = now()
 
@@ -12,11 +12,7 @@ if probe.err then
   return probe
 end
 
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', time, 'LIMIT', 0, 256)) do
-  local fields = cmsgpack.unpack(string.sub(member, 21))
-  redis.call('XADD', stream, '*', unpack(fields))
-  redis.call('ZREM', delayed, member)
-end
+move_delayed(stream, delayed, time)
 
 local claimed, lost = {}, 0
 local function claim(id)
@@ -24,6 +20,7 @@ local function claim(id)
   if not entry then
     redis.call('XACK', stream, group, id)
     forget(state, id)
+    release(lanes, due, id, nil, time)
     lost = lost + 1
     return
   end

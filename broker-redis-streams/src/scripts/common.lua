@@ -43,3 +43,47 @@ local function group_info(stream, group)
   end
   return nil
 end
+
+-- The key of an entry that this provider wrote.
+local function key_of(fields)
+  for at = 3, #fields, 2 do
+    if fields[at] == 'key' then
+      return fields[at + 1]
+    end
+  end
+  return nil
+end
+
+-- An entry is settled for good: the next one of its key is due now. `key` is nil where the entry's body is gone.
+local function release(lanes, due, id, key, time)
+  local keys = key and { key } or redis.call('SMEMBERS', lanes)
+  for _, one in ipairs(keys) do
+    local lane = lanes .. ':' .. one
+    local head = redis.call('LINDEX', lane, 0) == id
+    if redis.call('LREM', lane, 1, id) > 0 then
+      local next = head and redis.call('LINDEX', lane, 0)
+      if next then
+        redis.call('ZADD', due, 'XX', time, pad(next))
+      elseif redis.call('LLEN', lane) == 0 then
+        redis.call('SREM', lanes, one)
+      end
+      return
+    end
+  end
+end
+
+local function drop_lanes(lanes)
+  for _, key in ipairs(redis.call('SMEMBERS', lanes)) do
+    redis.call('DEL', lanes .. ':' .. key)
+  end
+  redis.call('DEL', lanes)
+end
+
+-- Puts delayed messages that are due to the end of their stream.
+local function move_delayed(stream, delayed, time)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', time, 'LIMIT', 0, 256)) do
+    -- Twenty digits keep equal messages apart.
+    redis.call('XADD', stream, '*', unpack(cmsgpack.unpack(string.sub(member, 21))))
+    redis.call('ZREM', delayed, member)
+  end
+end

@@ -11,6 +11,7 @@ end
 redis.call('XGROUP', 'DESTROY', stream, ARGV[1])
 -- The epoch stays: receipts of this group must not settle deliveries of a later one of the same name.
 local epoch = redis.call('HINCRBY', state, 'epoch', 1)
-redis.call('DEL', state, due, leases, lanes)
+redis.call('DEL', state, due, leases)
+drop_lanes(lanes)
 redis.call('HSET', state, 'epoch', epoch)
 return 1

@@ -23,7 +23,8 @@ while true do
   redis.call('XACK', stream, group, unpack(ids))
 end
 local epoch = redis.call('HINCRBY', state, 'epoch', 1)
-redis.call('DEL', state, due, lanes)
+redis.call('DEL', state, due)
+drop_lanes(lanes)
 redis.call('HSET', state, 'epoch', epoch)
 redis.call('XGROUP', 'SETID', stream, group, position)
 return epoch

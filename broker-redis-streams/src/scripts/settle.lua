@@ -1,9 +1,10 @@
--- KEYS: stream, state, due, dead.
--- ARGV: operation, group, consumer, epoch, milliseconds, reason, chain, partition, then pairs of id and delivery count.
+-- KEYS: stream, state, due, dead, lanes.
+-- ARGV: operation, group, consumer, epoch, milliseconds, reason (or the lease to prolong), chain,
+-- partition, 1 where keys are parked, then pairs of id and delivery count.
 -- Answers one letter per delivery: A took effect, S settled before, N not pending, O another's, L late.
-local stream, state, due, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local stream, state, due, dead, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, group, consumer, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local ms = tonumber(ARGV[5])
+local ms, sequential = tonumber(ARGV[5]), ARGV[9] == '1'
 local time = now()
 local same_epoch = (redis.call('HGET', state, 'epoch') or '0') == epoch
 local last = nil
@@ -23,9 +24,16 @@ local function park(id, at)
   end
 end
 
-local function done(id)
+local function done(id, entry)
   redis.call('XACK', stream, group, id)
   forget(state, id)
+  if sequential then
+    entry = entry or redis.call('XRANGE', stream, id, id)[1]
+    local key = entry and key_of(entry[2])
+    if key or not entry then
+      release(lanes, due, id, key, time)
+    end
+  end
 end
 
 local operations = {}
@@ -59,11 +67,11 @@ function operations.dead(id, count)
   redis.call('XADD', dead, '*', 'original', id, 'reason', ARGV[6], 'chain', ARGV[7], 'attempts', count - uncounted,
     'first', first, 'last', time, 'consumer', consumer, 'partition', ARGV[8], 'deliveries', count,
     unpack(entry and entry[2] or { 'data', '' }))
-  done(id)
+  done(id, entry)
 end
 
 local answers = {}
-for at = 9, #ARGV, 2 do
+for at = 10, #ARGV, 2 do
   local id, count = ARGV[at], tonumber(ARGV[at + 1])
   local found = redis.pcall('XPENDING', stream, group, id, id, 1)
   local pending = not found.err and found[1]

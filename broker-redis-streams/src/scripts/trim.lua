@@ -43,16 +43,17 @@ for _, need in ipairs(needs) do
   local group, pending, delivered = need[1], need[2], need[3]
   if force then
     local lost = 0
-    if pending and pad(pending) < pad(limit) then
-      local from = '-'
-      while true do
-        local page = redis.call('XPENDING', stream, group, from, '(' .. limit, 1000)
-        lost = lost + #page
-        if #page < 1000 then
-          break
-        end
-        from = '(' .. page[#page][1]
+    -- Settled here and counted, so that they are not found to be gone later.
+    while pending and pad(pending) < pad(limit) do
+      local page = redis.call('XPENDING', stream, group, '-', '(' .. limit, 1000)
+      if #page == 0 then
+        break
       end
+      local ids = {}
+      for at, one in ipairs(page) do
+        ids[at] = one[1]
+      end
+      lost = lost + redis.call('XACK', stream, group, unpack(ids))
     end
     local from = '(' .. delivered
     while true do
