@@ -1,7 +1,8 @@
 //! Instructions and heap allocations per message, which do not depend on the machine's mood.
 //!
 //! Both are slopes between a short and a long run, so that set-up does not count. Instructions are counted by
-//! valgrind's callgrind on this very program; allocations by a counting allocator in a single-threaded runtime.
+//! valgrind's callgrind on this very program; allocations by a counting allocator in a single-threaded runtime. The
+//! payload is lent, so that its own allocation does not count either.
 
 use std::cell::Cell;
 use std::process::Command;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde::Serialize;
 
+use crate::payload::Payload;
 use crate::work::Work;
 
 /// The lengths of the two runs under the instruction counter, in messages.
@@ -61,7 +63,7 @@ pub(crate) fn single_threaded(work: Work, messages: usize) -> anyhow::Result<Dur
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(work.run(messages))
+    runtime.block_on(work.run(messages, Payload::Lent))
 }
 
 fn slope(short: u64, long: u64, messages: usize) -> f64 {

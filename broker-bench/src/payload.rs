@@ -3,15 +3,29 @@
 use broker::Message;
 use bytes::Bytes;
 
-/// A hundred bytes, shared by all messages: measured is the hand-over, not the making of payloads.
+/// The bytes of every payload.
 static PAYLOAD: [u8; 100] = [b'x'; 100];
 
-/// A message of a hundred bytes without a key.
-pub(crate) fn message() -> Message {
-    Message::new(Bytes::from_static(&PAYLOAD))
+/// Where a message's hundred bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Payload {
+    /// Each message has a buffer of its own, made by the publisher and freed behind the consumer, as in life.
+    Own,
+    /// All messages lend one static buffer: what is counted then is the hand-over alone.
+    Lent,
 }
 
-/// `count` such messages.
-pub(crate) fn batch(count: usize) -> Vec<Message> {
-    (0..count).map(|_| message()).collect()
+impl Payload {
+    /// A message of a hundred bytes without a key.
+    pub(crate) fn message(self) -> Message {
+        match self {
+            Self::Own => Message::new(PAYLOAD.to_vec()),
+            Self::Lent => Message::new(Bytes::from_static(&PAYLOAD)),
+        }
+    }
+
+    /// `count` such messages.
+    pub(crate) fn batch(self, count: usize) -> Vec<Message> {
+        (0..count).map(|_| self.message()).collect()
+    }
 }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::payload::Payload;
 use crate::work::Work;
 
 /// Worker threads: one core for each side.
@@ -42,7 +43,7 @@ pub(crate) fn measure(rounds: usize, messages: usize) -> anyhow::Result<Vec<Thro
                 .worker_threads(WORKERS)
                 .enable_all()
                 .build()?;
-            let task = runtime.spawn(work.run(messages));
+            let task = runtime.spawn(work.run(messages, Payload::Own));
             let took = runtime.block_on(task)?.with_context(|| work.name())?;
             if round > 0 {
                 rates.push(messages as f64 / took.as_secs_f64());

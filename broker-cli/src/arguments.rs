@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health, ping::Ping,
-    providers::Providers, publish::Publish, read::Read, tail::Tail,
+    completions::Completions, config::ConfigCommand, conformance::Conformance, dlq::Dlq, groups::Groups,
+    health::Health, ping::Ping, providers::Providers, publish::Publish, read::Read, tail::Tail,
 };
 
 /// Publish, read and look after streams, groups and dead letters on any configured broker.
@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Groups(Groups),
     #[command(subcommand)]
     Dlq(Dlq),
+    Conformance(Conformance),
     Completions(Completions),
 }
 

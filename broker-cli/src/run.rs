@@ -67,6 +67,7 @@ async fn dispatch(command: Command, mut session: Session<'_, '_>) -> Result<(), 
         Command::Tail(command) => command.run(session).await,
         Command::Groups(command) => command.run(session).await,
         Command::Dlq(command) => command.run(session).await,
+        Command::Conformance(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),
     }
 }

@@ -32,26 +32,31 @@ impl<'s, 't> Session<'s, 't> {
         }
     }
 
-    /// The chosen broker, without I/O. The others may be wrong: this one is still there to be helped.
-    pub(crate) fn open(&self) -> Result<Broker, Error> {
+    /// The chosen broker's settings. The others may be wrong: this one is still there to be helped.
+    pub(crate) fn settings(&self) -> Result<Settings, Error> {
         let (config, name) = (self.config()?, &self.global.broker);
-        let Some(settings) = config.get(name) else {
-            let names: Vec<_> = config.names().collect();
-            let hint = match nearest(name, names.iter().copied()) {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => format!("add `[brokers.{name}]`"),
-            };
-            let configured = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            return Err(Error::config(
-                "--broker",
-                format!("no broker is called `{name}` (configured: {configured}); {hint}"),
-            ));
+        if let Some(settings) = config.get(name) {
+            return Ok(settings.clone());
+        }
+        let names: Vec<_> = config.names().collect();
+        let hint = match nearest(name, names.iter().copied()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("add `[brokers.{name}]`"),
         };
-        Broker::from_settings(name, settings.clone(), &Registry::linked()?)
+        let configured = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        Err(Error::config(
+            "--broker",
+            format!("no broker is called `{name}` (configured: {configured}); {hint}"),
+        ))
+    }
+
+    /// The chosen broker, without I/O.
+    pub(crate) fn open(&self) -> Result<Broker, Error> {
+        Broker::from_settings(&self.global.broker, self.settings()?, &Registry::linked()?)
     }
 
     /// The chosen broker, connected.

@@ -1,8 +1,14 @@
 //! The built program: files, exit codes, standard streams.
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests and their helpers may stop at the first surprise"
+)]
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -276,20 +282,74 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_code_2() {
 
 #[test]
 fn a_failure_is_one_line_and_code_1() {
+    let answer = broker(&[
+        "publish",
+        "orders",
+        "-d",
+        "x",
+        "--header",
+        "broker-x=1",
+        "--url",
+        "inline://",
+    ]);
+    assert_eq!(
+        (code(&answer), errors(&answer)),
+        (
+            1,
+            "error: publish (inline): invalid message: header `broker-x` starts with `broker-`, which is reserved; choose another name\n"
+        )
+    );
+}
+
+#[test]
+fn the_suite_runs_on_a_configured_broker_and_reports_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let conformance = |more: &[&str]| {
+        let arguments = [
+            "conformance",
+            "--url",
+            "inline://",
+            "--format",
+            "json",
+            "--filter",
+        ];
+        broker_in(folder.path(), &[&arguments[..], more].concat(), "")
+    };
+    let answer = conformance(&["read.", "--report", "report.json", "--report", "report.xml"]);
+    assert_eq!((code(&answer), errors(&answer)), (0, ""));
+    let report: Value = serde_json::from_str(output(&answer)).unwrap();
+    assert_eq!(
+        (&report["provider"], &report["level"]),
+        (&json!("inline"), &json!("quick"))
+    );
+    let checks = report["checks"].as_array().unwrap();
+    assert!(
+        checks
+            .iter()
+            .any(|check| check["id"] == "read.empty" && check["outcome"] == "passed"),
+        "{report}"
+    );
+    let file = std::fs::read_to_string(folder.path().join("report.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&file).unwrap(), report);
+    let file = std::fs::read_to_string(folder.path().join("report.xml")).unwrap();
+    assert!(file.contains("<testcase name=\"read.empty\""), "{file}");
+
     for (arguments, line) in [
         (
-            &["publish", "orders", "-d", "x", "--header", "broker-x=1"][..],
-            "header `broker-x` starts with `broker-`, which is reserved; choose another name",
+            &["no-such-check"][..],
+            "error: no check was run; `--filter` takes a part of a check's id\n",
         ),
         (
-            &["publish", "orders", "-d", "x", "--header", "=1"],
-            "write NAME=VALUE",
+            &["read.", "--report", "report.txt"],
+            "error: invalid value 'report.txt' for '--report <FILE>': name a file that ends in .json or .xml; see --help\n",
+        ),
+        (
+            &["read.", "--level", "fll"],
+            "error: invalid value 'fll' for '--level <LEVEL>': unknown level `fll`; quick, full or chaos is expected; see --help\n",
         ),
     ] {
-        let answer = broker(&[arguments, &["--url", "inline://"]].concat());
-        let expected = if line == "write NAME=VALUE" { 2 } else { 1 };
-        assert_eq!((code(&answer), errors(&answer).lines().count()), (expected, 1));
-        assert!(errors(&answer).contains(line), "{}", errors(&answer));
+        let answer = conformance(arguments);
+        assert_eq!((code(&answer), errors(&answer)), (2, line));
     }
 }
 
@@ -316,6 +376,7 @@ fn help_names_the_exit_codes_and_completions_the_commands() {
             "tail",
             "groups",
             "dlq",
+            "conformance",
         ] {
             assert!(output(&script).contains(command), "{shell} lacks {command}");
         }
@@ -333,6 +394,43 @@ fn a_reader_that_goes_away_is_no_failure() {
         .output()
         .unwrap();
     assert_eq!((code(&answer), errors(&answer)), (0, ""));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_a_tail_in_good_order() {
+    let tail = Command::new(env!("CARGO_BIN_EXE_broker"))
+        .args(["tail", "orders", "--url", "inline://"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = tail.id().to_string();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !listens_to_interrupts(&process) {
+        assert!(Instant::now() < deadline, "the tail never listened to Ctrl-C");
+        std::thread::yield_now();
+    }
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &process])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let answer = tail.wait_with_output().unwrap();
+    assert_eq!((code(&answer), output(&answer), errors(&answer)), (0, "", ""));
+}
+
+/// Whether the kernel would call a handler of the process for the signal of Ctrl-C.
+#[cfg(target_os = "linux")]
+fn listens_to_interrupts(process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigCgt:"))
+        .unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl BaseBroker for InlineBroker {
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
+        self.session.check_wait(request.wait)?;
         let (stream, group, consumer) = self.session.enter(request.member)?;
         let start = &request.member.start;
         self.session
@@ -64,9 +65,10 @@ impl BaseBroker for InlineBroker {
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
         self.session.check(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
         match self.session.find(settle.member) {
-            Some(found) => self
-                .session
-                .ack(&found.stream, &found.group, found.who(), settle.runs),
+            Some(found) => {
+                self.session
+                    .ack(&found.stream, &found.group, found.member.as_deref(), settle.runs)
+            }
             None => Ok(Settlements::all(Settled::NotPending, settle.len())),
         }
     }

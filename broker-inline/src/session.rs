@@ -37,13 +37,6 @@ pub(crate) struct Found {
     pub(crate) member: Option<Arc<Member>>,
 }
 
-impl Found {
-    /// Who settles: nobody, where no such consumer ever read.
-    pub(crate) fn who(&self) -> Who {
-        self.member.as_ref().map_or(Who::NOBODY, |member| member.who)
-    }
-}
-
 impl Session {
     pub(crate) fn open(config: &InlineConfig, context: &OpenContext) -> Result<Self> {
         let place = format!("brokers.{}", context.name);
@@ -175,6 +168,15 @@ impl Session {
         }
     }
 
+    /// Refuses to wait where that is not claimed.
+    pub(crate) fn check_wait(&self, wait: Duration) -> Result<()> {
+        if wait.is_zero() {
+            Ok(())
+        } else {
+            self.check(Capabilities::BLOCKING_READ)
+        }
+    }
+
     /// What the names of a membership stand for; the group is made, and the consumer joins it.
     pub(crate) fn enter(&self, member: &Membership) -> Result<(Arc<Stream>, Arc<Group>, Consumer)> {
         self.check(Capabilities::CONSUMER_GROUPS)?;
@@ -266,9 +268,7 @@ impl Session {
         wait: Duration,
     ) -> Result<Deliveries> {
         let attempt = || self.try_read(stream, group, consumer, start, max);
-        if !wait.is_zero() {
-            self.check(Capabilities::BLOCKING_READ)?;
-        }
+        self.check_wait(wait)?;
         if let Some(read) = attempt() {
             return read;
         }
@@ -287,11 +287,12 @@ impl Session {
         &self,
         stream: &Stream,
         group: &Group,
-        who: Who,
+        member: Option<&Member>,
         runs: &[ReceiptRun],
     ) -> Result<Settlements> {
         self.check(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
         let now = self.hub.clock.now();
+        let who = see(member, now);
         Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Acked, now))
     }
 
@@ -307,6 +308,7 @@ impl Session {
     ) -> Result<Settlements> {
         self.check_nack(disposition)?;
         let now = self.hub.clock.now();
+        let who = see(member, now);
         let purpose = match disposition {
             Disposition::Requeue { delay } => Purpose::Requeue(now.after(delay), SystemTime::now()),
             Disposition::GiveBack => Purpose::GiveBack,
@@ -314,11 +316,10 @@ impl Session {
             Disposition::DeadLetter => {
                 return match member {
                     Some(member) => group.bury(stream, runs, member, failure, now),
-                    None => Ok(group.settle(stream, runs, Who::NOBODY, Purpose::Done, Settled::Nacked, now)),
+                    None => Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Nacked, now)),
                 };
             }
         };
-        let who = member.map_or(Who::NOBODY, |member| member.who);
         Ok(group.settle(stream, runs, who, purpose, Settled::Nacked, now))
     }
 
@@ -336,11 +337,12 @@ impl Session {
         &self,
         stream: &Stream,
         group: &Group,
-        who: Who,
+        member: Option<&Member>,
         runs: &[ReceiptRun],
         by: Duration,
     ) -> Settlements {
-        let now: Moment = self.hub.clock.now();
+        let now = self.hub.clock.now();
+        let who = see(member, now);
         group.settle(
             stream,
             runs,
@@ -386,6 +388,15 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.hub.events.leave(self.number);
     }
+}
+
+/// Who settles, and now is seen to; nobody, where no such consumer ever read.
+#[inline]
+fn see(member: Option<&Member>, now: Moment) -> Who {
+    member.map_or(Who::NOBODY, |member| {
+        member.see(now);
+        member.who
+    })
 }
 
 /// What became of a batch of which only the first pieces were stored.

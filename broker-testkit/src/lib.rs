@@ -16,7 +16,7 @@
 //! Each law has one async function, registered beside it. The gate names the flags it needs, which are also those it
 //! proves when it passes and refutes when it fails:
 //!
-//! ```ignore
+//! ```text
 //! check!(empty, "read.empty", Quick, Gate::needs(Capabilities::CONSUMER_GROUPS), "Nothing there reads as nothing.");
 //!
 //! async fn empty(t: &Trial) -> CheckResult {

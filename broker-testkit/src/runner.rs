@@ -142,3 +142,24 @@ fn write_files(report: &Report) -> Result<(), String> {
 fn say(text: &str) {
     println!("{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_is_taken_out_of_the_runners_arguments() {
+        let split = |words: &str| level_of(words.split(' ').map(str::to_owned).collect());
+        let rest = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            split("test ack. --level full --list").unwrap(),
+            (Level::Full, rest("test ack. --list"))
+        );
+        assert_eq!(split("test --level=chaos").unwrap(), (Level::Chaos, rest("test")));
+        assert!(split("test --level").is_err());
+        assert_eq!(
+            split("test --level fast").unwrap_err(),
+            "unknown level `fast`; quick, full or chaos is expected"
+        );
+    }
+}

@@ -13,6 +13,8 @@ ROOMS = ["values", "config", "base", "registry", "broker"]
 AT_ROOT = {"Broker": "broker", "Brokers": "broker", "Publisher": "broker", "Subscription": "broker"}
 # The port must not know a client.
 CLIENTS = {"amqprs", "fred", "kafka", "lapin", "rdkafka", "redis", "rskafka"}
+# What an adapter builds on is `broker-core` alone.
+ABOVE_ADAPTERS = {"broker", "broker-cli", "broker-engine", "broker-macros", "broker-testkit"}
 # Plain data: no I/O, no runtime.
 NOT_IN_VALUES = {("tokio",), ("std", "fs"), ("std", "net"), ("std", "process")}
 
@@ -46,7 +48,7 @@ def core_faults(file, text):
 def adapter_faults(text):
     """What an adapter's source must not import: the room that users call."""
     for path in paths_of(code_of(text)):
-        if path[0] == "broker" or (path[0] == "broker_core" and room_of(path, []) == "broker"):
+        if path[0] == "broker_core" and room_of(path, []) == "broker":
             yield f"an adapter imports `{'::'.join(path)}`; values, config, base and registry are its rooms"
 
 
@@ -66,8 +68,9 @@ def facade_faults(text):
 
 
 def manifest_faults(text, forbidden):
-    """Dependencies that a manifest must not have."""
-    for name in re.findall(r"^([\w-]+)(?:\.workspace)?\s*=", text, re.MULTILINE):
+    """Dependencies that a manifest must not have; tests may have them."""
+    normal = re.search(r"^\[dependencies\]\n(.*?)(?=^\[|\Z)", text, re.DOTALL | re.MULTILINE)
+    for name in re.findall(r"^([\w-]+)(?:\.workspace)?\s*=", normal[1] if normal else "", re.MULTILINE):
         if name in forbidden:
             yield f"must not depend on `{name}`"
 
@@ -87,6 +90,8 @@ def faults_of_tree(root):
         files = sources(crate / "src")
         if any("register_provider!(" in code_of(file.read_text()) for file in files):
             yield from ((file, fault) for file in files for fault in adapter_faults(file.read_text()))
+            manifest = crate / "Cargo.toml"
+            yield from ((manifest, fault) for fault in manifest_faults(manifest.read_text(), ABOVE_ADAPTERS))
         elif crate.name in ("broker-cli", "broker-engine", "broker-macros") or crate.parent.name == "examples":
             yield from ((file, fault) for file in files for fault in user_faults(file.read_text()))
 
@@ -106,7 +111,7 @@ def prove_that_faults_are_found():
         list(adapter_faults("fn f() -> broker_core::broker::Batch { g() }")),
         list(user_faults("use broker_core::base::BaseBroker;")),
         list(facade_faults("pub fn connect() {}")),
-        list(manifest_faults("bytes = 1\nredis.workspace = true\n", CLIENTS)),
+        list(manifest_faults("[dependencies]\nbytes = 1\nredis.workspace = true\n", CLIENTS)),
     ]
     assert all(len(faults) == 1 for faults in found), found
     silent = [
@@ -114,6 +119,7 @@ def prove_that_faults_are_found():
         list(core_faults(Path("broker/batch.rs"), 'use super::Consumer; const A: &str = "crate::broker";')),
         list(adapter_faults("use broker_core::{Error, base::{BaseBroker, Settle}, config};")),
         list(facade_faults("pub use broker_core::*;")),
+        list(manifest_faults("[dependencies]\nbroker-core = 1\n[dev-dependencies]\nbroker = 1\n", ABOVE_ADAPTERS)),
     ]
     assert not any(silent), silent
 

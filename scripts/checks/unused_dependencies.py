@@ -42,11 +42,11 @@ def unused_of(package):
 
 
 def unused_of_table(root, packages):
-    """Entries of the workspace's table that no member takes."""
+    """Entries of the workspace's table that no member takes; its own crates may be for others alone."""
     table = re.search(r"^\[workspace\.dependencies\]\n(.*?)^\[", (root / "Cargo.toml").read_text(), re.DOTALL | re.MULTILINE)
     taken = {dependency["name"] for package in packages for dependency in package["dependencies"]}
-    for name in re.findall(r"^([\w-]+)\s*=", table[1], re.MULTILINE):
-        if name not in taken:
+    for name, value in re.findall(r"^([\w-]+)\s*=(.*)", table[1], re.MULTILINE):
+        if name not in taken and "path =" not in value:
             yield f"Cargo.toml: `{name}` stands in the workspace's table and no member takes it"
 
 

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::{BATCH, BOUND};
-use crate::payload;
+use crate::payload::Payload;
 
-pub(super) async fn flume_batches(messages: usize) -> anyhow::Result<Duration> {
+pub(super) async fn flume_batches(messages: usize, payload: Payload) -> anyhow::Result<Duration> {
     let (sender, receiver) = flume::bounded(BOUND / BATCH);
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages / BATCH {
-            sender.send_async(payload::batch(BATCH)).await?;
+            sender.send_async(payload.batch(BATCH)).await?;
         }
         anyhow::Ok(())
     });
@@ -35,13 +35,13 @@ pub(super) async fn flume_batches(messages: usize) -> anyhow::Result<Duration> {
     Ok(start.elapsed())
 }
 
-pub(super) async fn tokio_batches(messages: usize) -> anyhow::Result<Duration> {
+pub(super) async fn tokio_batches(messages: usize, payload: Payload) -> anyhow::Result<Duration> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(BOUND / BATCH);
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages / BATCH {
             sender
-                .send(payload::batch(BATCH))
+                .send(payload.batch(BATCH))
                 .await
                 .ok()
                 .context("the receiver is gone")?;
@@ -66,7 +66,11 @@ pub(super) async fn tokio_batches(messages: usize) -> anyhow::Result<Duration> {
     Ok(start.elapsed())
 }
 
-pub(super) async fn flume_singles(messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub(super) async fn flume_singles(
+    messages: usize,
+    tasks: usize,
+    payload: Payload,
+) -> anyhow::Result<Duration> {
     let (sender, receiver) = flume::bounded(BOUND);
     let start = Instant::now();
     let publishing: Vec<_> = (0..tasks)
@@ -74,7 +78,7 @@ pub(super) async fn flume_singles(messages: usize, tasks: usize) -> anyhow::Resu
             let sender = sender.clone();
             tokio::spawn(async move {
                 for _ in 0..messages / tasks {
-                    sender.send_async(payload::message()).await?;
+                    sender.send_async(payload.message()).await?;
                 }
                 anyhow::Ok(())
             })
@@ -105,13 +109,13 @@ pub(super) async fn flume_singles(messages: usize, tasks: usize) -> anyhow::Resu
     Ok(start.elapsed())
 }
 
-pub(super) async fn tokio_singles(messages: usize) -> anyhow::Result<Duration> {
+pub(super) async fn tokio_singles(messages: usize, payload: Payload) -> anyhow::Result<Duration> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(BOUND);
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages {
             sender
-                .send(payload::message())
+                .send(payload.message())
                 .await
                 .ok()
                 .context("the receiver is gone")?;

@@ -7,9 +7,9 @@ use anyhow::ensure;
 use broker::prelude::*;
 
 use super::BATCH;
-use crate::payload;
+use crate::payload::Payload;
 
-pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Duration> {
+pub(super) async fn batches(messages: usize, owned: bool, payload: Payload) -> anyhow::Result<Duration> {
     let broker = Broker::connect("inline://").await?;
     let publisher = broker.publisher("bench").build().await?;
     let mut deliveries = broker
@@ -21,7 +21,7 @@ pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Dura
     let start = Instant::now();
     let publishing = tokio::spawn(async move {
         for _ in 0..messages / BATCH {
-            let published = publisher.send_batch(payload::batch(BATCH)).await?;
+            let published = publisher.send_batch(payload.batch(BATCH)).await?;
             ensure!(published.all_stored(), "a message was not stored");
         }
         anyhow::Ok(())
@@ -57,7 +57,7 @@ pub(super) async fn batches(messages: usize, owned: bool) -> anyhow::Result<Dura
     Ok(took)
 }
 
-pub(super) async fn singles(messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub(super) async fn singles(messages: usize, tasks: usize, payload: Payload) -> anyhow::Result<Duration> {
     let broker = Broker::connect("inline://").await?;
     let publisher = broker.publisher("bench").build().await?;
     let total = messages / tasks * tasks;
@@ -79,7 +79,7 @@ pub(super) async fn singles(messages: usize, tasks: usize) -> anyhow::Result<Dur
             let publisher = publisher.clone();
             tokio::spawn(async move {
                 for _ in 0..messages / tasks {
-                    publisher.send(payload::message()).await?;
+                    publisher.send(payload.message()).await?;
                 }
                 anyhow::Ok(())
             })

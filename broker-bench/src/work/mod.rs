@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::payload::Payload;
+
 /// Messages of one batch.
 pub(crate) const BATCH: usize = 100;
 
@@ -92,17 +94,17 @@ impl Work {
     }
 
     /// Does the work; answers how long it took, set-up left out.
-    pub(crate) async fn run(self, messages: usize) -> anyhow::Result<Duration> {
+    pub(crate) async fn run(self, messages: usize, payload: Payload) -> anyhow::Result<Duration> {
         match self {
-            Self::FlumeBatch => channels::flume_batches(messages).await,
-            Self::TokioBatch => channels::tokio_batches(messages).await,
-            Self::InlineBatch => inline::batches(messages, false).await,
-            Self::InlineBatchOwned => inline::batches(messages, true).await,
-            Self::FlumeSingle => channels::flume_singles(messages, 1).await,
-            Self::TokioSingle => channels::tokio_singles(messages).await,
-            Self::InlineSingle => inline::singles(messages, 1).await,
-            Self::FlumeFour => channels::flume_singles(messages, 4).await,
-            Self::InlineFour => inline::singles(messages, 4).await,
+            Self::FlumeBatch => channels::flume_batches(messages, payload).await,
+            Self::TokioBatch => channels::tokio_batches(messages, payload).await,
+            Self::InlineBatch => inline::batches(messages, false, payload).await,
+            Self::InlineBatchOwned => inline::batches(messages, true, payload).await,
+            Self::FlumeSingle => channels::flume_singles(messages, 1, payload).await,
+            Self::TokioSingle => channels::tokio_singles(messages, payload).await,
+            Self::InlineSingle => inline::singles(messages, 1, payload).await,
+            Self::FlumeFour => channels::flume_singles(messages, 4, payload).await,
+            Self::InlineFour => inline::singles(messages, 4, payload).await,
         }
     }
 }

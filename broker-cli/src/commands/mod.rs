@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod conformance;
 pub(crate) mod dlq;
 pub(crate) mod groups;
 pub(crate) mod health;

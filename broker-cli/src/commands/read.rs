@@ -55,26 +55,32 @@ impl Read {
 
     /// What is asked for and what the broker can do; refused before anything is read.
     fn settling(&self, broker: &Broker) -> Result<Settling, broker::Error> {
-        let needed = |flag| {
-            let missing = broker::Error::unsupported(flag)
-                .operation("read")
-                .provider(broker.provider());
-            if broker.has_capability(flag) {
-                Ok(())
-            } else {
-                Err(missing)
-            }
-        };
         if self.ack {
-            needed(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
+            need(broker, Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
         }
         if self.no_ack {
-            needed(Capabilities::MESSAGE_REJECTION)?;
+            need(broker, Capabilities::MESSAGE_REJECTION)?;
             return Ok(Settling::GiveBack);
         }
         let can = broker.has_capability(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
         Ok(if can { Settling::Ack } else { Settling::Nothing })
     }
+}
+
+fn need(broker: &Broker, flag: Capabilities) -> Result<(), broker::Error> {
+    if broker.has_capability(flag) {
+        return Ok(());
+    }
+    let error = broker::Error::unsupported(flag)
+        .operation("read")
+        .provider(broker.provider());
+    let lost = broker.lost_capabilities();
+    Err(
+        match lost.into_iter().find(|lost| lost.capability.contains(flag)) {
+            Some(lost) => error.with("reason", lost.reason),
+            None => error,
+        },
+    )
 }
 
 #[derive(Clone, Copy)]

@@ -22,13 +22,15 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
+        // One for the whole run: between two of them, Ctrl-C would go unheard.
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         let broker = session.connect().await?;
         let mut deliveries = broker.listen(&self.stream).start_at(self.from).start().await?;
         let mut left = self.max.unwrap_or(u64::MAX);
         while left > 0 {
             let delivery = tokio::select! {
                 delivery = deliveries.next() => delivery,
-                _ = tokio::signal::ctrl_c() => None,
+                _ = &mut interrupted => None,
             };
             let Some(delivery) = delivery else { break };
             write(session, &delivery?)?;

@@ -44,7 +44,8 @@ pub trait BaseBroker: Send + Sync + 'static {
     ///
     /// # Contract
     ///
-    /// - Answers as soon as there is at least one message; after `request.wait`, an empty batch.
+    /// - Answers as soon as there is at least one message; after `request.wait`, an empty batch. Without
+    ///   `BLOCKING_READ` the wait is always zero: waiting is done by the caller then.
     /// - Empty means that nothing was there: a failure is an error.
     /// - A maximum of zero makes the group, at its start position, and hands out nothing: so a subscription begins.
     fn read(&self, request: ReadRequest<'_>) -> impl Future<Output = Result<Deliveries>> + Send;

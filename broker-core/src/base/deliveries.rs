@@ -150,6 +150,28 @@ impl Lot {
         run.into_iter().chain(each.iter().copied().map(ReceiptRun::from))
     }
 
+    /// `len` messages of it from `index` on.
+    pub(crate) fn part(&self, index: usize, len: usize) -> Self {
+        let receipts = match &self.receipts {
+            Receipts::Run(run) => {
+                let by = u32::try_from(index).unwrap_or(u32::MAX).min(run.len);
+                Receipts::Run(ReceiptRun {
+                    first: run.first.advance(by),
+                    len: u32::try_from(len).unwrap_or(u32::MAX).min(run.len - by),
+                })
+            }
+            Receipts::Each(receipts) => {
+                Receipts::Each(receipts.iter().skip(index).take(len).copied().collect())
+            }
+        };
+        Self {
+            stream: self.stream.clone(),
+            store: Arc::clone(&self.store),
+            start: self.start + index,
+            receipts,
+        }
+    }
+
     /// The highest attempt number in it.
     #[must_use]
     pub fn max_attempt(&self) -> u32 {

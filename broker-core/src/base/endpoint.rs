@@ -69,6 +69,11 @@ pub trait PublishEndpoint: Send + Sync + 'static {
     fn publish<'a>(&'a self, messages: &'a mut Vec<Message>) -> BoxFuture<'a, Result<Published>>;
 
     /// How many batches may be on their way at once without changing their order; at least one.
+    ///
+    /// # Contract
+    ///
+    /// - More than one only where a batch that is not stored keeps those behind it from being stored, too. The caller
+    ///   tries them again in their order, and sends no others meanwhile.
     fn batches_in_flight(&self) -> usize {
         1
     }
@@ -77,6 +82,11 @@ pub trait PublishEndpoint: Send + Sync + 'static {
 /// A resolved member of a group, or an independent reader.
 pub trait ReadEndpoint: Send + Sync + 'static {
     /// Hands out what is there at once; `None` where nothing is, or where finding out needs waiting.
+    ///
+    /// # Contract
+    ///
+    /// - An endpoint that has this has [`try_give_back`](Self::try_give_back) too: what was delivered too often is
+    ///   given back by it, to be read and dead-lettered by the methods that may wait.
     fn try_read(&self, max: usize) -> Option<Result<Deliveries>> {
         let _ = max;
         None

@@ -10,7 +10,7 @@ use super::consumer::Consumer;
 use super::delivery::Delivery;
 use super::nack_options::NackOptions;
 use crate::base::{Deliveries, Lot};
-use crate::values::{Message, MessageId, Receipt, ReceiptRun, Result, Settlements, StreamName};
+use crate::values::{Message, MessageId, Receipt, ReceiptRun, Result, Settled, Settlements, StreamName};
 
 /// Messages that were read together, in the order of their delivery.
 ///
@@ -70,7 +70,11 @@ impl Batch {
     ///
     /// As [`Delivery::ack`]; the batch is then as it was.
     pub async fn ack(&mut self) -> Result<Settlements> {
-        let answer = self.consumer.ack(&self.runs()).await?;
+        let runs = self.runs();
+        if runs.is_empty() {
+            return Ok(Settlements::all(Settled::Acked, 0));
+        }
+        let answer = self.consumer.ack(&runs).await?;
         self.consumer.release(self.len());
         self.forget();
         Ok(answer)
@@ -84,15 +88,24 @@ impl Batch {
         self.forget();
     }
 
-    /// Refuses all that are left.
+    /// Refuses all that are left, those of one attempt number by one call.
     ///
     /// # Errors
     ///
-    /// As [`Delivery::nack_with`].
+    /// As [`Delivery::nack_with`]; those that were not refused are still in the batch.
     pub async fn nack(&mut self, options: NackOptions) -> Result<Settlements> {
-        let mut answers = Settlements::all(crate::values::Settled::Nacked, 0);
-        for delivery in self.by_ref() {
-            answers.push(delivery.nack_with(options.clone()).await?);
+        let mut answers = Settlements::all(Settled::Nacked, 0);
+        while let Some(attempt) = self.runs().first().map(|run| run.first.attempt) {
+            let runs: SmallVec<[ReceiptRun; 2]> = self
+                .runs()
+                .into_iter()
+                .take_while(|run| run.first.attempt == attempt)
+                .collect();
+            let answer = self.consumer.nack_runs(&runs, attempt, &options).await?;
+            answers.append(&answer);
+            let count = runs.iter().map(|run| run.len as usize).sum();
+            self.consumer.release(count);
+            self.skip_ahead(count);
         }
         Ok(answers)
     }
@@ -125,6 +138,13 @@ impl Batch {
         self.forget();
     }
 
+    /// Hands back what is left, and waits until that is done.
+    pub(super) async fn give_back_now(mut self) {
+        let runs = self.runs();
+        self.forget();
+        self.consumer.give_back_now(&runs).await;
+    }
+
     fn rest(&self) -> impl Iterator<Item = (&Lot, usize)> {
         let current = self.lots.get(self.lot).map(|lot| (lot, self.index));
         let later = self.lots.get(self.lot + 1..).unwrap_or_default();
@@ -133,6 +153,19 @@ impl Batch {
 
     fn runs(&self) -> SmallVec<[ReceiptRun; 2]> {
         self.rest().flat_map(|(lot, from)| lot.runs_from(from)).collect()
+    }
+
+    fn skip_ahead(&mut self, mut count: usize) {
+        while let Some(lot) = self.lots.get(self.lot) {
+            let left = lot.len() - self.index;
+            if count < left {
+                self.index += count;
+                return;
+            }
+            count -= left;
+            self.lot += 1;
+            self.index = 0;
+        }
     }
 
     fn forget(&mut self) {

@@ -44,11 +44,27 @@ impl Breaker {
         }
     }
 
-    /// Lets a call through, or refuses it.
+    /// Lets a call through, or refuses it. One that is let through once the circuit was open is the probe.
     pub(super) fn admit(&self) -> Result<()> {
+        self.pass(true)
+    }
+
+    /// Refuses what [`admit`](Self::admit) would refuse now, and leaves the probe to it.
+    #[inline]
+    pub(super) fn check(&self) -> Result<()> {
+        self.pass(false)
+    }
+
+    #[inline]
+    fn pass(&self, probes: bool) -> Result<()> {
         if !self.troubled.load(Ordering::Relaxed) {
             return Ok(());
         }
+        self.pass_troubled(probes)
+    }
+
+    #[cold]
+    fn pass_troubled(&self, probes: bool) -> Result<()> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
@@ -57,7 +73,9 @@ impl Breaker {
             State::HalfOpen { since } if now < since + self.reset => Err(refused(since + self.reset - now)),
             State::Open { until } if now < until => Err(refused(until - now)),
             State::Open { .. } | State::HalfOpen { .. } => {
-                *state = State::HalfOpen { since: now };
+                if probes {
+                    *state = State::HalfOpen { since: now };
+                }
                 Ok(())
             }
         }
@@ -125,6 +143,10 @@ mod tests {
         }
         assert_eq!(breaker.admit().unwrap_err().kind(), ErrorKind::CircuitOpen);
         tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(
+            breaker.check().is_ok() && breaker.check().is_ok(),
+            "looking takes no probe"
+        );
         assert!(breaker.admit().is_ok(), "one probe goes through");
         assert!(breaker.admit().is_err(), "and only one");
         breaker.failed();

@@ -1,24 +1,26 @@
 //! An opened broker.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::attempts::NEVER;
 use super::batch::Batch;
-use super::consumer::Consumer;
 use super::dead_letter_queue::DeadLetterQueue;
 use super::delivery::Delivery;
+use super::members::Members;
 use super::nack_options::NackOptions;
+use super::publish::unanswered;
 use super::publisher::PublisherBuilder;
 use super::shared::Shared;
 use super::subscribe::{ListenBuilder, SubscribeBuilder};
-use crate::base::{Membership, ReadRequest, Source};
+use crate::base::Source;
 use crate::values::{
-    BrokerEvent, Capabilities, Error, GroupName, Health, LostCapability, Message, MessageId, Ordering,
-    Outcome, Published, Receipt, ReceiptRun, Result, Settled, StartPosition, StreamName, StreamPattern,
+    BrokerEvent, Capabilities, Error, GroupName, Health, LostCapability, Message, MessageId, Published,
+    Receipt, ReceiptRun, Result, Settled, StreamName, StreamPattern,
 };
 
 /// An opened broker under its configured name. Clones share it.
@@ -29,6 +31,7 @@ use crate::values::{
 #[derive(Clone)]
 pub struct Broker {
     pub(super) shared: Arc<Shared>,
+    pub(super) members: Arc<Members>,
 }
 
 impl Broker {
@@ -84,10 +87,7 @@ impl Broker {
         Error: From<S::Error>,
     {
         let published = self.publish_batch(stream, vec![message]).await?;
-        published
-            .outcome(0)
-            .unwrap_or_else(|| Outcome::Unknown(Error::closed()))
-            .into_result()
+        published.outcome(0).unwrap_or_else(unanswered).into_result()
     }
 
     /// Publishes messages in order, with an outcome for each: stored, not sent, or unknown.
@@ -156,12 +156,12 @@ impl Broker {
         if !wait.is_zero() {
             self.shared.need(Capabilities::BLOCKING_READ, "read")?;
         }
-        let consumer = self.shared.consumer_of(names).await?;
+        let consumer = self.members.member(&self.shared, names).await?;
         let deliveries = consumer.read(max, wait).await?;
         Ok(Batch::new(consumer, deliveries))
     }
 
-    /// Collects `count` messages, or as many as come within `timeout`.
+    /// Collects `count` messages, or as many as come within `timeout`; a broker without `BLOCKING_READ` is polled.
     ///
     /// # Errors
     ///
@@ -182,18 +182,18 @@ impl Broker {
         G: TryInto<GroupName>,
         Error: From<S::Error> + From<G::Error>,
     {
-        let (stream, group) = (self.stream_name(stream, "read")?, self.group_name(group, "read")?);
-        let until = Instant::now() + timeout.min(Duration::from_secs(86_400 * 365));
+        let names = (self.stream_name(stream, "read")?, self.group_name(group, "read")?);
+        self.shared.need(Capabilities::CONSUMER_GROUPS, "read")?;
+        let consumer = self.members.member(&self.shared, names).await?;
+        let until = Instant::now() + timeout.min(NEVER);
         let mut received = Vec::new();
         while received.len() < count {
             let left = until.saturating_duration_since(Instant::now());
-            let batch = self
-                .read_wait(&stream, &group, count - received.len(), left)
-                .await?;
-            if batch.is_empty() && left.is_zero() {
+            let deliveries = consumer.read_patiently(count - received.len(), left).await?;
+            if deliveries.is_empty() {
                 break;
             }
-            received.extend(batch);
+            received.extend(Batch::new(Arc::clone(&consumer), deliveries));
         }
         Ok(received)
     }
@@ -236,12 +236,8 @@ impl Broker {
     {
         let names = (self.stream_name(stream, "ack")?, self.group_name(group, "ack")?);
         self.shared.need(Capabilities::MESSAGE_ACKNOWLEDGEMENT, "ack")?;
-        let answer = self
-            .shared
-            .consumer_of(names)
-            .await?
-            .ack(&[ReceiptRun::from(receipt)])
-            .await?;
+        let settler = self.members.settler(&self.shared, &names);
+        let answer = settler.ack(&[ReceiptRun::from(receipt)]).await?;
         Ok(answer.get(0).unwrap_or(Settled::NotPending))
     }
 
@@ -264,9 +260,8 @@ impl Broker {
     {
         let names = (self.stream_name(stream, "nack")?, self.group_name(group, "nack")?);
         self.shared.need(Capabilities::MESSAGE_REJECTION, "nack")?;
-        self.shared
-            .consumer_of(names)
-            .await?
+        self.members
+            .settler(&self.shared, &names)
             .nack(receipt, &options)
             .await
     }
@@ -312,10 +307,7 @@ impl Broker {
     /// What the connection answers, and [`ErrorKind::Config`](crate::ErrorKind::Config) where the server can't do what
     /// the configuration requires.
     pub async fn ensure_connection(&self) -> Result<()> {
-        self.shared
-            .call("connect", || self.shared.base.ensure_connection())
-            .await?;
-        self.shared.connected()
+        self.shared.ensure_connection().await
     }
 
     /// Tells events from now on: connection lost and found, gaps, groups made again. A listener that falls behind
@@ -323,51 +315,6 @@ impl Broker {
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<BrokerEvent> {
         self.shared.events.subscribe()
-    }
-
-    /// Flushes publishers and acks, wakes blocked readers, and lets go. After it every call answers
-    /// [`ErrorKind::Closed`](crate::ErrorKind::Closed). Doing it again, from whatever task, is fine.
-    ///
-    /// # Errors
-    ///
-    /// What the adapter answers; the broker is closed all the same.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future may leave the broker open or closed; calling it again goes on.
-    pub async fn close(&self) -> Result<()> {
-        for queue in self.shared.queues() {
-            queue.flush().await;
-        }
-        for consumer in self.shared.all_consumers() {
-            if let Err(error) = consumer.flush().await {
-                tracing::warn!(%error, "acks were not sent before closing; their messages come again");
-            }
-        }
-        let was_open = self.shared.close();
-        self.shared.join_tasks().await;
-        self.shared
-            .consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        self.shared
-            .publishers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        if !was_open {
-            return Ok(());
-        }
-        let closing = tokio::time::timeout(self.shared.config.operation_timeout, self.shared.base.close());
-        match closing.await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::new(
-                crate::ErrorKind::Timeout,
-                "closing took too long (operation_timeout)",
-            )),
-        }
-        .map_err(|error| error.operation("close").provider(self.shared.provider))
     }
 
     pub(super) fn stream_name<S>(&self, name: S, operation: &'static str) -> Result<StreamName>
@@ -386,47 +333,6 @@ impl Broker {
     {
         name.try_into()
             .map_err(|error| Error::from(error).operation(operation))
-    }
-}
-
-impl Shared {
-    /// The broker's own member of a group, for reads by name.
-    async fn consumer_of(self: &Arc<Self>, names: (StreamName, GroupName)) -> Result<Arc<Consumer>> {
-        if let Some(consumer) = Self::resolved(&self.consumers, &names) {
-            return Ok(consumer);
-        }
-        let member = Membership {
-            stream: names.0.clone(),
-            group: names.1.clone(),
-            consumer: self.consumer.clone(),
-            start: StartPosition::Earliest,
-            ordering: Ordering::Publish,
-            lease: self.config.message_timeout,
-        };
-        let consumer = self.join(member).await?;
-        Ok(Self::keep(&self.consumers, names, consumer))
-    }
-
-    /// Resolves a member of a group.
-    pub(super) async fn join(self: &Arc<Self>, member: Membership) -> Result<Arc<Consumer>> {
-        let endpoint = match self.base.families().endpoints {
-            Some(endpoints) => self.call("subscribe", || endpoints.reader(&member)).await?,
-            None => {
-                let make_group = ReadRequest {
-                    member: &member,
-                    max: 0,
-                    wait: Duration::ZERO,
-                };
-                self.call("subscribe", || self.base.read(make_group)).await?;
-                Arc::new(super::by_name::ReadByName {
-                    base: Arc::clone(&self.base),
-                    member: member.clone(),
-                })
-            }
-        };
-        let consumer = Arc::new(Consumer::new(Arc::clone(self), member, endpoint));
-        self.add_subscribed(&consumer);
-        Ok(consumer)
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::Index;
 use std::path::PathBuf;
 
 use super::broker::Broker;
+use super::together::together;
+use crate::base::BoxFuture;
 use crate::config::{BrokerConfig, Config, nearest};
 use crate::registry::{ProviderConfig, Registry};
 use crate::values::{Error, ErrorKind, Health, Message, MessageId, Published, Result, StreamName};
@@ -131,49 +133,46 @@ impl Brokers {
         self.default_broker().publish_batch(stream, messages).await
     }
 
-    /// Connects all.
+    /// Connects all at once.
     ///
     /// # Errors
     ///
-    /// The first that can't connect, with its name.
+    /// The first by name that can't connect.
     pub async fn connect(&self) -> Result<()> {
-        for broker in self.iter() {
-            broker
-                .ensure_connection()
-                .await
-                .map_err(|error| error.with("broker", broker.name()))?;
-        }
-        Ok(())
+        let connecting = self.iter().map(|broker| -> BoxFuture<'_, Result<()>> {
+            Box::pin(async move { named(broker, broker.ensure_connection().await) })
+        });
+        together(connecting).await.into_iter().collect()
     }
 
     /// How all are, by name.
     pub async fn health(&self) -> BTreeMap<String, Health> {
-        let mut health = BTreeMap::new();
-        for (name, broker) in &self.brokers {
-            health.insert(name.clone(), broker.health_stats().await);
-        }
-        health
+        let asking = self
+            .iter()
+            .map(|broker| -> BoxFuture<'_, Health> { Box::pin(broker.health_stats()) });
+        self.brokers.keys().cloned().zip(together(asking).await).collect()
     }
 
-    /// Closes all, also when one of them fails.
+    /// Closes all at once, also when one of them fails.
     ///
     /// # Errors
     ///
-    /// The first that failed, with its name.
+    /// The first by name that failed.
     pub async fn close(&self) -> Result<()> {
-        let mut answer = Ok(());
-        for broker in self.iter() {
-            let closed = broker
-                .close()
-                .await
-                .map_err(|error| error.with("broker", broker.name()));
-            answer = answer.and(closed);
-        }
-        answer
+        let closing = self.iter().map(|broker| -> BoxFuture<'_, Result<()>> {
+            Box::pin(async move { named(broker, broker.close().await) })
+        });
+        together(closing).await.into_iter().collect()
     }
 
+    /// Connects all or none: where one fails, those that were quicker are closed again.
     async fn connected(brokers: Self) -> Result<Self> {
-        brokers.connect().await?;
+        if let Err(error) = brokers.connect().await {
+            if let Err(other) = brokers.close().await {
+                tracing::debug!(error = %other, "closing what was connected before");
+            }
+            return Err(error);
+        }
         Ok(brokers)
     }
 
@@ -194,6 +193,10 @@ impl Brokers {
             ),
         ))
     }
+}
+
+fn named<T>(broker: &Broker, answer: Result<T>) -> Result<T> {
+    answer.map_err(|error| error.with("broker", broker.name()))
 }
 
 impl Index<&str> for Brokers {
@@ -241,7 +244,15 @@ impl BrokersBuilder {
         config: C,
     ) -> Self {
         let name = name.into();
-        match Broker::open_with(&name, common, config) {
+        let opened = if self.brokers.contains_key(&name) {
+            Err(Error::config(
+                format!("brokers.{name}"),
+                "set twice; keep one, or give one another name",
+            ))
+        } else {
+            Broker::open_with(&name, common, config)
+        };
+        match opened {
             Ok(broker) => {
                 self.brokers.insert(name, broker);
             }

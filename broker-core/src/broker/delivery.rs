@@ -120,7 +120,6 @@ impl Delivery {
     ///
     /// Dropping the future may leave it settled or not; asking again tells.
     pub async fn ack(&self) -> Result<Settled> {
-        self.check_settles(Capabilities::MESSAGE_ACKNOWLEDGEMENT, "ack")?;
         let answer = self.consumer.ack(&[self.receipt.into()]).await?;
         self.let_go();
         Ok(answer.get(0).unwrap_or(Settled::NotPending))
@@ -151,7 +150,6 @@ impl Delivery {
     ///
     /// As [`nack`](Self::nack).
     pub async fn nack_with(&self, options: NackOptions) -> Result<Settled> {
-        self.check_settles(Capabilities::MESSAGE_REJECTION, "nack")?;
         let answer = self.consumer.nack(self.receipt, &options).await?;
         self.let_go();
         Ok(answer)
@@ -163,7 +161,8 @@ impl Delivery {
     ///
     /// [`ErrorKind::Unsupported`] without `LEASE_EXTENSION`; [`ErrorKind::Stale`] where the lease has ended already.
     pub async fn extend(&self, by: Duration) -> Result<()> {
-        self.check_settles(Capabilities::LEASE_EXTENSION, "extend")?;
+        self.consumer
+            .check_settles(Capabilities::LEASE_EXTENSION, "extend")?;
         let shared = &self.consumer.shared;
         let leases = shared.family(
             shared.base.families().leases,
@@ -175,7 +174,7 @@ impl Delivery {
             member: &self.consumer.member,
             runs: &runs,
         };
-        let answer = shared.call("extend", || leases.extend(settle, by)).await?;
+        let answer = shared.settle("extend", || leases.extend(settle, by)).await?;
         match answer.get(0) {
             Some(Settled::Acked) => Ok(()),
             _ => Err(Error::new(
@@ -185,19 +184,6 @@ impl Delivery {
             .operation("extend")
             .provider(shared.provider)),
         }
-    }
-
-    fn check_settles(&self, capability: Capabilities, operation: &'static str) -> Result<()> {
-        self.consumer.shared.need(capability, operation)?;
-        if self.consumer.settles() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "an independent reader settles nothing; subscribe with a group to settle",
-        )
-        .operation(operation)
-        .provider(self.consumer.shared.provider))
     }
 
     fn let_go(&self) {

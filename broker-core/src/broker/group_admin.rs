@@ -78,7 +78,7 @@ impl Broker {
             .shared
             .call("delete group", || groups.delete(&stream, &group, force))
             .await?;
-        self.shared.forget_consumer(&(stream, group));
+        self.members.forget(&(stream, group));
         Ok(deleted)
     }
 
@@ -189,6 +189,7 @@ impl Broker {
             .shared
             .call("delete stream", || streams.delete(&stream))
             .await?;
+        self.members.forget_stream(&stream);
         self.shared.forget_stream(&stream);
         Ok(deleted)
     }

@@ -22,7 +22,13 @@ impl Shared {
         };
         let answer = match tokio::time::timeout(self.config.ping_timeout, asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer in time (ping_timeout)")),
+            Err(_) => Err(Error::new(
+                ErrorKind::Timeout,
+                format!(
+                    "no answer within {} (ping_timeout)",
+                    humantime::format_duration(self.config.ping_timeout)
+                ),
+            )),
         };
         self.observe(&answer);
         answer.map_err(|error| error.operation("ping").provider(self.provider))?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::broker::Broker;
-use super::shared::Shared;
+use super::members::Members;
+use super::shared::{Opened, Shared};
 use crate::base::{DynBroker, EventSender, OpenContext};
 use crate::config::{BrokerConfig, Settings};
 use crate::registry::{Provider, ProviderConfig, Registry};
@@ -19,7 +20,12 @@ impl Broker {
     /// [`ErrorKind::Config`] for a bad URL, an unknown provider or option, and what the connection answers.
     pub async fn connect(url: &str) -> Result<Self> {
         let broker = Self::from_settings("default", Settings::from_url(url)?, &Registry::linked()?)?;
-        broker.ensure_connection().await?;
+        if let Err(error) = broker.ensure_connection().await {
+            if let Err(other) = broker.close().await {
+                tracing::debug!(error = %other, "closing what did not connect");
+            }
+            return Err(error);
+        }
         Ok(broker)
     }
 
@@ -38,7 +44,9 @@ impl Broker {
     ///
     /// [`ErrorKind::Config`] where the settings contradict each other, or a required capability is missing.
     pub fn open_with<C: ProviderConfig>(name: &str, common: BrokerConfig, config: C) -> Result<Self> {
-        Self::assemble(name, common, C::PROVIDER, |context| {
+        common.validate(|key| format!("brokers.{name}.{key}"))?;
+        let require_place = format!("brokers.{name}.require");
+        Self::assemble(name, common, require_place, C::PROVIDER, |context| {
             Ok(Box::new(config.open(context)?))
         })
     }
@@ -58,7 +66,8 @@ impl Broker {
             ));
         }
         let provider = registry.get(&common.provider, &place)?;
-        Self::assemble(name, common, provider, |context| {
+        let require_place = settings.place_of("require");
+        Self::assemble(name, common, require_place, provider, |context| {
             provider.open(&settings, context)
         })
     }
@@ -66,6 +75,7 @@ impl Broker {
     fn assemble(
         name: &str,
         common: BrokerConfig,
+        require_place: String,
         provider: &'static Provider,
         open: impl FnOnce(OpenContext) -> Result<Box<dyn DynBroker>>,
     ) -> Result<Self> {
@@ -83,16 +93,21 @@ impl Broker {
         base.families()
             .check(base.capabilities())
             .map_err(|error| error.operation("open").provider(provider.name()))?;
-        let OpenContext {
-            name,
-            config,
-            consumer,
-            events,
-        } = context;
-        let shared = Shared::new(name, provider.name(), base, config, consumer, events);
+        let members = Arc::new(Members::new());
+        let opened = Opened {
+            name: context.name,
+            provider: provider.name(),
+            base,
+            config: context.config,
+            require_place,
+            consumer: context.consumer,
+            events: context.events,
+        };
+        let shared = Shared::new(opened, Arc::downgrade(&members));
         shared.check_requirements()?;
         Ok(Self {
             shared: Arc::new(shared),
+            members,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::attempts::{Attempts, Effect};
 use super::by_name::PublishByName;
+use super::publish_queue::Parcel;
 use super::shared::Shared;
 use crate::base::PublishEndpoint;
 use crate::values::{
@@ -31,13 +32,16 @@ impl Shared {
     /// Refuses what could not be published, before anything is sent.
     #[inline]
     pub(super) fn check_message(&self, message: &Message) -> Result<()> {
-        message
-            .validate(self.config.max_payload)
-            .map_err(|error| error.operation("publish").provider(self.provider))?;
-        if !message.is_plain() && message.delivery_delay().is_some() {
-            self.need(Capabilities::DELAYED_DELIVERY, "publish")?;
-        }
-        Ok(())
+        let valid = message.validate(self.config.max_payload);
+        let possible = || {
+            if message.is_plain() || message.delivery_delay().is_none() {
+                return Ok(());
+            }
+            self.need(Capabilities::DELAYED_DELIVERY, "publish")
+        };
+        valid
+            .and_then(|()| possible())
+            .map_err(|error| error.operation("publish").provider(self.provider))
     }
 
     /// Publishes one message at once if that needs no waiting; else hands it back.
@@ -50,7 +54,10 @@ impl Shared {
         let answer = endpoint.try_publish_one(message)?;
         match &answer {
             Ok(_) => self.counters.published.add(1),
-            Err(_) => self.counters.publish_failed.add(1),
+            Err(_) => {
+                self.counters.publish_failed.add(1);
+                self.observe(&answer);
+            }
         }
         Ok(answer.map_err(|error| error.operation("publish").provider(self.provider)))
     }
@@ -61,9 +68,9 @@ impl Shared {
         endpoint: &dyn PublishEndpoint,
         messages: Vec<Message>,
     ) -> Result<Published> {
-        self.admit("publish")?;
+        self.check("publish")?;
         if messages.iter().all(|message| self.check_message(message).is_ok()) {
-            return Ok(self.publish_all(endpoint, messages).await);
+            return Ok(self.publish_all(endpoint, messages, None).await);
         }
         let mut good = Vec::with_capacity(messages.len());
         let refused: Vec<Option<Error>> = messages
@@ -77,25 +84,22 @@ impl Shared {
             })
             .collect();
         self.counters.publish_failed.add(refused.iter().flatten().count());
-        let mut sent = self.publish_all(endpoint, good).await.into_outcomes().into_iter();
-        let lost = || {
-            Outcome::Unknown(Error::new(
-                ErrorKind::Unexpected,
-                "the adapter answered for too few messages",
-            ))
-        };
+        let sent = self.publish_all(endpoint, good, None).await;
+        let mut sent = sent.into_outcomes().into_iter();
         let outcomes = refused
             .into_iter()
-            .map(|refused| refused.map_or_else(|| sent.next().unwrap_or_else(lost), Outcome::NotSent))
+            .map(|refused| refused.map_or_else(|| sent.next().unwrap_or_else(unanswered), Outcome::NotSent))
             .collect();
         Ok(Published::each(outcomes))
     }
 
-    /// Publishes in order, trying again what certainly was not stored.
+    /// Publishes in order, trying again what certainly was not stored. One of several batches on their way says so
+    /// by its `parcel`: it is tried again only when those before it have their answers.
     pub(super) async fn publish_all(
         &self,
         endpoint: &dyn PublishEndpoint,
         mut messages: Vec<Message>,
+        parcel: Option<&Parcel>,
     ) -> Published {
         let count = messages.len();
         if count == 0 {
@@ -103,8 +107,11 @@ impl Shared {
         }
         let first_try = endpoint.try_publish(&mut messages);
         let published = match first_try {
-            Some(Ok(published)) if published.all_stored() => published,
-            first_try => self.publish_patiently(endpoint, messages, first_try).await,
+            Some(Ok(published)) if is_stored(&published, count) => published,
+            first_try => {
+                self.publish_patiently(endpoint, messages, count, first_try, parcel)
+                    .await
+            }
         };
         let stored = published.stored();
         self.counters.published.add(stored);
@@ -119,57 +126,50 @@ impl Shared {
         &self,
         endpoint: &dyn PublishEndpoint,
         mut messages: Vec<Message>,
+        count: usize,
         mut answer: Option<Result<Published>>,
+        parcel: Option<&Parcel>,
     ) -> Published {
         let mut attempts = Attempts::new(self, "publish", Effect::Publish, Duration::ZERO);
-        let mut done: Vec<Option<Outcome>> = vec![None; messages.len()];
+        let mut done: Vec<Option<Outcome>> = vec![None; count];
         // The places in `done` that `messages` stand for.
-        let mut open: Vec<usize> = (0..messages.len()).collect();
+        let mut open: Vec<usize> = (0..count).collect();
         loop {
-            let count = open.len();
             let tried = match answer.take() {
                 Some(answer) => answer,
                 None => attempts.run(endpoint.publish(&mut messages)).await,
             };
             let outcomes = match tried {
                 // Most batches end here: stored at the first try, in one piece.
-                Ok(published) if count == done.len() && published.all_stored() => return published,
+                Ok(published) if open.len() == count && is_stored(&published, count) => return published,
                 Ok(published) => published.into_outcomes(),
-                Err(error) => vec![failed(error); count],
+                Err(error) => vec![failed(error); open.len()],
             };
             for (place, outcome) in open.iter().zip(outcomes) {
-                if let Some(slot) = done.get_mut(*place) {
-                    *slot = Some(outcome);
-                }
+                settle(&mut done, *place, outcome);
             }
             // Messages that the adapter took can't be sent again; it took them because they were as good as stored.
-            let kept = messages.len() == count;
-            let again = |place: &usize| {
-                kept && done
-                    .get(*place)
-                    .is_some_and(|outcome| self.may_retry(outcome.as_ref()))
-            };
+            let kept = messages.len() == open.len();
             let retried: Vec<(usize, usize)> = open
                 .iter()
+                .copied()
                 .enumerate()
-                .filter(|(_, place)| again(place))
-                .map(|(index, place)| (index, *place))
+                .filter(|(_, place)| kept && self.may_retry(done.get(*place)))
                 .collect();
-            let Some(error) = retried
-                .first()
-                .and_then(|(_, place)| error_of(done.get(*place)?.as_ref()?))
-            else {
+            let Some(error) = retried.first().and_then(|(_, place)| error_of(done.get(*place)?)) else {
                 break;
             };
+            if let Some(parcel) = parcel {
+                parcel.hold();
+            }
             if let Err(error) = attempts.again(error).await {
                 for (_, place) in &retried {
-                    if let Some(slot @ Some(_)) = done.get_mut(*place)
-                        && error.kind() == ErrorKind::Closed
-                    {
-                        *slot = Some(Outcome::NotSent(error.clone()));
-                    }
+                    give_up(&mut done, *place, &error);
                 }
                 break;
+            }
+            if let Some(parcel) = parcel {
+                parcel.turn().await;
             }
             messages = retried
                 .iter()
@@ -177,12 +177,6 @@ impl Shared {
                 .collect();
             open = retried.into_iter().map(|(_, place)| place).collect();
         }
-        let unanswered = || {
-            Outcome::Unknown(Error::new(
-                ErrorKind::Unexpected,
-                "the adapter answered for too few messages",
-            ))
-        };
         Published::each(
             done.into_iter()
                 .map(|outcome| outcome.unwrap_or_else(unanswered))
@@ -190,13 +184,24 @@ impl Shared {
         )
     }
 
-    fn may_retry(&self, outcome: Option<&Outcome>) -> bool {
-        match outcome {
+    fn may_retry(&self, outcome: Option<&Option<Outcome>>) -> bool {
+        match outcome.and_then(Option::as_ref) {
             Some(Outcome::NotSent(error)) => error.is_retryable(),
             Some(Outcome::Unknown(_)) => self.config.retry_unknown,
             Some(Outcome::Stored(_)) | None => false,
         }
     }
+}
+
+/// The outcome of a message that the adapter's answer leaves out.
+pub(super) fn unanswered() -> Outcome {
+    Outcome::Unknown(
+        Error::new(ErrorKind::Unexpected, "the adapter answered for too few messages").retry(Retry::Unknown),
+    )
+}
+
+fn is_stored(published: &Published, count: usize) -> bool {
+    published.len() == count && published.all_stored()
 }
 
 fn failed(error: Error) -> Outcome {
@@ -207,9 +212,31 @@ fn failed(error: Error) -> Outcome {
     }
 }
 
-fn error_of(outcome: &Outcome) -> Option<Error> {
+/// Takes a later attempt's outcome over an earlier one's. One that may have stored the message stays unknown unless
+/// a later one did store it: that the later one did not is no comfort.
+fn settle(done: &mut [Option<Outcome>], place: usize, outcome: Outcome) {
+    if let Some(slot) = done.get_mut(place) {
+        *slot = Some(match (slot.take(), outcome) {
+            (Some(Outcome::Unknown(_)), Outcome::NotSent(error)) => {
+                Outcome::Unknown(error.retry(Retry::Unknown))
+            }
+            (_, outcome) => outcome,
+        });
+    }
+}
+
+/// Ends the attempts at one message with `error`: its own failure stays, unless the broker was closed meanwhile.
+fn give_up(done: &mut [Option<Outcome>], place: usize, error: &Error) {
+    if error.kind() == ErrorKind::Closed {
+        settle(done, place, failed(error.clone()));
+    } else if let Some(Some(Outcome::NotSent(own))) = done.get_mut(place) {
+        *own = own.clone().retry(Retry::Exhausted);
+    }
+}
+
+fn error_of(outcome: &Option<Outcome>) -> Option<Error> {
     match outcome {
-        Outcome::Stored(_) => None,
-        Outcome::NotSent(error) | Outcome::Unknown(error) => Some(error.clone()),
+        None | Some(Outcome::Stored(_)) => None,
+        Some(Outcome::NotSent(error) | Outcome::Unknown(error)) => Some(error.clone()),
     }
 }

@@ -1,17 +1,18 @@
 //! The bounded queue behind a publisher: messages that could not be stored at once wait here for company.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
+use super::publish::unanswered;
+use super::sender::Sender;
 use super::shared::Shared;
-use crate::base::{BoxFuture, PublishEndpoint};
-use crate::values::{Error, ErrorKind, Message, Outcome, Published, Result};
+use crate::base::PublishEndpoint;
+use crate::values::{Error, ErrorKind, Message, Outcome, Published, Result, Retry};
 
 /// How a publisher collects messages.
 #[derive(Clone, Copy, Debug)]
@@ -22,27 +23,44 @@ pub(super) struct Limits {
     pub(super) max_batch: usize,
     /// The most messages that wait or are on their way.
     pub(super) buffer: usize,
+    /// The most bytes that wait or are on their way.
+    pub(super) buffer_bytes: usize,
 }
 
 /// The bounded queue behind a publisher.
 pub(super) struct PublishQueue {
-    shared: Arc<Shared>,
-    endpoint: Arc<dyn PublishEndpoint>,
-    limits: Limits,
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoint: Arc<dyn PublishEndpoint>,
+    pub(super) limits: Limits,
     /// One permit for each place in the buffer.
-    room: Semaphore,
-    open: Mutex<OpenBatch>,
+    places: Semaphore,
+    /// One permit for each byte of the buffer.
+    bytes: Semaphore,
+    line: Mutex<Line>,
     /// Messages that wait or are on their way: while there are any, nothing may overtake them.
     unsent: AtomicUsize,
-    work: Notify,
-    emptied: Notify,
-    running: Mutex<bool>,
+    /// Told when a message was put in, or is wanted sooner.
+    pub(super) work: Notify,
+    /// Told when a batch has its answer.
+    answered: Notify,
+    /// Whether the sending task runs.
+    pub(super) running: AtomicBool,
+    /// How many batches on their way have failed and are being tried again.
+    pub(super) retrying: AtomicUsize,
 }
 
-/// The messages that go together next, and where their senders look for the outcome.
+/// Batches in the order of their messages.
 #[derive(Default)]
-struct OpenBatch {
+struct Line {
+    waiting: VecDeque<Batch>,
+    on_the_way: VecDeque<Arc<Cell>>,
+}
+
+/// The messages that go together, and where their senders look for the outcome.
+#[derive(Default)]
+struct Batch {
     messages: Vec<Message>,
+    bytes: usize,
     cell: Arc<Cell>,
     hurried: bool,
 }
@@ -54,18 +72,29 @@ pub(super) struct Cell {
     done: Notify,
 }
 
+/// What is waiting to be sent next.
+pub(super) enum Next {
+    Nothing,
+    /// A batch that may still grow.
+    Growing,
+    /// A batch that is full, or that somebody waits for.
+    Ready,
+}
+
 impl PublishQueue {
     pub(super) fn new(shared: Arc<Shared>, endpoint: Arc<dyn PublishEndpoint>, limits: Limits) -> Arc<Self> {
         let queue = Arc::new(Self {
             shared,
             endpoint,
             limits,
-            room: Semaphore::new(limits.buffer.clamp(1, Semaphore::MAX_PERMITS)),
-            open: Mutex::default(),
+            places: Semaphore::new(limits.buffer.clamp(1, Semaphore::MAX_PERMITS)),
+            bytes: Semaphore::new(byte_permits(limits.buffer_bytes, usize::MAX) as usize),
+            line: Mutex::default(),
             unsent: AtomicUsize::new(0),
             work: Notify::new(),
-            emptied: Notify::new(),
-            running: Mutex::default(),
+            answered: Notify::new(),
+            running: AtomicBool::new(false),
+            retrying: AtomicUsize::new(0),
         });
         queue.shared.add_queue(&queue);
         queue
@@ -87,151 +116,183 @@ impl PublishQueue {
 
     /// Puts a message into the queue, waiting for room; answers where its outcome will be.
     pub(super) async fn enqueue(self: &Arc<Self>, message: Message) -> Result<(Arc<Cell>, usize)> {
-        let permit = self.room.acquire().await.map_err(|_| {
-            Error::closed()
-                .operation("publish")
-                .provider(self.shared.provider)
-        })?;
+        let named = |error: Error| error.operation("publish").provider(self.shared.provider);
+        if Handle::try_current().is_err() {
+            return Err(named(Error::new(
+                ErrorKind::Unexpected,
+                "no tokio runtime is running here; publish from within one",
+            )));
+        }
+        let size = message.size();
+        let place = self.places.acquire().await;
+        let bytes = self
+            .bytes
+            .acquire_many(byte_permits(size, self.limits.buffer_bytes))
+            .await;
+        let (Ok(place), Ok(bytes)) = (place, bytes) else {
+            return Err(named(Error::closed()));
+        };
+        let mut line = self.line();
+        // Under the lock: what is put in before the broker drains is seen by whoever drains it.
         self.shared.check_open("publish")?;
-        permit.forget();
-        let mut open = self.open();
+        place.forget();
+        bytes.forget();
         self.unsent.fetch_add(1, Ordering::AcqRel);
-        let place = (Arc::clone(&open.cell), open.messages.len());
-        open.messages.push(message);
-        drop(open);
+        let full = |batch: &Batch| batch.messages.len() >= self.limits.max_batch;
+        if line.waiting.back().is_none_or(full) {
+            line.waiting.push_back(Batch::default());
+        }
+        let put = line.waiting.back_mut().map(|batch| {
+            batch.messages.push(message);
+            batch.bytes += byte_permits(size, self.limits.buffer_bytes) as usize;
+            (Arc::clone(&batch.cell), batch.messages.len() - 1)
+        });
+        drop(line);
         self.work.notify_one();
         self.start();
-        Ok(place)
+        put.ok_or_else(|| named(Error::closed()))
     }
 
     /// Waits until all that was put in before is stored or answered for.
     pub(super) async fn flush(&self) {
-        self.open().hurried = true;
+        let ahead: Vec<Arc<Cell>> = {
+            let mut line = self.line();
+            line.waiting.iter_mut().for_each(|batch| batch.hurried = true);
+            let waiting = line.waiting.iter().map(|batch| &batch.cell);
+            line.on_the_way.iter().chain(waiting).map(Arc::clone).collect()
+        };
         self.work.notify_one();
-        loop {
-            let mut emptied = std::pin::pin!(self.emptied.notified());
-            emptied.as_mut().enable();
-            if self.is_idle() {
-                return;
-            }
-            emptied.await;
+        for cell in ahead {
+            cell.done().await;
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, OpenBatch> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What could be sent next.
+    pub(super) fn next(&self) -> Next {
+        match self.line().waiting.front() {
+            None => Next::Nothing,
+            Some(batch) if batch.hurried || batch.messages.len() >= self.limits.max_batch => Next::Ready,
+            Some(_) => Next::Growing,
+        }
+    }
+
+    /// Takes the next batch out, to be sent.
+    pub(super) fn take(self: &Arc<Self>) -> Option<(Vec<Message>, Parcel)> {
+        let mut line = self.line();
+        let batch = line.waiting.pop_front()?;
+        line.on_the_way.push_back(Arc::clone(&batch.cell));
+        drop(line);
+        let parcel = Parcel {
+            queue: Arc::clone(self),
+            cell: batch.cell,
+            count: batch.messages.len(),
+            bytes: batch.bytes,
+            retried: AtomicBool::new(false),
+        };
+        Some((batch.messages, parcel))
+    }
+
+    /// Answers for all that waits and can't be sent any more.
+    pub(super) fn refuse_waiting(self: &Arc<Self>) {
+        while let Some((messages, parcel)) = self.take() {
+            let error = Error::new(
+                ErrorKind::Unexpected,
+                "the task that sends for this publisher was broken off; send again",
+            )
+            .retry(Retry::Safe)
+            .operation("publish")
+            .provider(self.shared.provider);
+            parcel.answer(Published::each(vec![Outcome::NotSent(error); messages.len()]));
+        }
     }
 
     /// Runs the sending task, unless it runs already. It ends when the queue is empty, so that an idle publisher costs
     /// nothing and a dropped one leaves nothing behind.
     fn start(self: &Arc<Self>) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*running {
-            *running = self.shared.spawn(Arc::clone(self).run());
+        if !self.running.swap(true, Ordering::SeqCst) {
+            let sender = Sender::new(Arc::clone(self));
+            self.shared.spawn(sender.run());
         }
     }
 
-    async fn run(self: Arc<Self>) {
-        let depth = self.endpoint.batches_in_flight().max(1);
-        let mut in_flight: VecDeque<BoxFuture<'static, usize>> = VecDeque::new();
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The permits of `size` bytes; what is larger than the whole buffer takes all of it.
+fn byte_permits(size: usize, buffer: usize) -> u32 {
+    let most = buffer.clamp(1, Semaphore::MAX_PERMITS);
+    u32::try_from(size.min(most)).unwrap_or(u32::MAX)
+}
+
+/// A batch on its way. Whatever becomes of it, its senders are answered and its places are free again.
+pub(super) struct Parcel {
+    queue: Arc<PublishQueue>,
+    cell: Arc<Cell>,
+    count: usize,
+    bytes: usize,
+    retried: AtomicBool,
+}
+
+impl Parcel {
+    /// Hands the outcome to the senders.
+    pub(super) fn answer(self, published: Published) {
+        self.finish(published);
+    }
+
+    /// Says that it will be tried again: no further batch is sent until this one has its answer.
+    pub(super) fn hold(&self) {
+        if !self.retried.swap(true, Ordering::AcqRel) {
+            self.queue.retrying.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Waits until the batches before this one have their answers: tried again earlier, it would overtake them.
+    pub(super) async fn turn(&self) {
         loop {
-            if in_flight.len() < depth
-                && let Some(sending) = self.next_batch(in_flight.is_empty()).await
-            {
-                in_flight.push_back(sending);
-                // Its first poll puts the batch on the wire, in the order of the queue.
-                self.reap(&mut in_flight, false).await;
-                continue;
-            }
-            if !in_flight.is_empty() {
-                self.reap(&mut in_flight, true).await;
-                continue;
-            }
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.open().messages.is_empty() {
-                *running = false;
+            let mut answered = std::pin::pin!(self.queue.answered.notified());
+            answered.as_mut().enable();
+            if self.is_first() {
                 return;
             }
+            answered.await;
         }
     }
 
-    /// Takes the next batch out, after it had its time to grow.
-    async fn next_batch(self: &Arc<Self>, may_linger: bool) -> Option<BoxFuture<'static, usize>> {
-        let (len, hurried) = {
-            let open = self.open();
-            (open.messages.len(), open.hurried)
-        };
-        if len == 0 {
-            return None;
-        }
-        if may_linger && !hurried && len < self.limits.max_batch && !self.limits.linger.is_zero() {
-            let full = async {
-                loop {
-                    self.work.notified().await;
-                    let open = self.open();
-                    if open.hurried || open.messages.len() >= self.limits.max_batch {
-                        return;
-                    }
-                }
-            };
-            let _ = tokio::time::timeout(self.limits.linger, full).await;
-        }
-        let mut open = self.open();
-        let OpenBatch {
-            mut messages, cell, ..
-        } = std::mem::take(&mut *open);
-        drop(open);
-        let queue = Arc::clone(self);
-        Some(Box::pin(async move {
-            let count = messages.len();
-            let mut outcomes: Vec<Outcome> = Vec::new();
-            let published = loop {
-                let rest = if messages.len() > queue.limits.max_batch {
-                    messages.split_off(queue.limits.max_batch)
-                } else {
-                    Vec::new()
-                };
-                let part = queue.shared.publish_all(&*queue.endpoint, messages).await;
-                if rest.is_empty() && outcomes.is_empty() {
-                    break part;
-                }
-                outcomes.extend(part.into_outcomes());
-                if rest.is_empty() {
-                    break Published::each(outcomes);
-                }
-                messages = rest;
-            };
-            cell.complete(published);
-            count
-        }))
+    fn is_first(&self) -> bool {
+        let line = self.queue.line();
+        line.on_the_way
+            .front()
+            .is_some_and(|cell| Arc::ptr_eq(cell, &self.cell))
     }
 
-    /// Polls what is on its way; with `wait`, until one batch has arrived.
-    async fn reap(&self, in_flight: &mut VecDeque<BoxFuture<'static, usize>>, wait: bool) {
-        let mut work = std::pin::pin!(self.work.notified());
-        let arrived = std::future::poll_fn(|context| {
-            let mut arrived = 0;
-            in_flight.retain_mut(|sending| match sending.as_mut().poll(context) {
-                Poll::Ready(count) => {
-                    arrived += count;
-                    false
-                }
-                Poll::Pending => true,
-            });
-            // New work ends the wait too: another batch may fit into the pipeline.
-            let more = wait && work.as_mut().poll(context).is_ready();
-            if arrived > 0 || !wait || more {
-                Poll::Ready(arrived)
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-        if arrived > 0 {
-            self.room.add_permits(arrived);
-            if self.unsent.fetch_sub(arrived, Ordering::AcqRel) == arrived {
-                self.emptied.notify_waiters();
-            }
+    fn finish(&self, published: Published) {
+        let queue = &*self.queue;
+        if self.retried.swap(false, Ordering::AcqRel) {
+            queue.retrying.fetch_sub(1, Ordering::AcqRel);
+        }
+        queue.places.add_permits(self.count);
+        queue.bytes.add_permits(self.bytes);
+        queue.unsent.fetch_sub(self.count, Ordering::AcqRel);
+        self.cell.complete(published);
+        queue
+            .line()
+            .on_the_way
+            .retain(|cell| !Arc::ptr_eq(cell, &self.cell));
+        queue.answered.notify_waiters();
+    }
+}
+
+impl Drop for Parcel {
+    /// A task that was aborted, with its runtime or by a panic, leaves its batch half sent.
+    fn drop(&mut self) {
+        if self.cell.outcome.get().is_none() {
+            let error = Error::new(ErrorKind::Unexpected, "sending was broken off")
+                .retry(Retry::Unknown)
+                .operation("publish")
+                .provider(self.queue.shared.provider);
+            self.finish(Published::each(vec![Outcome::Unknown(error); self.count]));
         }
     }
 }
@@ -244,16 +305,15 @@ impl Cell {
 
     /// Waits for the outcome of the message at `index`.
     pub(super) async fn outcome(&self, index: usize) -> Outcome {
+        self.done().await.outcome(index).unwrap_or_else(unanswered)
+    }
+
+    async fn done(&self) -> &Published {
         loop {
             let mut done = std::pin::pin!(self.done.notified());
             done.as_mut().enable();
             if let Some(published) = self.outcome.get() {
-                return published.outcome(index).unwrap_or_else(|| {
-                    Outcome::Unknown(Error::new(
-                        ErrorKind::Unexpected,
-                        "the adapter answered for too few messages",
-                    ))
-                });
+                return published;
             }
             done.await;
         }

@@ -37,11 +37,18 @@ impl Publisher {
     /// Dropping the future while it waits for room sends nothing; later, the message is sent all the same.
     pub async fn send(&self, message: Message) -> Result<MessageId> {
         let shared = self.queue.shared();
-        shared.admit("publish")?;
-        shared.check_message(&message)?;
+        shared.check("publish")?;
+        if let Err(error) = shared.check_message(&message) {
+            shared.counters.publish_failed.add(1);
+            return Err(error);
+        }
         let message = if self.queue.is_idle() {
             match shared.try_publish_one(self.queue.endpoint(), message) {
-                Ok(answer) => return answer,
+                Ok(answer) => {
+                    // A task that only ever sends would never let another one run.
+                    tokio::task::coop::consume_budget().await;
+                    return answer;
+                }
                 Err(message) => message,
             }
         } else {
@@ -106,6 +113,7 @@ impl PublisherBuilder {
                 linger: Duration::ZERO,
                 max_batch: 1000,
                 buffer: 10_000,
+                buffer_bytes: 64 * 1024 * 1024,
             },
         }
     }
@@ -126,6 +134,13 @@ impl PublisherBuilder {
     /// Sets the most messages that wait or are on their way; the default is 10,000. Beyond it sending waits.
     pub fn buffer(mut self, messages: usize) -> Self {
         self.limits.buffer = messages.max(1);
+        self
+    }
+
+    /// Sets the most bytes that wait or are on their way; the default is 64 MiB. Beyond it sending waits; a message
+    /// larger than that waits until it is alone.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.limits.buffer_bytes = bytes.max(1);
         self
     }
 

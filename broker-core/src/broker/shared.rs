@@ -4,19 +4,22 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::consumer::Consumer;
 use super::counters::Counters;
+use super::lifecycle::{Lifecycle, Stage};
+use super::members::Members;
 use super::publish_queue::PublishQueue;
 use crate::base::{DynBroker, EventSender, PublishEndpoint};
 use crate::config::BrokerConfig;
-use crate::values::{Capabilities, ConsumerName, Error, ErrorKind, GroupName, Result, StreamName};
+use crate::values::{Capabilities, ConsumerName, Error, ErrorKind, Result, StreamName};
 
 /// How many resolved names are kept; beyond that they are resolved anew.
 const RESOLVED: usize = 1024;
@@ -27,49 +30,58 @@ pub(super) struct Shared {
     pub(super) provider: &'static str,
     pub(super) base: Arc<dyn DynBroker>,
     pub(super) config: Arc<BrokerConfig>,
+    /// Where `require` was written, as errors name it.
+    pub(super) require_place: String,
     pub(super) consumer: ConsumerName,
     pub(super) events: EventSender,
     pub(super) breaker: Breaker,
     pub(super) counters: Counters,
+    pub(super) life: Lifecycle,
     pub(super) opened: Instant,
     /// When the last ping was answered, and how long it took.
     pub(super) last_ping: Mutex<Option<(Instant, Duration)>>,
-    closed: AtomicBool,
     connected: AtomicBool,
-    pub(super) closing: Notify,
+    /// One task connects at a time.
+    pub(super) connecting: Semaphore,
     pub(super) publishers: Mutex<HashMap<StreamName, Arc<dyn PublishEndpoint>>>,
-    pub(super) consumers: Mutex<HashMap<(StreamName, GroupName), Arc<Consumer>>>,
+    /// What every handle of the broker holds on to.
+    handles: Weak<Members>,
     subscribed: Mutex<Vec<Weak<Consumer>>>,
     queues: Mutex<Vec<Weak<PublishQueue>>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
+/// What a broker is opened with.
+pub(super) struct Opened {
+    pub(super) name: Arc<str>,
+    pub(super) provider: &'static str,
+    pub(super) base: Arc<dyn DynBroker>,
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) require_place: String,
+    pub(super) consumer: ConsumerName,
+    pub(super) events: EventSender,
+}
+
 impl Shared {
-    pub(super) fn new(
-        name: Arc<str>,
-        provider: &'static str,
-        base: Arc<dyn DynBroker>,
-        config: Arc<BrokerConfig>,
-        consumer: ConsumerName,
-        events: EventSender,
-    ) -> Self {
-        let breaker = Breaker::new(config.circuit_breaker_failures, config.circuit_breaker_reset);
+    pub(super) fn new(opened: Opened, handles: Weak<Members>) -> Self {
+        let config = opened.config;
         Self {
-            name,
-            provider,
-            base,
+            name: opened.name,
+            provider: opened.provider,
+            base: opened.base,
+            breaker: Breaker::new(config.circuit_breaker_failures, config.circuit_breaker_reset),
             config,
-            consumer,
-            events,
-            breaker,
+            require_place: opened.require_place,
+            consumer: opened.consumer,
+            events: opened.events,
             counters: Counters::default(),
+            life: Lifecycle::new(),
             opened: Instant::now(),
             last_ping: Mutex::default(),
-            closed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
-            closing: Notify::new(),
+            connecting: Semaphore::new(1),
             publishers: Mutex::default(),
-            consumers: Mutex::default(),
+            handles,
             subscribed: Mutex::default(),
             queues: Mutex::default(),
             tasks: Mutex::default(),
@@ -78,20 +90,25 @@ impl Shared {
 
     /// Refuses a call on a closed broker or an open circuit.
     #[inline]
-    pub(super) fn admit(&self, operation: &'static str) -> Result<()> {
+    pub(super) fn check(&self, operation: &'static str) -> Result<()> {
         self.check_open(operation)?;
         self.breaker
-            .admit()
+            .check()
             .map_err(|error| error.operation(operation).provider(self.provider))
     }
 
     /// Refuses a call on a closed broker.
     #[inline]
     pub(super) fn check_open(&self, operation: &'static str) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.life.reached(Stage::Draining) {
             return Err(Error::closed().operation(operation).provider(self.provider));
         }
         Ok(())
+    }
+
+    /// Whether somebody could still close this broker.
+    pub(super) fn has_handles(&self) -> bool {
+        self.handles.strong_count() > 0
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -126,7 +143,7 @@ impl Shared {
             format!(" ({})", reasons.join("; "))
         };
         Err(Error::config(
-            format!("brokers.{}.require", self.name),
+            &self.require_place,
             format!(
                 "provider `{}` lacks {}{why}; require less or choose another provider",
                 self.provider,
@@ -181,13 +198,6 @@ impl Shared {
         }
     }
 
-    /// Marks the broker closed; answers whether it was open.
-    pub(super) fn close(&self) -> bool {
-        let was_open = !self.closed.swap(true, Ordering::AcqRel);
-        self.closing.notify_waiters();
-        was_open
-    }
-
     /// Runs `task` in the background; [`join_tasks`](Self::join_tasks) waits for it.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -199,10 +209,20 @@ impl Shared {
         true
     }
 
-    /// Waits until background tasks have ended.
+    /// Waits until background tasks have ended, those begun meanwhile included.
     pub(super) async fn join_tasks(&self) {
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        while tasks.join_next().await.is_some() {}
+        // The tasks stay where they are: a dropped wait must not abort them.
+        std::future::poll_fn(|context| {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                match tasks.poll_join_next(context) {
+                    Poll::Ready(Some(_)) => {}
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
     }
 
     /// Remembers a queue, to be flushed when the broker closes.
@@ -222,8 +242,8 @@ impl Shared {
             .collect()
     }
 
-    /// Remembers a subscription's consumer, whose buffered acks are sent when the broker closes.
-    pub(super) fn add_subscribed(&self, consumer: &Arc<Consumer>) {
+    /// Remembers a consumer, whose buffered acks are sent when the broker closes.
+    pub(super) fn add_consumer(&self, consumer: &Arc<Consumer>) {
         let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
         subscribed.retain(|consumer| consumer.strong_count() > 0);
         subscribed.push(Arc::downgrade(consumer));
@@ -231,20 +251,12 @@ impl Shared {
 
     /// The consumers that may still hold buffered acks.
     pub(super) fn all_consumers(&self) -> Vec<Arc<Consumer>> {
-        let by_name = self.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_name.values().cloned().collect();
-        drop(by_name);
-        let subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(subscribed.iter().filter_map(Weak::upgrade));
-        all
-    }
-
-    /// Forgets what a group's name resolved to.
-    pub(super) fn forget_consumer(&self, names: &(StreamName, GroupName)) {
-        self.consumers
+        self.subscribed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(names);
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
     /// Forgets what a stream's name resolved to.
@@ -253,10 +265,6 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(stream);
-        self.consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(name, _), _| name != stream);
     }
 
     /// The kept value for `key`.

@@ -11,17 +11,15 @@ use futures_core::Stream;
 use super::batch::Batch;
 use super::consumer::Consumer;
 use super::delivery::Delivery;
+use super::lifecycle::Stage;
 use crate::base::{BoxFuture, Deliveries};
 use crate::values::{ErrorKind, GroupName, Result, StreamName};
 
 /// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
 const READ_WAIT: Duration = Duration::from_secs(30);
 
-/// Without `BLOCKING_READ` an empty stream is looked at again after this long, and after twice as long each time …
-const POLL_FIRST: Duration = Duration::from_millis(5);
-
-/// … up to this long: five requests per second of an idle subscription.
-const POLL_LAST: Duration = Duration::from_millis(200);
+/// How long a read waits after one that failed, at first and at last: a consumer that only logs errors must not spin.
+const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// After this many reads that never had to wait, other tasks of the worker get a turn.
 const READS_PER_TURN: u32 = 64;
@@ -29,7 +27,7 @@ const READS_PER_TURN: u32 = 64;
 /// Deliveries of one consumer, as a [`Stream`] of single ones or in [batches](Self::next_batch).
 ///
 /// At most `prefetch` deliveries are unsettled at once. Acks by [`Delivery::ack_later`] travel together. After an
-/// error the stream goes on; after the broker was closed it ends.
+/// error the stream goes on, more slowly the longer reading fails; after the broker was closed it ends.
 ///
 /// Dropping it hands back at once what was read ahead and not taken.
 pub struct Subscription {
@@ -40,6 +38,8 @@ pub struct Subscription {
     /// Never locked but by `get_mut`: the mutex lets a subscription be shared, which a bare future would not.
     reading: Mutex<Option<BoxFuture<'static, Result<Deliveries>>>>,
     reads: u32,
+    /// Reads that failed in a row: each makes the next one wait longer.
+    failures: u32,
     ended: bool,
 }
 
@@ -51,6 +51,7 @@ impl Subscription {
             current: None,
             reading: Mutex::new(None),
             reads: 0,
+            failures: 0,
             ended: false,
         }
     }
@@ -108,11 +109,17 @@ impl Subscription {
     ///
     /// What the connection answers.
     pub async fn close(mut self) -> Result<()> {
-        self.give_back();
+        self.reading = Mutex::new(None);
+        if let Some(batch) = self.current.take() {
+            batch.give_back_now().await;
+        }
         self.consumer.leave().await
     }
 
     fn poll_delivery(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Delivery>>> {
+        if self.is_over() {
+            return Poll::Ready(None);
+        }
         loop {
             if let Some(batch) = &mut self.current {
                 if let Some(delivery) = batch.next_delivery() {
@@ -129,6 +136,9 @@ impl Subscription {
     }
 
     fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
+        if self.is_over() {
+            return Poll::Ready(None);
+        }
         match self.current.take() {
             Some(batch) if !batch.is_empty() => Poll::Ready(Some(Ok(batch))),
             _ => self.poll_fill(context),
@@ -137,16 +147,9 @@ impl Subscription {
 
     /// Reads the next batch, which is not empty.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        if self
-            .reading
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
-        {
-            self.reads += 1;
+        let reading = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if reading.is_none() && self.failures == 0 {
+            self.reads = self.reads.wrapping_add(1);
             if self.reads.is_multiple_of(READS_PER_TURN) {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -161,25 +164,45 @@ impl Subscription {
         }
         loop {
             let (consumer, prefetch) = (&self.consumer, self.prefetch);
+            let pause = pause_after(self.failures);
             let slot = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let reading = slot.get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch)));
+            let reading = slot.get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch, pause)));
             let answer = std::task::ready!(reading.as_mut().poll(context));
             *slot = None;
             if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
                 return Poll::Ready(self.filled(answer));
             }
+            self.failures = 0;
         }
     }
 
     fn filled(&mut self, answer: Result<Deliveries>) -> Option<Result<Batch>> {
         match answer {
-            Ok(deliveries) => Some(Ok(Batch::new(Arc::clone(&self.consumer), deliveries))),
+            Ok(deliveries) => {
+                self.failures = 0;
+                Some(Ok(Batch::new(Arc::clone(&self.consumer), deliveries)))
+            }
             Err(error) if error.kind() == ErrorKind::Closed => {
                 self.ended = true;
                 None
             }
-            Err(error) => Some(Err(error)),
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                Some(Err(error))
+            }
         }
+    }
+
+    /// Whether the broker was closed: what was read ahead goes back, since it could not be settled any more.
+    #[inline]
+    fn is_over(&mut self) -> bool {
+        if !self.ended && !self.consumer.shared.life.reached(Stage::Draining) {
+            return false;
+        }
+        self.ended = true;
+        self.reading = Mutex::new(None);
+        self.give_back();
+        true
     }
 
     fn room(&self) -> usize {
@@ -194,24 +217,24 @@ impl Subscription {
 }
 
 /// Waits for room within the prefetch, then for messages.
-async fn fill(consumer: Arc<Consumer>, prefetch: usize) -> Result<Deliveries> {
+async fn fill(consumer: Arc<Consumer>, prefetch: usize, pause: Duration) -> Result<Deliveries> {
+    if !pause.is_zero() {
+        consumer.pause(pause).await?;
+    }
     if consumer.outstanding() >= prefetch {
         // Acks that wait for company hold their places: they go first.
         consumer.flush().await?;
         consumer.room(prefetch).await;
     }
     let room = prefetch.saturating_sub(consumer.outstanding()).max(1);
-    if consumer.can_wait() {
-        return consumer.read(room, READ_WAIT).await;
-    }
-    let mut pause = POLL_FIRST;
-    loop {
-        let deliveries = consumer.read(room, Duration::ZERO).await?;
-        if !deliveries.is_empty() {
-            return Ok(deliveries);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(POLL_LAST);
+    consumer.read_patiently(room, READ_WAIT).await
+}
+
+fn pause_after(failures: u32) -> Duration {
+    let (first, last) = AFTER_ERROR;
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => first.saturating_mul(1 << doublings.min(16)).min(last),
     }
 }
 

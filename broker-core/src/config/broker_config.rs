@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Settings, duration};
+use super::duration;
 use crate::values::{Capabilities, ConsumerName, Error, Result};
 
 /// The settings that every broker has.
@@ -113,28 +113,35 @@ impl BrokerConfig {
         self.max_retries.saturating_add(1)
     }
 
-    pub(super) fn validate(&self, settings: &Settings) -> Result<()> {
-        if self.backoff_multiplier.is_nan() || self.backoff_multiplier < 1.0 {
-            return Err(Error::config(
-                settings.place_of("backoff_multiplier"),
-                "a number from 1.0 is expected",
-            ));
+    /// Checks what types alone don't; `place_of` tells where a key was written.
+    pub(crate) fn validate(&self, place_of: impl Fn(&str) -> String) -> Result<()> {
+        let refuse = |key: &str, expected: &str| Err(Error::config(place_of(key), expected));
+        if !(self.backoff_multiplier.is_finite() && self.backoff_multiplier >= 1.0) {
+            return refuse("backoff_multiplier", "a number from 1.0 is expected");
         }
-        for (key, duration) in [
-            ("message_timeout", self.message_timeout),
-            ("connect_timeout", self.connect_timeout),
-            ("operation_timeout", self.operation_timeout),
-            ("ping_timeout", self.ping_timeout),
+        for (key, duration, may_be_zero) in [
+            ("retry_delay", self.retry_delay, true),
+            ("max_delay", self.max_delay, true),
+            ("message_timeout", self.message_timeout, false),
+            ("connect_timeout", self.connect_timeout, false),
+            ("operation_timeout", self.operation_timeout, false),
+            ("operation_retry_delay", self.operation_retry_delay, true),
+            ("ping_timeout", self.ping_timeout, false),
+            ("circuit_breaker_reset", self.circuit_breaker_reset, true),
         ] {
-            if duration.is_zero() {
-                return Err(Error::config(
-                    settings.place_of(key),
-                    "a duration above zero is expected",
-                ));
+            if duration.is_zero() && !may_be_zero {
+                return refuse(key, "a duration above zero is expected");
+            }
+            // Beyond it a deadline would overflow the clock.
+            if duration > Self::LONGEST {
+                return refuse(key, "a duration of at most 365 days is expected");
             }
         }
         Ok(())
     }
+
+    /// The longest duration of any setting.
+    const LONGEST: Duration = Duration::from_secs(86_400 * 365);
 }
 
 impl Default for BrokerConfig {

@@ -125,7 +125,7 @@ impl Settings {
             origins: self.origins.clone(),
         };
         let config: BrokerConfig = common.to_typed(&[])?;
-        config.validate(self)?;
+        config.validate(|key| self.place_of(key))?;
         Ok(config)
     }
 

@@ -1,6 +1,6 @@
 //! What publishing answers.
 
-use super::{Error, MessageId, Result};
+use super::{Error, MessageId, Result, Retry};
 
 /// What became of one message that was to be published.
 #[derive(Clone, Debug)]
@@ -22,7 +22,10 @@ impl Outcome {
     pub fn into_result(self) -> Result<MessageId> {
         match self {
             Self::Stored(id) => Ok(id),
-            Self::NotSent(error) | Self::Unknown(error) => Err(error),
+            // Without the variant only the class is left to tell the two apart.
+            Self::NotSent(error) if error.retry_class() == Retry::Unknown => Err(error.retry(Retry::Safe)),
+            Self::NotSent(error) => Err(error),
+            Self::Unknown(error) => Err(error.retry(Retry::Unknown)),
         }
     }
 

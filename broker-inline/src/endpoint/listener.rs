@@ -206,9 +206,7 @@ impl ReadEndpoint for Listener {
 
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
         Box::pin(async move {
-            if !wait.is_zero() {
-                self.session.check(Capabilities::BLOCKING_READ)?;
-            }
+            self.session.check_wait(wait)?;
             if let Some(read) = self.attempt(max) {
                 return read;
             }

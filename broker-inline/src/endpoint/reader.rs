@@ -51,14 +51,14 @@ impl ReadEndpoint for Reader {
     fn try_ack(&self, runs: &[ReceiptRun]) -> Option<Result<Settlements>> {
         Some(
             self.session
-                .ack(&self.stream, &self.group, self.consumer.member.who, runs),
+                .ack(&self.stream, &self.group, Some(&self.consumer.member), runs),
         )
     }
 
     fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
         Box::pin(async {
             self.session
-                .ack(&self.stream, &self.group, self.consumer.member.who, runs)
+                .ack(&self.stream, &self.group, Some(&self.consumer.member), runs)
         })
     }
 

@@ -12,9 +12,13 @@ impl Leases for InlineBroker {
     async fn extend(&self, settle: Settle<'_>, by: Duration) -> Result<Settlements> {
         self.session.check(Capabilities::LEASE_EXTENSION)?;
         Ok(match self.session.find(settle.member) {
-            Some(found) => self
-                .session
-                .extend(&found.stream, &found.group, found.who(), settle.runs, by),
+            Some(found) => self.session.extend(
+                &found.stream,
+                &found.group,
+                found.member.as_deref(),
+                settle.runs,
+                by,
+            ),
             None => Settlements::all(Settled::NotPending, settle.len()),
         })
     }

@@ -46,10 +46,10 @@ impl Stream {
         let at = Stamp::now();
         let mut cut = Cut::default();
         let mut state = self.lock();
+        let admitted = self.admit_before(&mut state);
         if !state.is_turn_of(place) || !state.make_room(&self.limits, count, survey.bytes, &mut cut) {
             return Ok(None);
         }
-        let admitted = self.admit_before(&mut state);
         state.live = true;
         state.kept += count;
         state.bytes += survey.bytes;
@@ -81,10 +81,10 @@ impl Stream {
         let at = Stamp::now();
         let mut cut = Cut::default();
         let mut state = self.lock();
+        let admitted = self.admit_before(&mut state);
         if !state.is_turn_of(None) || !state.make_room(&self.limits, 1, survey.bytes, &mut cut) {
             return OneTried::Full(message);
         }
-        let admitted = self.admit_before(&mut state);
         let Some(log) = state.logs.first_mut() else {
             return OneTried::Special(message);
         };

@@ -170,7 +170,11 @@ impl Window {
         self.pending += count;
         self.expiry = self.expiry.min(deadline);
         let first = self.next - count;
-        if self.marks.back().is_none_or(|(_, at)| now.0 - at.0 >= MARK) {
+        if self
+            .marks
+            .back()
+            .is_none_or(|(_, at)| now.0.saturating_sub(at.0) >= MARK)
+        {
             self.marks.push_back((first, now));
         }
         tag

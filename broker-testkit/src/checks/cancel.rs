@@ -8,7 +8,7 @@ use broker_core::{Capabilities, Message};
 use tokio::time::Instant;
 
 use crate::check::check;
-use crate::{CheckResult, Gate, Options, Stop, Trial, ensure};
+use crate::{CheckResult, Gate, Stop, Trial, ensure};
 
 check!(
     next_is_cancel_safe,
@@ -50,45 +50,6 @@ async fn next_is_cancel_safe(t: &Trial) -> CheckResult {
     publishing.await.map_err(Stop::failed)??;
     let mut reader = t.reader_of(subscription);
     reader.nothing().await?;
-    t.note(ledger.verify()?);
-    Ok(())
-}
-
-check!(
-    cancelled_reads,
-    "read.cancelled_loses_nothing",
-    Full,
-    Gate::needs(Capabilities::RELIABLE_MESSAGING).proves(Capabilities::DELIVERY_GUARANTEES),
-    "Reads that are dropped at random points lose no message: what they had taken comes again when the lease ends."
-);
-
-async fn cancelled_reads(t: &Trial) -> CheckResult {
-    const MESSAGES: usize = 2000;
-    // Each drop may cost an attempt, and the law is about loss, not about the number of attempts.
-    let options = Options::new().lease(t.timing().lease).max_retries(1000);
-    let (broker, stream, group) = (t.broker_with(options).await?, t.stream("a"), t.group("g"));
-    let mut random = fastrand::Rng::with_seed(t.seed());
-    let ledger = t.ledger();
-    ledger
-        .publish_many(&broker, &stream, 0, &["a".to_owned(), "b".to_owned()], MESSAGES)
-        .await?;
-    for _ in 0..500 {
-        let reading = broker.read(&stream, &group, random.usize(1..20));
-        if let Some(batch) = polled(random.u32(0..3), reading).await {
-            for delivery in batch? {
-                ledger.ack(&delivery).await?;
-            }
-        }
-    }
-    let until = Instant::now() + t.at_most(t.timing().eventual) + t.timing().lease * 2;
-    while ledger.verdict().lost > 0 {
-        for delivery in broker.read(&stream, &group, 100).await? {
-            ledger.ack(&delivery).await?;
-        }
-        if Instant::now() > until {
-            return Err(Stop::failed(ledger.verdict()));
-        }
-    }
     t.note(ledger.verify()?);
     Ok(())
 }

@@ -1,20 +1,35 @@
 //! The catalogue, a file per section.
 
+mod ack;
 mod batches;
 mod blocking;
 mod cancel;
+mod cancelled;
 mod capabilities;
 mod closing;
 mod config;
+mod dead_letter_queue;
+mod dead_letters;
+mod delivery;
 mod group_admin;
 mod groups;
 mod headers;
+mod health;
+mod leases;
 mod lifecycle;
+mod nack;
 mod names;
+mod order;
+mod partitions;
 mod payload;
+mod prefetch;
 mod publish;
 mod read;
 mod registry;
+mod replay;
+mod retention;
+mod scene;
 mod subscribe;
 mod unsupported;
 mod unsupported_base;
+mod unsupported_extras;

@@ -163,8 +163,7 @@ check!(
     receive_many,
     "read.receive_many",
     Quick,
-    Gate::needs(Capabilities::BLOCKING_READ.union(Capabilities::SIMPLE_QUEUING))
-        .proves(Capabilities::BLOCKING_READ),
+    GROUPS,
     "receive_many collects as many as were asked for from several reads, or what came until its time was up."
 );
 

@@ -1,33 +1,33 @@
 //! The negative twins: what is not claimed is refused, at once and without a trace.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use broker_core::base::TrimTo;
 use broker_core::broker::NackOptions;
 use broker_core::{Broker, Capabilities, Message, Receipt, StartPosition};
+use tokio::time::Instant;
 
 use crate::check::check;
-use crate::{CheckResult, Gate, Stop, Trial, ensure_eq, unsupported, within};
+use crate::{CheckResult, Gate, Stop, Trial, ensure, ensure_eq, unsupported, within};
 
 /// Checks of what is refused prove nothing that is claimed.
-const fn without(flag: Capabilities) -> Gate {
+pub(super) const fn without(flag: Capabilities) -> Gate {
     Gate::ANY.without(flag)
 }
 
 /// The same, for what needs other flags to get so far.
-const fn having(needs: Capabilities, flag: Capabilities) -> Gate {
+pub(super) const fn having(needs: Capabilities, flag: Capabilities) -> Gate {
     Gate::needs(needs).proves(Capabilities::empty()).without(flag)
 }
 
 /// A broker whose stream has one message, where it can be published, and a group at its beginning.
-struct Scene {
-    broker: Broker,
-    provider: &'static str,
-    stream: String,
-    group: String,
+pub(super) struct Scene {
+    pub(super) broker: Broker,
+    pub(super) provider: &'static str,
+    pub(super) stream: String,
+    pub(super) group: String,
 }
 
-async fn scene(t: &Trial) -> CheckResult<Scene> {
+pub(super) async fn scene(t: &Trial) -> CheckResult<Scene> {
     let scene = Scene {
         broker: t.broker().await?,
         provider: t.harness().provider().name(),
@@ -53,7 +53,7 @@ async fn scene(t: &Trial) -> CheckResult<Scene> {
 }
 
 /// The message is where it was: nothing was published, delivered, settled or removed.
-async fn untouched(t: &Trial, scene: &Scene) -> CheckResult {
+pub(super) async fn untouched(t: &Trial, scene: &Scene) -> CheckResult {
     if !t.has(Capabilities::CONSUMER_GROUPS | Capabilities::PUBLISH) {
         return Ok(());
     }
@@ -185,7 +185,14 @@ async fn ack(t: &Trial) -> CheckResult {
         if let Some(delivery) = delivery {
             unsupported(flag, s.provider, "ack", delivery.ack()).await?;
         }
+        s.broker.publish(&s.stream, Message::text("x")).await?;
+        let until = Instant::now() + t.timing().eventual;
         let mut batch = s.broker.read(&s.stream, &s.group, 1).await?;
+        while batch.is_empty() {
+            ensure!(Instant::now() < until, "a message did not come in time");
+            tokio::task::yield_now().await;
+            batch = s.broker.read(&s.stream, &s.group, 1).await?;
+        }
         unsupported(flag, s.provider, "ack of a batch", batch.ack()).await?;
         return t.nothing(&s.broker, &s.stream, &s.group).await;
     }
@@ -273,177 +280,5 @@ async fn blocking_read(t: &Trial) -> CheckResult {
         s.broker.read_wait(&s.stream, &s.group, 1, wait),
     )
     .await?;
-    unsupported(
-        flag,
-        s.provider,
-        "receive_many",
-        s.broker.receive_many(&s.stream, &s.group, 5, wait),
-    )
-    .await?;
-    untouched(t, &s).await
-}
-
-check!(
-    dead_letters,
-    "caps.unsupported.dead_letters",
-    Quick,
-    without(Capabilities::DEAD_LETTER_QUEUE),
-    "Without DEAD_LETTER_QUEUE there are no dead letters to ask for."
-);
-
-async fn dead_letters(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    let letters = async { s.broker.dead_letters(&s.stream, &s.group) };
-    unsupported(
-        Capabilities::DEAD_LETTER_QUEUE,
-        s.provider,
-        "dead_letters",
-        letters,
-    )
-    .await?;
-    untouched(t, &s).await
-}
-
-check!(
-    replay,
-    "caps.unsupported.replay",
-    Quick,
-    without(Capabilities::REPLAY),
-    "Without REPLAY a group can't be moved and a listener can't start in the past."
-);
-
-async fn replay(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    let (flag, start) = (Capabilities::REPLAY, StartPosition::Earliest);
-    unsupported(
-        flag,
-        s.provider,
-        "seek",
-        s.broker.seek(&s.stream, &s.group, start.clone()),
-    )
-    .await?;
-    if t.has(Capabilities::SUBSCRIBE) {
-        let past = s.broker.listen(&s.stream).start_at(start).start();
-        unsupported(flag, s.provider, "listen from the earliest", past).await?;
-    }
-    untouched(t, &s).await
-}
-
-check!(
-    partitions,
-    "caps.unsupported.partitions",
-    Quick,
-    without(Capabilities::STREAM_PARTITIONING),
-    "Without STREAM_PARTITIONING there are no partitions to ask for."
-);
-
-async fn partitions(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    let flag = Capabilities::STREAM_PARTITIONING;
-    unsupported(
-        flag,
-        s.provider,
-        "partition_count",
-        s.broker.partition_count(&s.stream),
-    )
-    .await?;
-    unsupported(
-        flag,
-        s.provider,
-        "partitions",
-        s.broker.partitions(&s.stream, &s.group),
-    )
-    .await?;
-    untouched(t, &s).await
-}
-
-check!(
-    pattern,
-    "caps.unsupported.pattern",
-    Quick,
-    having(Capabilities::SUBSCRIBE, Capabilities::PATTERN_SUBSCRIPTION),
-    "Without PATTERN_SUBSCRIPTION listening to a pattern is refused."
-);
-
-async fn pattern(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    let pattern = format!("{}*", s.stream);
-    let listening = s.broker.listen(pattern).start();
-    unsupported(
-        Capabilities::PATTERN_SUBSCRIPTION,
-        s.provider,
-        "listen to a pattern",
-        listening,
-    )
-    .await
-}
-
-check!(
-    delayed,
-    "caps.unsupported.delayed",
-    Quick,
-    having(Capabilities::PUBLISH, Capabilities::DELAYED_DELIVERY),
-    "Without DELAYED_DELIVERY a delayed message is refused and nothing is stored."
-);
-
-async fn delayed(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    let flag = Capabilities::DELAYED_DELIVERY;
-    let late = || Message::text("late").delay(Duration::from_millis(1));
-    unsupported(flag, s.provider, "publish", s.broker.publish(&s.stream, late())).await?;
-    let publisher = s.broker.publisher(&s.stream).build().await?;
-    unsupported(flag, s.provider, "send", publisher.send(late())).await?;
-    untouched(t, &s).await
-}
-
-check!(
-    trim,
-    "caps.unsupported.trim",
-    Quick,
-    without(Capabilities::RETENTION),
-    "Without RETENTION trimming is refused."
-);
-
-async fn trim(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    for to in [TrimTo::Length(0), TrimTo::Time(SystemTime::now())] {
-        let trimming = s.broker.trim(&s.stream, to, true);
-        unsupported(Capabilities::RETENTION, s.provider, "trim", trimming).await?;
-    }
-    untouched(t, &s).await
-}
-
-check!(
-    extend,
-    "caps.unsupported.extend",
-    Quick,
-    having(
-        Capabilities::CONSUMER_GROUPS.union(Capabilities::PUBLISH),
-        Capabilities::LEASE_EXTENSION
-    ),
-    "Without LEASE_EXTENSION a lease can't be prolonged."
-);
-
-async fn extend(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    for delivery in t.read(&s.broker, &s.stream, &s.group, 1).await? {
-        let longer = delivery.extend(Duration::from_secs(1));
-        unsupported(Capabilities::LEASE_EXTENSION, s.provider, "extend", longer).await?;
-    }
-    Ok(())
-}
-
-check!(
-    sequential,
-    "caps.unsupported.sequential",
-    Quick,
-    having(Capabilities::CONSUMER_GROUPS, Capabilities::MESSAGE_ORDERING),
-    "Without MESSAGE_ORDERING a sequential subscription is refused."
-);
-
-async fn sequential(t: &Trial) -> CheckResult {
-    let s = scene(t).await?;
-    let strict = s.broker.subscribe(&s.stream, &s.group).sequential().start();
-    unsupported(Capabilities::MESSAGE_ORDERING, s.provider, "sequential", strict).await?;
     untouched(t, &s).await
 }

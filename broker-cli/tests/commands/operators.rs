@@ -1,12 +1,10 @@
 //! `groups`, `dlq`, `ping` and `health`.
 
-mod support;
-
+use crate::support::{broker, run};
 use broker::broker::NackOptions;
 use broker::{Broker, Message};
 use broker_cli::Exit;
 use serde_json::{Value, json};
-use support::{broker, run};
 
 /// Publishes `payloads`, and lets the group `billing` give up on each.
 async fn give_up(broker: &Broker, payloads: &[&'static str]) {
@@ -168,7 +166,8 @@ async fn what_a_broker_can_not_do_is_one_line() {
     assert_eq!(answer.exit, Exit::Failure);
     assert_eq!(
         answer.errors,
-        "error: dead letters (inline): unsupported: DEAD_LETTER_QUEUE is not among its capabilities\n"
+        "error: dead letters (inline): unsupported: DEAD_LETTER_QUEUE is not among its capabilities \
+         (reason=the setting `capabilities` leaves it out)\n"
     );
 }
 

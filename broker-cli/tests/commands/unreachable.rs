@@ -1,16 +1,14 @@
 //! What commands answer when nobody is there, and that an application's own provider has every command.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::run;
 use broker::base::{
     BaseBroker, Deliveries, HealthReport, Nack, OpenContext, PublishBatch, ReadRequest, Settle,
 };
 use broker::registry::{Provider, ProviderConfig};
 use broker::{Capabilities, Error, ErrorKind, Published, Result, Settlements};
 use broker_cli::Exit;
-use support::run;
 
 /// A server that refuses every connection.
 #[derive(serde::Deserialize, Default)]

@@ -6,15 +6,15 @@ use serde_json::Value;
 
 /// What a command answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub exit: Exit,
-    pub output: String,
-    pub errors: String,
+pub(crate) struct Answer {
+    pub(crate) exit: Exit,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 impl Answer {
     /// The objects of the output, one for each line.
-    pub fn objects(&self) -> Vec<Value> {
+    pub(crate) fn objects(&self) -> Vec<Value> {
         self.output
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -22,7 +22,7 @@ impl Answer {
     }
 
     /// The only object of the output.
-    pub fn object(&self) -> Value {
+    pub(crate) fn object(&self) -> Value {
         let [object] = &self.objects()[..] else {
             panic!("one object was expected: {self:?}")
         };
@@ -30,7 +30,7 @@ impl Answer {
     }
 
     /// The same, once it is clear that all went well.
-    pub fn good(self) -> Self {
+    pub(crate) fn good(self) -> Self {
         assert_eq!(
             (self.exit, self.errors.as_str()),
             (Exit::Success, ""),
@@ -42,7 +42,7 @@ impl Answer {
 }
 
 /// Runs a command with `input` as its standard input.
-pub async fn with_input(arguments: &[&str], mut input: &[u8]) -> Answer {
+pub(crate) async fn with_input(arguments: &[&str], mut input: &[u8]) -> Answer {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let mut terminal = Terminal {
         input: &mut input,
@@ -61,11 +61,11 @@ pub async fn with_input(arguments: &[&str], mut input: &[u8]) -> Answer {
 }
 
 /// Runs a command without any input.
-pub async fn run(arguments: &[&str]) -> Answer {
+pub(crate) async fn run(arguments: &[&str]) -> Answer {
     with_input(arguments, b"").await
 }
 
 /// An embedded broker whose streams the commands see that name the same URL.
-pub async fn broker(url: &str) -> Broker {
+pub(crate) async fn broker(url: &str) -> Broker {
     Broker::connect(url).await.unwrap()
 }

@@ -1,11 +1,9 @@
 //! `publish`, `read` and `tail`.
 
-mod support;
-
+use crate::support::{broker, run, with_input};
 use broker::{Message, StartPosition};
 use broker_cli::Exit;
 use serde_json::{Value, json};
-use support::{broker, run, with_input};
 
 #[tokio::test]
 async fn publish_answers_the_id() {
@@ -225,7 +223,9 @@ async fn where_nothing_can_be_acknowledged_reading_works_and_asking_for_it_fails
         assert_eq!(answer.exit, Exit::Failure);
         assert_eq!(
             answer.errors,
-            format!("error: read (inline): unsupported: {missing} is not among its capabilities\n")
+            format!(
+                "error: read (inline): unsupported: {missing} is not among its capabilities (reason=the setting `capabilities` leaves it out)\n"
+            )
         );
     }
     assert_eq!(

@@ -1,0 +1,116 @@
+//! `broker conformance`.
+
+use std::path::PathBuf;
+
+use broker::Error;
+use broker::config::Settings;
+use broker::registry::{Provider, Registry};
+use broker_testkit::{Harness, Level, Part, Report, Suite};
+use clap::Args;
+
+use crate::exit::{Exit, Stop};
+use crate::session::Session;
+
+/// Prove what the broker claims, on the real server; streams and groups of its own are made and removed.
+#[derive(Args)]
+pub(crate) struct Conformance {
+    /// How thorough: quick, full, or chaos.
+    #[arg(long, default_value_t = Level::Quick)]
+    level: Level,
+    /// Only checks whose id contains this, such as dlq. or read.empty; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    filter: Vec<String>,
+    /// Write the report to this file too, as JSON or as JUnit by its extension, .json or .xml; may be given several times.
+    #[arg(long, value_name = "FILE", value_parser = report_file)]
+    report: Vec<PathBuf>,
+}
+
+impl Conformance {
+    pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
+        let suite = suite(Configured::of(session)?);
+        let (level, filters) = (self.level, self.filter);
+        // The suite has runtimes of its own, one for each check.
+        let report = tokio::task::spawn_blocking(move || suite.run(level, &filters)).await;
+        let report = report.map_err(Stop::failure)??;
+        if session.is_json() {
+            session.object(&report)?;
+        } else {
+            session.line(&report)?;
+        }
+        for file in &self.report {
+            write(&report, file)?;
+        }
+        if report.exercised() == 0 {
+            return Err(Stop::usage(
+                "no check was run; `--filter` takes a part of a check's id",
+            ));
+        }
+        if report.is_good() {
+            Ok(())
+        } else {
+            Err(Stop::quietly(Exit::Failure))
+        }
+    }
+}
+
+/// The server is somebody's, and there to be used, not to be killed or cut off: those checks are left out and listed.
+fn suite(harness: Configured) -> Suite {
+    Part::ALL.into_iter().fold(Suite::new(harness), |suite, part| {
+        suite.absent(part, "run by a configuration alone")
+    })
+}
+
+/// The chosen broker's provider and settings.
+struct Configured {
+    provider: &'static Provider,
+    settings: Settings,
+}
+
+impl Configured {
+    fn of(session: &Session<'_, '_>) -> Result<Self, Error> {
+        // Opening says all that is wrong with the settings before anything is run.
+        let (broker, mut settings) = (session.open()?, session.settings()?);
+        let provider = Registry::linked()?.get(broker.provider(), &settings.place_of("provider"))?;
+        // The suite opens many brokers on one server; embedded ones meet in a shared name.
+        let unshared =
+            settings.text("uri").is_none_or(|uri| uri == "inline://") && settings.text("shared").is_none();
+        if provider.name() == "inline" && unshared {
+            settings.set("shared", "conformance", None);
+        }
+        Ok(Self { provider, settings })
+    }
+}
+
+impl Harness for Configured {
+    fn provider(&self) -> &'static Provider {
+        self.provider
+    }
+
+    fn settings(&self) -> Result<Settings, Error> {
+        Ok(self.settings.clone())
+    }
+}
+
+fn write(report: &Report, file: &PathBuf) -> Result<(), Stop> {
+    let text = if is_json(file) {
+        report.to_json()?
+    } else {
+        report.to_junit()?
+    };
+    std::fs::write(file, text)
+        .map_err(|error| Stop::failure(format_args!("{} can't be written: {error}", file.display())))
+}
+
+fn report_file(text: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(text);
+    let known = is_json(&file) || file.extension().is_some_and(|extension| extension == "xml");
+    if known {
+        Ok(file)
+    } else {
+        Err("name a file that ends in .json or .xml".to_owned())
+    }
+}
+
+fn is_json(file: &std::path::Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "json")
+}
