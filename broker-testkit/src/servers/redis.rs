@@ -113,9 +113,9 @@ impl RedisServer {
         self.0.certificates.as_ref()
     }
 
-    /// Whether every write is on disk before it is answered.
+    /// Whether its data outlives a restart.
     #[must_use]
-    pub fn is_append_only(&self) -> bool {
+    pub fn is_durable(&self) -> bool {
         self.0.config.append_only
     }
 

@@ -11,6 +11,7 @@ use super::{Certificates, RedisServer};
 #[derive(Clone, Debug, Default)]
 pub struct RedisConfig {
     pub(super) append_only: bool,
+    pub(super) synced: bool,
     pub(super) password: Option<String>,
     pub(super) users: Vec<(String, String, String)>,
     pub(super) tls: bool,
@@ -27,6 +28,13 @@ impl RedisConfig {
     /// Keeps every write on disk before it is answered: nothing answered is lost by a kill.
     #[must_use]
     pub fn append_only(mut self) -> Self {
+        (self.append_only, self.synced) = (true, true);
+        self
+    }
+
+    /// Writes to disk what was answered about a second ago: nothing is lost by a stop in good order.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
         self.append_only = true;
         self
     }
@@ -90,7 +98,8 @@ impl RedisConfig {
             }
         }
         if self.append_only {
-            line("appendonly yes\nappendfsync always".to_owned());
+            let sync = if self.synced { "always" } else { "everysec" };
+            line(format!("appendonly yes\nappendfsync {sync}"));
         }
         if let Some(password) = &self.password {
             line(format!("requirepass {password}"));

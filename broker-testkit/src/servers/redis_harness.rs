@@ -125,6 +125,16 @@ impl Harness for RedisHarness {
         Ok(settings)
     }
 
+    fn unreachable(&self) -> Option<Settings> {
+        // Port 1 belongs to a service that nobody runs.
+        let mut settings = Settings::from_url("redis://mallory:hunter2secret@127.0.0.1:1/0").ok()?;
+        settings.set("provider", self.provider.name(), None);
+        for (key, value) in &self.settings {
+            settings.set(key, value.clone(), None);
+        }
+        Some(settings)
+    }
+
     fn mode(&self) -> String {
         self.mode.clone()
     }
@@ -138,7 +148,7 @@ impl Harness for RedisHarness {
     }
 
     fn durable(&self) -> bool {
-        self.server.is_append_only()
+        self.server.is_durable()
     }
 
     fn allow_unproved(&self) -> Capabilities {
