@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use broker_core::base::{
-    BaseBroker, Deliveries, Endpoints, Families, Groups, HealthReport, Leases, ListenRequest, Membership, Nack,
-    OpenContext, PublishBatch, PublishEndpoint, ReadEndpoint, ReadRequest, Settle, Streams,
+    BaseBroker, Deliveries, Endpoints, Families, Groups, HealthReport, Leases, ListenRequest, Membership,
+    Nack, OpenContext, PublishBatch, PublishEndpoint, ReadEndpoint, ReadRequest, Settle, Streams,
 };
 use broker_core::{
     Capabilities, ConsumerName, Error, GroupName, Published, Result, Settlements, StartPosition, StreamName,
@@ -166,8 +166,17 @@ impl RedisPubsub {
 
     /// The reader of a member that reads by name.
     async fn reader_of(&self, member: &Membership) -> Result<Arc<Reader>> {
-        let names = (member.stream.clone(), member.group.clone(), member.consumer.clone());
-        let known = self.members.lock().unwrap_or_else(PoisonError::into_inner).get(&names).cloned();
+        let names = (
+            member.stream.clone(),
+            member.group.clone(),
+            member.consumer.clone(),
+        );
+        let known = self
+            .members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&names)
+            .cloned();
         if let Some(reader) = known {
             return Ok(reader);
         }
@@ -214,7 +223,9 @@ impl BaseBroker for RedisPubsub {
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
         let member = nack.settle.member;
         let group = self.queue(member, Capabilities::MESSAGE_REJECTION)?;
-        group.nack(&member.consumer, nack.settle.runs, nack.disposition).await
+        group
+            .nack(&member.consumer, nack.settle.runs, nack.disposition)
+            .await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -249,7 +260,10 @@ impl BaseBroker for RedisPubsub {
         self.client.close();
         self.hub.close();
         self.waker.wake_all();
-        self.members.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         Ok(())
     }
 }

@@ -117,7 +117,8 @@ impl Ear {
                 deliveries.push(full.lot());
             }
             let part = part.get_or_insert_with(|| Part::new(stream));
-            part.messages.push((id.unwrap_or_else(|| receipt.offset_id()), message));
+            part.messages
+                .push((id.unwrap_or_else(|| receipt.offset_id()), message));
             part.receipts.push(receipt);
         }
         if let Some(full) = part {
@@ -130,7 +131,11 @@ impl Ear {
 impl Listener for Ear {
     fn hear(&self, channel: &str, payload: &[u8]) {
         // Redis' star goes over dots, ours does not.
-        if self.pattern.as_ref().is_some_and(|pattern| !pattern.matches(channel)) {
+        if self
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| !pattern.matches(channel))
+        {
             return;
         }
         let Ok(stream) = StreamName::new(channel) else {

@@ -158,7 +158,10 @@ impl Client {
 
     /// Asks which server it is; one that does not tell is taken as new enough.
     async fn look(&self, connection: &mut MultiplexedConnection) -> Result<Option<String>> {
-        let asked = redis::cmd("INFO").arg("server").query_async::<String>(connection).await;
+        let asked = redis::cmd("INFO")
+            .arg("server")
+            .query_async::<String>(connection)
+            .await;
         let info = match asked {
             Ok(info) => info,
             Err(failure) => {
@@ -221,7 +224,9 @@ impl Client {
 
     fn current(&self) -> Option<(u64, MultiplexedConnection)> {
         let live = self.live();
-        live.connection.clone().map(|connection| (live.number, connection))
+        live.connection
+            .clone()
+            .map(|connection| (live.number, connection))
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -231,7 +236,9 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 

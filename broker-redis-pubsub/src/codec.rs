@@ -87,7 +87,10 @@ pub(crate) fn decode(bytes: Vec<u8>) -> (Option<MessageId>, Message) {
         && body.get().starts_with('{')
     {
         let payload = bytes.slice_ref(body.get().as_bytes());
-        return (Some(MessageId::Text(id.into())), Message::new(payload).content_type(JSON));
+        return (
+            Some(MessageId::Text(id.into())),
+            Message::new(payload).content_type(JSON),
+        );
     }
     (None, Message::new(bytes))
 }
@@ -114,7 +117,9 @@ fn is_json_alone(message: &Message) -> bool {
 
 fn is_object(payload: &[u8]) -> bool {
     // Blanks around the object would be lost on the way.
-    payload.starts_with(b"{") && payload.ends_with(b"}") && serde_json::from_slice::<IgnoredAny>(payload).is_ok()
+    payload.starts_with(b"{")
+        && payload.ends_with(b"}")
+        && serde_json::from_slice::<IgnoredAny>(payload).is_ok()
 }
 
 fn refuse_metadata(message: &Message, format: &str) -> Result<()> {
@@ -128,7 +133,9 @@ fn refuse_metadata(message: &Message, format: &str) -> Result<()> {
         None => Ok(()),
         Some((_, what)) => Err(Error::new(
             ErrorKind::InvalidMessage,
-            format!("the message has {what}, which the format `{format}` can't carry; set `format = \"native\"`"),
+            format!(
+                "the message has {what}, which the format `{format}` can't carry; set `format = \"native\"`"
+            ),
         )),
     }
 }
@@ -227,7 +234,10 @@ mod tests {
     fn json_alone_is_what_protean_writes() {
         let message = Message::json(&serde_json::json!({"id": 7})).unwrap();
         let (id, bytes) = Codec::new(WireFormat::Native).encode(&message).unwrap();
-        assert_eq!(String::from_utf8(bytes).unwrap(), format!("[\"{id}\",{{\"id\":7}}]"));
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            format!("[\"{id}\",{{\"id\":7}}]")
+        );
         assert_eq!(round(WireFormat::Native, &message), message);
         let theirs = br#"["0b51", {"data": {"id": 7}}]"#;
         let (id, message) = decode(theirs.to_vec());

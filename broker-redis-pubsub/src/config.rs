@@ -150,7 +150,10 @@ impl RedisPubsubConfig {
         if is_unix(scheme) || self.socket.is_some() {
             let socket = self.socket.clone().unwrap_or_else(|| PathBuf::from(path));
             if socket.as_os_str().is_empty() {
-                return Err(Error::config("uri", "no socket; write `redis+unix:///path/to/socket`"));
+                return Err(Error::config(
+                    "uri",
+                    "no socket; write `redis+unix:///path/to/socket`",
+                ));
             }
             return Ok(Address::Unix(socket));
         }
@@ -164,7 +167,11 @@ impl RedisPubsubConfig {
         let (host, port) = hosts.first().cloned().unwrap_or_default();
         let host = self.host.clone().unwrap_or(host);
         Ok(Address::Tcp {
-            host: if host.is_empty() { "localhost".to_owned() } else { host },
+            host: if host.is_empty() {
+                "localhost".to_owned()
+            } else {
+                host
+            },
             port: self.port.or(port).unwrap_or(PORT),
             tls: self.tls || matches!(scheme, "rediss" | "rediss+pubsub"),
         })
@@ -180,16 +187,24 @@ impl RedisPubsubConfig {
         if path.is_empty() {
             return Ok(0);
         }
-        path.parse()
-            .map_err(|_| Error::config("uri", format!("`/{path}` is not a database's number, such as `/0`")))
+        path.parse().map_err(|_| {
+            Error::config(
+                "uri",
+                format!("`/{path}` is not a database's number, such as `/0`"),
+            )
+        })
     }
 
     /// User and password.
     pub(crate) fn credentials(&self) -> (Option<&str>, Option<&Secret>) {
         let uri = self.uri.as_ref();
         (
-            self.username.as_deref().or_else(|| uri.and_then(BrokerUrl::username)),
-            self.password.as_ref().or_else(|| uri.and_then(BrokerUrl::password)),
+            self.username
+                .as_deref()
+                .or_else(|| uri.and_then(BrokerUrl::username)),
+            self.password
+                .as_ref()
+                .or_else(|| uri.and_then(BrokerUrl::password)),
         )
     }
 
@@ -210,14 +225,23 @@ impl RedisPubsubConfig {
             }
         }
         if self.buffer == 0 || self.buffer_bytes == 0 {
-            return Err(Error::config("buffer and buffer_bytes", "numbers from 1 are expected"));
+            return Err(Error::config(
+                "buffer and buffer_bytes",
+                "numbers from 1 are expected",
+            ));
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return Err(Error::config("tls_cert and tls_key", "one needs the other; set both"));
+            return Err(Error::config(
+                "tls_cert and tls_key",
+                "one needs the other; set both",
+            ));
         }
         let tls = matches!(address, Address::Tcp { tls: true, .. });
         if !tls && (self.tls_ca.is_some() || self.tls_cert.is_some()) {
-            return Err(Error::config("tls", "certificates are set and TLS is not; use `rediss://`"));
+            return Err(Error::config(
+                "tls",
+                "certificates are set and TLS is not; use `rediss://`",
+            ));
         }
         if tls && cfg!(not(feature = "tls")) {
             return Err(Error::config("tls", "this build is without the feature `tls`"));
@@ -308,7 +332,10 @@ mod tests {
     fn each_part_of_a_uri_is_used() {
         let config = of("rediss://bob:secret@example.com:7000/3");
         assert_eq!(config.address().unwrap().to_string(), "example.com:7000");
-        assert!(matches!(config.address().unwrap(), Address::Tcp { tls: true, .. }));
+        assert!(matches!(
+            config.address().unwrap(),
+            Address::Tcp { tls: true, .. }
+        ));
         assert_eq!(config.database().unwrap(), 3);
         assert_eq!(config.credentials().0, Some("bob"));
         assert!(!format!("{config:?}").contains("secret"));
@@ -319,8 +346,20 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        assert!(of("redis://h/orders").check().unwrap_err().to_string().contains("`/0`"));
-        assert!(of("redis://a,b").check().unwrap_err().to_string().contains("cluster"));
+        assert!(
+            of("redis://h/orders")
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("`/0`")
+        );
+        assert!(
+            of("redis://a,b")
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("cluster")
+        );
         let alone = RedisPubsubConfig {
             tls_cert: Some("c.pem".into()),
             ..of("rediss://h")

@@ -25,8 +25,16 @@ pub(crate) fn client(config: &RedisPubsubConfig) -> Result<redis::Client> {
     let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keep_alive);
     let (address, tls) = match config.address()? {
         Address::Unix(path) => (ConnectionAddr::Unix(path), false),
-        Address::Tcp { host, port, tls: false } => (ConnectionAddr::Tcp(host, port), false),
-        Address::Tcp { host, port, tls: true } => {
+        Address::Tcp {
+            host,
+            port,
+            tls: false,
+        } => (ConnectionAddr::Tcp(host, port), false),
+        Address::Tcp {
+            host,
+            port,
+            tls: true,
+        } => {
             let address = ConnectionAddr::TcpTls {
                 host,
                 port,
@@ -41,7 +49,11 @@ pub(crate) fn client(config: &RedisPubsubConfig) -> Result<redis::Client> {
         .map_err(error::from_redis)?
         .set_redis_settings(login)
         .set_tcp_settings(tcp);
-    if tls { secure::client(config, info) } else { redis::Client::open(info).map_err(error::from_redis) }
+    if tls {
+        secure::client(config, info)
+    } else {
+        redis::Client::open(info).map_err(error::from_redis)
+    }
 }
 
 /// TLS, where the build has it.
@@ -61,8 +73,15 @@ mod secure {
             }),
             _ => None,
         };
-        let root_cert = config.tls_ca.as_deref().map(|ca| read("tls_ca", ca)).transpose()?;
-        let certificates = TlsCertificates { client_tls, root_cert };
+        let root_cert = config
+            .tls_ca
+            .as_deref()
+            .map(|ca| read("tls_ca", ca))
+            .transpose()?;
+        let certificates = TlsCertificates {
+            client_tls,
+            root_cert,
+        };
         redis::Client::build_with_tls(info, certificates).map_err(error::from_redis)
     }
 }
@@ -76,7 +95,10 @@ mod secure {
     }
 }
 
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "files are of use with TLS only"))]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "files are of use with TLS only")
+)]
 fn read(place: &'static str, path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path)
         .map_err(|error| Error::config(place, format!("`{}` can't be read: {error}", path.display())))

@@ -23,21 +23,24 @@ pub(crate) fn from_redis(error: RedisError) -> Error {
         redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
             from_code(error.code().unwrap_or("ERR"), error.detail().unwrap_or_default())
         }
-        redis::ErrorKind::Parse => {
-            Error::new(ErrorKind::Connection, "the answer is not Redis's protocol; check host and port")
-                .retry(Retry::Unknown)
-                .source(plain(&error))
-        }
+        redis::ErrorKind::Parse => Error::new(
+            ErrorKind::Connection,
+            "the answer is not Redis's protocol; check host and port",
+        )
+        .retry(Retry::Unknown)
+        .source(plain(&error)),
         redis::ErrorKind::InvalidClientConfig => {
             Error::new(ErrorKind::Config, "the connection's settings are not usable").source(plain(&error))
         }
-        redis::ErrorKind::RESP3NotSupported => {
-            Error::new(ErrorKind::Unsupported, "the server is older than Redis 6; use 6.2 or newer")
-        }
-        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Client => {
-            Error::new(ErrorKind::Unexpected, "the server answered with something else than asked for")
-                .source(plain(&error))
-        }
+        redis::ErrorKind::RESP3NotSupported => Error::new(
+            ErrorKind::Unsupported,
+            "the server is older than Redis 6; use 6.2 or newer",
+        ),
+        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Client => Error::new(
+            ErrorKind::Unexpected,
+            "the server answered with something else than asked for",
+        )
+        .source(plain(&error)),
         _ => Error::new(ErrorKind::Connection, "the connection was lost")
             .retry(Retry::Unknown)
             .source(plain(&error)),
@@ -86,7 +89,6 @@ pub(crate) fn odd_reply(command: &'static str) -> Error {
     )
 }
 
-
 /// Whether the connection is of no use any more.
 pub(crate) fn ends_connection(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout)
@@ -99,19 +101,27 @@ fn from_code(code: &str, detail: &str) -> Error {
         .find(|inner| code == "ERR" && detail.contains(&format!("{inner} ")))
         .unwrap_or(code);
     let (kind, retry, line) = match code {
-        "NOGROUP" => (ErrorKind::NotFound, Retry::Never, "there is no such stream or group"),
+        "NOGROUP" => (
+            ErrorKind::NotFound,
+            Retry::Never,
+            "there is no such stream or group",
+        ),
         "WRONGTYPE" => (
             ErrorKind::Unexpected,
             Retry::Never,
             "the key holds something else than a stream; choose another name",
         ),
-        "NOPERM" | "NOAUTH" | "WRONGPASS" => {
-            (ErrorKind::Permission, Retry::Never, "the server refuses this user")
-        }
+        "NOPERM" | "NOAUTH" | "WRONGPASS" => (
+            ErrorKind::Permission,
+            Retry::Never,
+            "the server refuses this user",
+        ),
         "OOM" => (ErrorKind::Throttled, Retry::Safe, "the server is out of memory"),
-        "BUSY" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" => {
-            (ErrorKind::Throttled, Retry::Safe, "the server can't do that at the moment")
-        }
+        "BUSY" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" => (
+            ErrorKind::Throttled,
+            Retry::Safe,
+            "the server can't do that at the moment",
+        ),
         "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
             (ErrorKind::Connection, Retry::Safe, "the server is not ready yet")
         }
@@ -125,7 +135,11 @@ fn from_code(code: &str, detail: &str) -> Error {
             Retry::Never,
             "the server is part of a cluster, which is not supported; connect to a single server",
         ),
-        _ => (ErrorKind::Unexpected, Retry::Never, "the server refuses the command"),
+        _ => (
+            ErrorKind::Unexpected,
+            Retry::Never,
+            "the server refuses the command",
+        ),
     };
     Error::new(kind, line)
         .retry(retry)
@@ -145,7 +159,12 @@ mod tests {
     fn a_refusal_has_its_kind_and_retry_class() {
         for (code, detail, kind, retry) in [
             ("NOGROUP", "No such key", ErrorKind::NotFound, Retry::Never),
-            ("ERR", "Error running script: @user_script:1: NOGROUP No such key", ErrorKind::NotFound, Retry::Never),
+            (
+                "ERR",
+                "Error running script: @user_script:1: NOGROUP No such key",
+                ErrorKind::NotFound,
+                Retry::Never,
+            ),
             ("OOM", "command not allowed", ErrorKind::Throttled, Retry::Safe),
             ("READONLY", "You can't write", ErrorKind::Connection, Retry::Safe),
             ("LOADING", "", ErrorKind::Connection, Retry::Safe),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use broker_core::base::Groups;
 use broker_core::{
-    ConsumerName, Error, ErrorKind, GroupInfo, GroupName, MemberInfo, Result, StartPosition, StreamName, async_trait,
+    ConsumerName, Error, ErrorKind, GroupInfo, GroupName, MemberInfo, Result, StartPosition, StreamName,
+    async_trait,
 };
 use redis::Value;
 
@@ -129,7 +130,11 @@ impl RedisPubsub {
         if self.mode() == Mode::Queue {
             let mut pipe = redis::pipe();
             pipe.cmd("HGETALL").arg(look.keys.state(name));
-            pipe.cmd("ZRANGE").arg(look.keys.pending(name)).arg(0).arg(0).arg("WITHSCORES");
+            pipe.cmd("ZRANGE")
+                .arg(look.keys.pending(name))
+                .arg(0)
+                .arg(0)
+                .arg("WITHSCORES");
             let (found, first): (HashMap<String, String>, Value) = self.client().ask_all(&pipe).await?;
             states = found;
             oldest = redis::from_redis_value::<Vec<(String, f64)>>(first)
@@ -164,7 +169,8 @@ impl RedisPubsub {
 
     /// How long a delivery has been out whose lease ends at `ends`; exact where all have this broker's lease.
     fn age_of(&self, ends: f64, now: u64) -> Duration {
-        let left = Duration::try_from_secs_f64((ends / 1_000.0 - Duration::from_millis(now).as_secs_f64()).max(0.0));
+        let left =
+            Duration::try_from_secs_f64((ends / 1_000.0 - Duration::from_millis(now).as_secs_f64()).max(0.0));
         self.lease().saturating_sub(left.unwrap_or_default())
     }
 

@@ -61,14 +61,24 @@ impl ListGroup {
 
     /// `None` where there is no such group.
     async fn try_take(&self, max: usize) -> Result<Option<Look>> {
-        let script = if self.protean { &self.scripts.list_take_protean } else { &self.scripts.list_take };
+        let script = if self.protean {
+            &self.scripts.list_take_protean
+        } else {
+            &self.scripts.list_take
+        };
         let group = self.member.group.as_str();
         let mut call = script.prepare_invoke();
-        call.key(&self.keys.list).key(&self.keys.meta).key(&self.keys.groups).key(&self.keys.seen);
+        call.key(&self.keys.list)
+            .key(&self.keys.meta)
+            .key(&self.keys.groups)
+            .key(&self.keys.seen);
         if self.protean {
             call.key(self.keys.protean_position(group));
         }
-        call.arg(group).arg(self.member.consumer.as_str()).arg(max).arg(self.history);
+        call.arg(group)
+            .arg(self.member.consumer.as_str())
+            .arg(max)
+            .arg(self.history);
         let answer: Value = self.client.run(&call).await?;
         let Value::Array(parts) = answer else {
             return match answer {
@@ -106,7 +116,9 @@ impl ListGroup {
         let latest = match start {
             StartPosition::Earliest => "earliest".to_owned(),
             StartPosition::Latest => "latest".to_owned(),
-            StartPosition::Id(_) | StartPosition::Time(_) => return Err(Error::unsupported(Capabilities::REPLAY)),
+            StartPosition::Id(_) | StartPosition::Time(_) => {
+                return Err(Error::unsupported(Capabilities::REPLAY));
+            }
         };
         self.make_at(&latest).await
     }
@@ -114,7 +126,9 @@ impl ListGroup {
     async fn make_at(&self, start: &str) -> Result<bool> {
         let group = self.member.group.as_str();
         let mut call = self.scripts.list_make.prepare_invoke();
-        call.key(&self.keys.list).key(&self.keys.meta).key(&self.keys.groups);
+        call.key(&self.keys.list)
+            .key(&self.keys.meta)
+            .key(&self.keys.groups);
         if self.protean {
             call.key(self.keys.protean_position(group));
         }

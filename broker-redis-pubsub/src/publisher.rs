@@ -33,14 +33,22 @@ impl Publisher {
             }
         }
         if bodies.is_empty() {
-            return Ok(Published::each(outcomes.into_iter().map(|outcome| settle(outcome, None)).collect()));
+            return Ok(Published::each(
+                outcomes
+                    .into_iter()
+                    .map(|outcome| settle(outcome, None))
+                    .collect(),
+            ));
         }
         let failure = match self.mode {
             Mode::Channel => self.send(&bodies).await.err(),
             Mode::List | Mode::Queue => self.push(&bodies).await.err(),
         };
         Ok(Published::each(
-            outcomes.into_iter().map(|outcome| settle(outcome, failure.as_ref())).collect(),
+            outcomes
+                .into_iter()
+                .map(|outcome| settle(outcome, failure.as_ref()))
+                .collect(),
         ))
     }
 
@@ -66,7 +74,10 @@ impl Publisher {
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<()> {
         let mut pipe = redis::Pipeline::with_capacity(bodies.len());
         for body in bodies {
-            pipe.cmd("PUBLISH").arg(&self.keys.list).arg(body.as_slice()).ignore();
+            pipe.cmd("PUBLISH")
+                .arg(&self.keys.list)
+                .arg(body.as_slice())
+                .ignore();
         }
         self.client.ask_all(&pipe).await
     }
@@ -90,7 +101,9 @@ fn settle(outcome: Result<MessageId>, failure: Option<&Error>) -> Outcome {
     match (outcome, failure) {
         (Err(refused), _) => Outcome::NotSent(refused),
         (Ok(id), None) => Outcome::Stored(id),
-        (Ok(_), Some(failure)) if failure.retry_class() == Retry::Unknown => Outcome::Unknown(failure.clone()),
+        (Ok(_), Some(failure)) if failure.retry_class() == Retry::Unknown => {
+            Outcome::Unknown(failure.clone())
+        }
         (Ok(_), Some(failure)) => Outcome::NotSent(failure.clone()),
     }
 }

@@ -72,8 +72,11 @@ impl PubSubHub {
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::closed()),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "the server did not confirm a subscription in time")
-                .retry(Retry::Safe)),
+            Err(_) => Err(Error::new(
+                ErrorKind::Timeout,
+                "the server did not confirm a subscription in time",
+            )
+            .retry(Retry::Safe)),
         }
     }
 
@@ -171,7 +174,8 @@ impl Task {
 
     /// An order that came while the server was away is tried by the next attempt, which subscribes to everything.
     fn hold(&self, order: Order) {
-        let failure = Error::new(ErrorKind::Connection, "the listening connection is down").retry(Retry::Safe);
+        let failure =
+            Error::new(ErrorKind::Connection, "the listening connection is down").retry(Retry::Safe);
         let _ = order.confirmed.send(Err(failure));
     }
 
@@ -284,8 +288,11 @@ async fn subscribe(sink: &mut PubSubSink, topic: &Topic, patience: Duration) -> 
             lost if lost.retry_class() == Retry::Unknown => lost.retry(Retry::Safe),
             certain => certain,
         }),
-        Err(_) => Err(Error::new(ErrorKind::Timeout, "the server did not confirm a subscription in time")
-            .retry(Retry::Safe)),
+        Err(_) => Err(Error::new(
+            ErrorKind::Timeout,
+            "the server did not confirm a subscription in time",
+        )
+        .retry(Retry::Safe)),
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use broker_core::base::{Disposition, Membership};
 use broker_core::{
-    BrokerEvent, Capabilities, ConsumerName, Error, MessageId, Receipt, ReceiptRun, Result, Settled, Settlements,
-    StartPosition,
+    BrokerEvent, Capabilities, ConsumerName, Error, MessageId, Receipt, ReceiptRun, Result, Settled,
+    Settlements, StartPosition,
 };
 use redis::Value;
 
@@ -105,7 +105,9 @@ impl QueueGroup {
                 major: scripts::number(parts.next())?,
                 fence,
             };
-            let body = parts.next().ok_or_else(|| error::odd_reply("the script that reads a queue"))?;
+            let body = parts
+                .next()
+                .ok_or_else(|| error::odd_reply("the script that reads a queue"))?;
             taken.push(Taken {
                 receipt,
                 body: scripts::bytes(body)?,
@@ -123,7 +125,8 @@ impl QueueGroup {
     }
 
     pub(crate) async fn ack(&self, consumer: &ConsumerName, runs: &[ReceiptRun]) -> Result<Settlements> {
-        self.settle(consumer, runs, "ack", Duration::ZERO, Settled::Acked).await
+        self.settle(consumer, runs, "ack", Duration::ZERO, Settled::Acked)
+            .await
     }
 
     pub(crate) async fn nack(
@@ -171,7 +174,10 @@ impl QueueGroup {
             .arg(milliseconds(by))
             .arg(&self.keys.wake);
         for ReceiptRun { first, len } in runs {
-            call.arg(first.sequence).arg(*len).arg(first.major).arg(first.fence);
+            call.arg(first.sequence)
+                .arg(*len)
+                .arg(first.major)
+                .arg(first.fence);
         }
         let answers: Vec<u8> = self.client.run(&call).await?;
         let mut settlements = Settlements::all(done, 0);
@@ -193,7 +199,9 @@ impl QueueGroup {
         let start = match start {
             StartPosition::Earliest => "earliest".to_owned(),
             StartPosition::Latest => "latest".to_owned(),
-            StartPosition::Id(_) | StartPosition::Time(_) => return Err(Error::unsupported(Capabilities::REPLAY)),
+            StartPosition::Id(_) | StartPosition::Time(_) => {
+                return Err(Error::unsupported(Capabilities::REPLAY));
+            }
         };
         self.make_at(&start).await
     }
@@ -229,5 +237,7 @@ impl QueueGroup {
 
 /// Rounded up: a delay of less than a millisecond is still one.
 fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).min(1 << 50)
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000))
+        .unwrap_or(u64::MAX)
+        .min(1 << 50)
 }

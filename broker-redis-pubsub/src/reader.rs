@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::base::{BoxFuture, Deliveries, Disposition, Membership, ReadEndpoint};
-use broker_core::{Capabilities, Error, ErrorKind, Failure, MessageId, Receipt, ReceiptRun, Result, Settlements};
+use broker_core::{
+    Capabilities, Error, ErrorKind, Failure, MessageId, Receipt, ReceiptRun, Result, Settlements,
+};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 

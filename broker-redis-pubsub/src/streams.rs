@@ -21,7 +21,9 @@ impl Streams for RedisPubsub {
     async fn info(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
         let keys = self.keys(stream);
         let mut pipe = redis::pipe();
-        pipe.cmd("SISMEMBER").arg(Keys::index(self.mode())).arg(stream.as_str());
+        pipe.cmd("SISMEMBER")
+            .arg(Keys::index(self.mode()))
+            .arg(stream.as_str());
         pipe.cmd("HGET").arg(&keys.meta).arg("base");
         for list in [&keys.log, &keys.list] {
             pipe.cmd("LLEN").arg(list);
@@ -62,13 +64,17 @@ impl Streams for RedisPubsub {
         command.arg(&keys.groups);
         let groups: Vec<String> = self.client().ask(&command).await?;
         let mut pipe = redis::pipe();
-        pipe.cmd("SREM").arg(Keys::index(self.mode())).arg(stream.as_str());
+        pipe.cmd("SREM")
+            .arg(Keys::index(self.mode()))
+            .arg(stream.as_str());
         let all = pipe.cmd("DEL");
         for key in [&keys.list, &keys.log, &keys.meta, &keys.groups, &keys.seen] {
             all.arg(key);
         }
         for group in &groups {
-            all.arg(keys.pending(group)).arg(keys.again(group)).arg(keys.state(group));
+            all.arg(keys.pending(group))
+                .arg(keys.again(group))
+                .arg(keys.state(group));
         }
         for group in &groups {
             pipe.cmd("DEL").arg(keys.protean_position(group)).ignore();

@@ -148,7 +148,11 @@ impl Watch {
     async fn wait_and_wake(&self) -> Result<()> {
         let mut connection = self.client.waiting().await?;
         let mut command = redis::cmd("BLMOVE");
-        command.arg(&self.keys.list).arg(&self.keys.log).arg("LEFT").arg("RIGHT");
+        command
+            .arg(&self.keys.list)
+            .arg(&self.keys.log)
+            .arg("LEFT")
+            .arg("RIGHT");
         command.arg(self.slice.as_secs_f64());
         let patience = self.slice + self.client.response_timeout();
         while self.wanted() {

@@ -85,11 +85,7 @@ pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(
             entries.push(entry);
         }
     }
-    let arrived = Arrived {
-        since,
-        epoch,
-        entries,
-    };
+    let arrived = Arrived::new(since, epoch, entries);
     Ok((arrived, Cursor(cursor)))
 }
 

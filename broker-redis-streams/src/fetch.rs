@@ -36,11 +36,7 @@ impl Hands {
             entry::of_stream(found, "XREADGROUP")?
         };
         self.group.learn_epoch(epoch);
-        let mut arrived = Arrived {
-            since,
-            epoch,
-            entries,
-        };
+        let mut arrived = Arrived::new(since, epoch, entries);
         if arrived.entries.is_empty() {
             return Ok(arrived);
         }

@@ -34,8 +34,10 @@ pub(crate) struct Lane {
 /// Entries that arrived together.
 #[derive(Debug)]
 pub(crate) struct Arrived {
-    /// Their leases began then or later.
+    /// Their leases certainly began then or later: when they were asked for.
     pub(crate) since: Instant,
+    /// Their leases began about then.
+    pub(crate) seen: Instant,
     /// The group's epoch when they were handed out.
     pub(crate) epoch: u32,
     pub(crate) entries: Vec<Entry>,
@@ -62,17 +64,12 @@ impl Lane {
     /// of another epoch comes anew.
     pub(crate) fn take(&mut self, max: usize, lease: Duration, epoch: u32) -> Option<Arrived> {
         while let Some(mut arrived) = self.ready.pop_front() {
-            if arrived.since.elapsed() >= lease || arrived.epoch != epoch {
+            if arrived.seen.elapsed() >= lease || arrived.epoch != epoch {
                 continue;
             }
             if arrived.entries.len() > max {
-                let entries = arrived.entries.split_off(max);
-                let (since, epoch) = (arrived.since, arrived.epoch);
-                self.ready.push_front(Arrived {
-                    since,
-                    epoch,
-                    entries,
-                });
+                let rest = arrived.split_off(max);
+                self.ready.push_front(rest);
             }
             return Some(arrived);
         }
@@ -86,11 +83,23 @@ impl Lane {
 }
 
 impl Arrived {
-    pub(crate) fn nothing() -> Self {
+    /// Entries that were asked for at `since`.
+    pub(crate) fn new(since: Instant, epoch: u32, entries: Vec<Entry>) -> Self {
         Self {
-            since: Instant::now(),
-            epoch: 0,
-            entries: Vec::new(),
+            since,
+            seen: since,
+            epoch,
+            entries,
         }
+    }
+
+    /// All but the first `max` entries.
+    fn split_off(&mut self, max: usize) -> Self {
+        let entries = self.entries.split_off(max);
+        Self { entries, ..*self }
+    }
+
+    pub(crate) fn nothing() -> Self {
+        Self::new(Instant::now(), 0, Vec::new())
     }
 }

@@ -264,9 +264,9 @@ impl Hands {
                 let (answer, at_once) = answer;
                 return Watched::Read(answer.map(|mut arrived| {
                     if !at_once {
-                        arrived.since = Instant::now();
+                        arrived.seen = Instant::now();
                     } else if let Some(unseen) = unseen_since {
-                        arrived.since = arrived.since.max(unseen);
+                        arrived.seen = arrived.seen.max(unseen);
                     }
                     arrived
                 }));
@@ -306,6 +306,7 @@ impl Hands {
             since,
             epoch,
             entries,
+            ..
         } = arrived;
         if let Some(last) = entries.iter().map(|entry| entry.id).max() {
             self.group.saw(last);

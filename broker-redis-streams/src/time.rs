@@ -85,7 +85,7 @@ pub(crate) fn group_start(position: &StartPosition) -> Result<String> {
 pub(crate) fn millis_up(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let ms = millis(since);
-    if since.subsec_nanos() % 1_000_000 == 0 {
+    if since.subsec_nanos().is_multiple_of(1_000_000) {
         ms
     } else {
         ms.saturating_add(1)

@@ -36,7 +36,10 @@ fn suite(mode: &'static str) -> Result<Suite> {
         .proxied()?;
     Ok(Suite::new(harness)
         .absent(Part::Clock, "leases go by the server's clock")
-        .absent(Part::ConsumerProcess, "consumers of this suite live in its process"))
+        .absent(
+            Part::ConsumerProcess,
+            "consumers of this suite live in its process",
+        ))
 }
 
 struct Raw {
@@ -53,7 +56,8 @@ impl Raw {
 #[async_trait]
 impl RawAccess for Raw {
     async fn write_foreign(&self, stream: &str) -> Result<()> {
-        self.command(vec!["LPUSH".into(), stream.into(), "[\"not ours\"".into()]).await
+        self.command(vec!["LPUSH".into(), stream.into(), "[\"not ours\"".into()])
+            .await
     }
 
     async fn delete_group(&self, stream: &str, group: &str) -> Result<()> {
@@ -66,6 +70,7 @@ impl RawAccess for Raw {
             "queue" => format!("{{{stream}}}:queue:log"),
             _ => stream.to_owned(),
         };
-        self.command(vec!["LTRIM".into(), key, format!("-{keep}"), "-1".into()]).await
+        self.command(vec!["LTRIM".into(), key, format!("-{keep}"), "-1".into()])
+            .await
     }
 }
