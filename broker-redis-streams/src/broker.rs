@@ -15,8 +15,8 @@ use broker_core::{
 use crate::claims;
 use crate::client::Client;
 use crate::config::RedisStreamsConfig;
+use crate::consumer::Consumer;
 use crate::publish::Publisher;
-use crate::reader::Reader;
 
 /// How many members that read without an endpoint are kept.
 const MEMBERS: usize = 1024;
@@ -25,7 +25,7 @@ const MEMBERS: usize = 1024;
 pub struct RedisStreams {
     client: Arc<Client>,
     /// Members that read and settle without an endpoint.
-    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Reader>>>,
+    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
 }
 
 impl RedisStreams {
@@ -42,34 +42,31 @@ impl RedisStreams {
     }
 
     pub(crate) async fn publisher_of(&self, stream: &StreamName) -> Result<Publisher> {
-        Ok(Publisher {
-            keys: self.client.stream(stream).await?,
-            client: Arc::clone(&self.client),
-        })
+        Publisher::new(&self.client, stream).await
     }
 
-    pub(crate) async fn member(&self, member: &Membership) -> Result<Arc<Reader>> {
+    pub(crate) async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
         let name = (
             member.stream.clone(),
             member.group.clone(),
             member.consumer.clone(),
         );
-        let known = |members: &HashMap<_, Arc<Reader>>| {
+        let known = |members: &HashMap<_, Arc<Consumer>>| {
             members
                 .get(&name)
-                .filter(|reader| reader.hands.member == *member)
+                .filter(|consumer| consumer.member == *member)
                 .cloned()
         };
-        if let Some(reader) = known(&self.members.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(reader);
+        if let Some(consumer) = known(&self.members.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(consumer);
         }
-        let reader = Reader::join(&self.client, member).await?;
+        let consumer = Consumer::join(&self.client, member).await?;
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.len() >= MEMBERS {
             members.clear();
         }
-        members.insert(name, Arc::clone(&reader));
-        Ok(reader)
+        members.insert(name, Arc::clone(&consumer));
+        Ok(consumer)
     }
 }
 
@@ -88,7 +85,7 @@ impl BaseBroker for RedisStreams {
             endpoints: Some(self),
             groups: Some(self),
             leases: Some(self),
-            partitions: None,
+            partitions: Some(self),
             replay: Some(self),
             retention: Some(self),
             streams: Some(self),
@@ -105,20 +102,19 @@ impl BaseBroker for RedisStreams {
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
         self.client.check_open()?;
-        let reader = self.member(request.member).await?;
-        reader.read(request.max, request.wait).await
+        let consumer = self.member(request.member).await?;
+        consumer.read(request.max, request.wait).await
     }
 
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
         self.client.check_open()?;
-        self.member(settle.member).await?.hands.ack(settle.runs).await
+        self.member(settle.member).await?.ack(settle.runs).await
     }
 
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
         self.client.check_open()?;
-        let reader = self.member(nack.settle.member).await?;
-        reader
-            .hands
+        let consumer = self.member(nack.settle.member).await?;
+        consumer
             .nack(nack.settle.runs, nack.disposition, nack.failure)
             .await
     }

@@ -85,7 +85,13 @@ pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(
             entries.push(entry);
         }
     }
-    let arrived = Arrived::new(since, epoch, entries);
+    let token = parts.next().as_ref().and_then(reply::count);
+    let token = token.and_then(|token| u32::try_from(token).ok());
+    let mut arrived = Arrived::new(since, epoch, entries);
+    arrived.token = token;
+    if let Some(token) = token {
+        group.learn_token(token);
+    }
     Ok((arrived, Cursor(cursor)))
 }
 

@@ -6,10 +6,7 @@ use crate::config::RedisStreamsConfig;
 use crate::server::Server;
 
 /// The most that an instance can claim.
-pub(crate) const MOST: Capabilities = Capabilities::ORDERED_MESSAGING
-    .union(Capabilities::BLOCKING_READ)
-    .union(Capabilities::DEAD_LETTER_QUEUE)
-    .union(Capabilities::REPLAY)
+pub(crate) const MOST: Capabilities = Capabilities::ENTERPRISE_STREAMING
     .union(Capabilities::DELAYED_DELIVERY)
     .union(Capabilities::IDEMPOTENT_PUBLISH)
     .union(Capabilities::RETENTION)

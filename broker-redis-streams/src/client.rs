@@ -18,16 +18,19 @@ use tokio::task::JoinSet;
 
 use crate::config::{Address, RedisStreamsConfig};
 use crate::connection::{Connection, Manner};
+use crate::consumer::Consumer;
 use crate::group::Group;
-use crate::keys::{STREAMS, StreamKeys};
+use crate::keys::{self, STREAMS, StreamKeys};
 use crate::pool::{Place, Pool};
-use crate::reader::Reader;
 use crate::scripts::{self, Script};
 use crate::server::Server;
 use crate::{error, reply};
 
 /// How many resolved names are kept; beyond that they are resolved anew.
 const RESOLVED: usize = 4096;
+
+/// The partitions of a stream.
+pub(crate) type Topic = Arc<[Arc<StreamKeys>]>;
 
 /// What all parts of one opened broker talk to the server through.
 pub(crate) struct Client {
@@ -41,9 +44,9 @@ pub(crate) struct Client {
     server: Mutex<Server>,
     closed: AtomicBool,
     pub(crate) closing: Notify,
-    streams: Mutex<HashMap<StreamName, Arc<StreamKeys>>>,
-    groups: Mutex<HashMap<(StreamName, GroupName), Arc<Group>>>,
-    readers: Mutex<Vec<Weak<Reader>>>,
+    topics: Mutex<HashMap<StreamName, Topic>>,
+    groups: Mutex<HashMap<(StreamName, GroupName, u32), Arc<Group>>>,
+    consumers: Mutex<Vec<Weak<Consumer>>>,
     tasks: Mutex<JoinSet<()>>,
     pub(crate) recreated: AtomicU64,
     pub(crate) lost: AtomicU64,
@@ -63,9 +66,9 @@ impl Client {
             server: Mutex::default(),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
-            streams: Mutex::default(),
+            topics: Mutex::default(),
             groups: Mutex::default(),
-            readers: Mutex::default(),
+            consumers: Mutex::default(),
             tasks: Mutex::default(),
             recreated: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -170,51 +173,69 @@ impl Client {
         self.address.to_string()
     }
 
-    /// The stream's keys; the first time, the stream is put into the index.
-    pub(crate) async fn stream(&self, stream: &StreamName) -> Result<Arc<StreamKeys>> {
-        if let Some(known) = lock(&self.streams).get(stream) {
+    /// The stream's partitions; the first time, the stream is put into the index.
+    pub(crate) async fn topic(&self, stream: &StreamName) -> Result<Topic> {
+        if let Some(known) = lock(&self.topics).get(stream) {
             return Ok(Arc::clone(known));
         }
-        let mut index = redis::cmd("SADD");
-        index.arg(STREAMS).arg(stream.as_str());
-        self.command(&index).await?;
-        let keys = Arc::new(StreamKeys::new(stream));
-        let mut streams = lock(&self.streams);
-        if streams.len() >= RESOLVED {
-            streams.clear();
+        let key = keys::partition_count(stream);
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("SADD").arg(STREAMS).arg(stream.as_str());
+        if self.config.partitions > 1 {
+            // A stream that is there keeps the number it was made with: a key must not change its partition.
+            pipeline
+                .cmd("SET")
+                .arg(&key)
+                .arg(self.config.partitions)
+                .arg("NX");
         }
-        Ok(Arc::clone(streams.entry(stream.clone()).or_insert(keys)))
+        pipeline.cmd("GET").arg(&key);
+        let mut count = Value::Nil;
+        for answer in self.pipeline(&pipeline).await? {
+            count = reply::granted(answer)?;
+        }
+        let count = reply::count(&count)
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(1)
+            .max(1);
+        let partitions = (0..count).map(|number| Arc::new(StreamKeys::new(stream, number, count)));
+        let topic: Topic = partitions.collect();
+        let mut topics = lock(&self.topics);
+        if topics.len() >= RESOLVED {
+            topics.clear();
+        }
+        Ok(Arc::clone(topics.entry(stream.clone()).or_insert(topic)))
     }
 
     /// Forgets a stream that was removed, so that its next use puts it into the index again.
     pub(crate) fn forget_stream(&self, stream: &StreamName) {
-        lock(&self.streams).remove(stream);
-        lock(&self.groups).retain(|(name, _), _| name != stream);
+        lock(&self.topics).remove(stream);
+        lock(&self.groups).retain(|(name, _, _), _| name != stream);
     }
 
-    /// What this process knows about a group.
-    pub(crate) fn group(&self, stream: &StreamName, group: &GroupName) -> Arc<Group> {
+    /// What this process knows about a group of one partition.
+    pub(crate) fn group(&self, stream: &StreamKeys, group: &GroupName) -> Arc<Group> {
         let mut groups = lock(&self.groups);
         if groups.len() >= RESOLVED {
             groups.retain(|_, group| Arc::strong_count(group) > 1);
         }
-        let entry = groups.entry((stream.clone(), group.clone()));
+        let entry = groups.entry((stream.name.clone(), group.clone(), stream.partition));
         Arc::clone(entry.or_insert_with(|| Arc::new(Group::new(stream, group))))
     }
 
     /// Tells the stream's readers of this process that something is due after `delay`.
     pub(crate) fn due_in(&self, stream: &StreamName, delay: Duration) {
         let groups = lock(&self.groups);
-        for (_, group) in groups.iter().filter(|((name, _), _)| name == stream) {
+        for (_, group) in groups.iter().filter(|((name, _, _), _)| name == stream) {
             group.due_in(delay);
         }
     }
 
-    /// Remembers a reader, whose hands are emptied when the broker closes.
-    pub(crate) fn add_reader(&self, reader: &Arc<Reader>) {
-        let mut readers = lock(&self.readers);
-        readers.retain(|reader| reader.strong_count() > 0);
-        readers.push(Arc::downgrade(reader));
+    /// Remembers a consumer, whose hands are emptied when the broker closes.
+    pub(crate) fn add_consumer(&self, consumer: &Arc<Consumer>) {
+        let mut consumers = lock(&self.consumers);
+        consumers.retain(|consumer| consumer.strong_count() > 0);
+        consumers.push(Arc::downgrade(consumer));
     }
 
     /// Runs `task` in the background, until [`close`](Self::close) waits for it.
@@ -248,13 +269,13 @@ impl Client {
             return;
         }
         self.closing.notify_waiters();
-        let readers: Vec<_> = lock(&self.readers)
+        let consumers: Vec<_> = lock(&self.consumers)
             .drain(..)
-            .filter_map(|reader| reader.upgrade())
+            .filter_map(|consumer| consumer.upgrade())
             .collect();
         let empty = async {
-            for reader in readers {
-                reader.empty_hands().await;
+            for consumer in consumers {
+                consumer.leave().await;
             }
             let mut tasks = std::mem::take(&mut *lock(&self.tasks));
             while tasks.join_next().await.is_some() {}

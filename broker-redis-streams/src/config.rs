@@ -54,6 +54,8 @@ pub struct RedisStreamsConfig {
     pub keep_alive: Duration,
     /// How many connections blocking readers may have; more readers than that take turns.
     pub pool_size: usize,
+    /// How many partitions a stream is made with. A stream that is there keeps its own number.
+    pub partitions: u32,
     /// How long one blocking read stays at the server; bounds how long leaving takes where it can't be woken.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -164,6 +166,9 @@ impl RedisStreamsConfig {
         if self.pool_size == 0 {
             return Err(Error::config("pool_size", "a number from 1 is expected"));
         }
+        if !(1..=1024).contains(&self.partitions) {
+            return Err(Error::config("partitions", "a number from 1 to 1024 is expected"));
+        }
         if self.response_timeout.is_zero() || self.block_slice.is_zero() {
             return Err(Error::config(
                 "response_timeout and block_slice",
@@ -207,6 +212,7 @@ impl Default for RedisStreamsConfig {
             response_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
             pool_size: 16,
+            partitions: 1,
             block_slice: Duration::from_secs(5),
             dedup_window: None,
             format: WireFormat::default(),

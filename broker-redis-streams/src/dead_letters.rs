@@ -1,5 +1,7 @@
 //! A group's failed messages: a stream beside the one they came from.
 
+use std::sync::Arc;
+
 use broker_core::base::DeadLetters;
 use broker_core::{
     ConsumerName, DeadLetter, DeadLetterPage, DeadLetterQuery, Error, ErrorKind, Failure, GroupName,
@@ -27,7 +29,7 @@ impl DeadLetters for RedisStreams {
         group: &GroupName,
         query: &DeadLetterQuery,
     ) -> Result<DeadLetterPage> {
-        let group = self.client().group(stream, group);
+        let group = self.first(stream, group).await?;
         let newest = match (&query.before, query.until) {
             (Some(before), _) => format!("({}", EntryId::of(before)?),
             (None, Some(until)) => format!("({}", EntryId::at(until)),
@@ -59,7 +61,7 @@ impl DeadLetters for RedisStreams {
         let Ok(id) = EntryId::of(id) else {
             return Ok(None);
         };
-        let group = self.client().group(stream, group);
+        let group = self.first(stream, group).await?;
         let mut ask = redis::cmd("XRANGE");
         ask.arg(&group.keys.dead).arg(id.to_string()).arg(id.to_string());
         Ok(letters(&group, self.client().command(&ask).await?)?.pop())
@@ -67,7 +69,7 @@ impl DeadLetters for RedisStreams {
 
     async fn replay(&self, stream: &StreamName, group: &GroupName, selection: &Selection) -> Result<u64> {
         let client = self.client();
-        let group = client.group(stream, group);
+        let group = self.first(stream, group).await?;
         let end = match selection {
             Selection::Ids(ids) => {
                 let ids = entry_ids(ids)?;
@@ -102,7 +104,7 @@ impl DeadLetters for RedisStreams {
 
     async fn purge(&self, stream: &StreamName, group: &GroupName, selection: &Selection) -> Result<u64> {
         let client = self.client();
-        let group = client.group(stream, group);
+        let group = self.first(stream, group).await?;
         let mut call = scripts::PURGE.call(&[&group.keys.dead]);
         match selection {
             Selection::Before(time) => {
@@ -125,8 +127,17 @@ impl DeadLetters for RedisStreams {
     }
 
     async fn depth(&self, stream: &StreamName, group: &GroupName) -> Result<u64> {
-        let group = self.client().group(stream, group);
+        let group = self.first(stream, group).await?;
         depth(self.client(), &group).await
+    }
+}
+
+impl RedisStreams {
+    /// The group in the first partition: dead letters of all partitions lie together.
+    async fn first(&self, stream: &StreamName, group: &GroupName) -> Result<Arc<Group>> {
+        let topic = self.client().topic(stream).await?;
+        let first = topic.first().ok_or_else(|| error::odd_reply("GET"))?;
+        Ok(self.client().group(first, group))
     }
 }
 
@@ -154,14 +165,28 @@ async fn revive(client: &Client, group: &Group, ids: &[EntryId]) -> Result<Optio
     if ids.is_empty() {
         return Ok(Some(0));
     }
-    let keys = &group.keys;
-    let mut call = scripts::REVIVE.call(&[&keys.entries, &keys.state, &keys.due, &keys.dead]);
+    let topic = client.topic(&group.stream).await?;
+    let groups: Vec<_> = topic
+        .iter()
+        .map(|partition| client.group(partition, &group.name))
+        .collect();
+    let mut keys = vec![group.keys.dead.as_str()];
+    for group in &groups {
+        keys.extend([
+            group.keys.entries.as_str(),
+            group.keys.state.as_str(),
+            group.keys.due.as_str(),
+        ]);
+    }
+    let mut call = scripts::REVIVE.call(&keys);
     call.arg(group.name.as_str());
     for id in ids {
         call.arg(id.to_string());
     }
     let answer = client.run(&scripts::REVIVE, &call).await?;
-    group.due_in(std::time::Duration::ZERO);
+    for group in groups {
+        group.due_in(std::time::Duration::ZERO);
+    }
     Ok(reply::count(&answer))
 }
 
@@ -192,12 +217,13 @@ fn letter(group: &Group, entry: Value) -> Option<DeadLetter> {
     let text = |name: &str| reply::field(&about, name).and_then(reply::text);
     let number = |name: &str| reply::count_field(&about, name);
     let original = EntryId::parse(text("original")?.as_bytes())?;
+    let partition = u32::try_from(number("partition")?).ok()?;
     Some(DeadLetter {
-        id: id.to_message_id(),
-        original_id: original.to_message_id(),
+        id: id.to_message_id(None),
+        original_id: original.to_message_id(group.partition.map(|_| partition)),
         stream: group.stream.clone(),
         group: group.name.clone(),
-        partition: u32::try_from(number("partition")?).ok()?,
+        partition,
         message: codec::decode(fields)?.message,
         failure: Failure {
             reason: text("reason")?.to_owned(),

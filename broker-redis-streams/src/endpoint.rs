@@ -13,8 +13,9 @@ use broker_core::{
 };
 
 use crate::broker::RedisStreams;
+use crate::consumer::Consumer;
+use crate::listener::{Listener, StreamListener};
 use crate::publish::Publisher;
-use crate::reader::Reader;
 
 /// How many pipelines may be on their way: the next ones are filled while one is out, and one connection keeps order.
 const BATCHES_IN_FLIGHT: usize = 8;
@@ -26,15 +27,18 @@ impl Endpoints for RedisStreams {
     }
 
     async fn reader(&self, member: &Membership) -> Result<Arc<dyn ReadEndpoint>> {
-        let reader = Reader::join(self.client(), member).await?;
-        Ok(Arc::new(Member(reader)))
+        let consumer = Consumer::join(self.client(), member).await?;
+        Ok(Arc::new(Member(consumer)))
     }
 
     async fn listener(&self, request: &ListenRequest) -> Result<Arc<dyn ReadEndpoint>> {
         match &request.source {
             Source::Stream(stream) => {
-                let listener = crate::listener::Listener::new(self.client(), stream, &request.start).await?;
-                Ok(Arc::new(listener))
+                let mut listeners = Vec::new();
+                for partition in self.client().topic(stream).await?.iter() {
+                    listeners.push(Listener::new(self.client(), partition, &request.start).await?);
+                }
+                Ok(Arc::new(StreamListener(listeners)))
             }
             Source::Pattern(_) => Err(Error::unsupported(Capabilities::PATTERN_SUBSCRIPTION)),
         }
@@ -51,8 +55,8 @@ impl PublishEndpoint for Publisher {
     }
 }
 
-/// A reader as the port knows it.
-struct Member(Arc<Reader>);
+/// A consumer as the port knows it.
+struct Member(Arc<Consumer>);
 
 impl ReadEndpoint for Member {
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
@@ -60,7 +64,7 @@ impl ReadEndpoint for Member {
     }
 
     fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(self.0.hands.ack(runs))
+        Box::pin(self.0.ack(runs))
     }
 
     fn nack<'a>(
@@ -69,12 +73,12 @@ impl ReadEndpoint for Member {
         disposition: Disposition,
         failure: &'a Failure,
     ) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(self.0.hands.nack(runs, disposition, failure))
+        Box::pin(self.0.nack(runs, disposition, failure))
     }
 
     fn leave(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
-            self.0.empty_hands().await;
+            self.0.leave().await;
             Ok(())
         })
     }

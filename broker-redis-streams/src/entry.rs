@@ -25,11 +25,14 @@ pub(crate) struct Entry {
 }
 
 /// A batch's messages; ids and times are in the receipts' numbers.
-pub(crate) struct Entries(Vec<(u64, Message)>);
+pub(crate) struct Entries {
+    partition: Option<u32>,
+    messages: Vec<(u64, Message)>,
+}
 
 impl MessageStore for Entries {
     fn message(&self, index: usize) -> Option<&Message> {
-        self.0.get(index).map(|(_, message)| message)
+        self.messages.get(index).map(|(_, message)| message)
     }
 
     fn id(&self, _: usize, receipt: &Receipt) -> MessageId {
@@ -37,19 +40,23 @@ impl MessageStore for Entries {
             ms: receipt.major,
             seq: receipt.sequence,
         }
-        .to_message_id()
+        .to_message_id(self.partition)
     }
 
     fn stored_at(&self, index: usize) -> Option<SystemTime> {
-        self.0.get(index).map(|(ms, _)| moment(*ms))
+        self.messages.get(index).map(|(ms, _)| moment(*ms))
     }
 }
 
 impl Entries {
     /// A batch of entries with their fences.
-    pub(crate) fn deliver(entries: Vec<Entry>, fence: impl Fn(&Entry) -> u64) -> Deliveries {
+    pub(crate) fn deliver(
+        partition: Option<u32>,
+        entries: Vec<Entry>,
+        fence: impl Fn(&Entry) -> u64,
+    ) -> Deliveries {
         let receipts = entries.iter().map(|entry| Receipt {
-            partition: 0,
+            partition: partition.unwrap_or(0),
             attempt: entry.attempt,
             sequence: entry.id.seq,
             major: entry.id.ms,
@@ -57,7 +64,11 @@ impl Entries {
         });
         let receipts: Vec<_> = receipts.collect();
         let messages = entries.into_iter().map(|entry| (entry.id.ms, entry.message));
-        Deliveries::one(Lot::each(Arc::new(Self(messages.collect())), receipts))
+        let store = Self {
+            partition,
+            messages: messages.collect(),
+        };
+        Deliveries::one(Lot::each(Arc::new(store), receipts))
     }
 }
 

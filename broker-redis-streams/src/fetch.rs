@@ -29,7 +29,7 @@ impl Hands {
         };
         self.blocked.store(0, Relaxed);
         drop(place);
-        let (found, epoch) = answers?;
+        let (found, epoch, token) = answers?;
         let entries = if self.is_sequential() {
             entry::of_range(found, "XREADGROUP")?
         } else {
@@ -37,6 +37,8 @@ impl Hands {
         };
         self.group.learn_epoch(epoch);
         let mut arrived = Arrived::new(since, epoch, entries);
+        // Read after the entries as well: only one that did not change meanwhile is certainly theirs.
+        arrived.token = self.group.learn_token(token).then_some(token);
         if arrived.entries.is_empty() {
             return Ok(arrived);
         }
@@ -71,19 +73,32 @@ impl Hands {
         place: &mut Place,
         mut pipeline: Pipeline,
         block: Duration,
-    ) -> Result<(Value, u32)> {
-        pipeline.cmd("HGET").arg(&self.group.keys.state).arg("epoch");
+    ) -> Result<(Value, u32, u32)> {
+        pipeline
+            .cmd("HMGET")
+            .arg(&self.group.keys.state)
+            .arg("epoch")
+            .arg("fast");
         let deadline = block + self.client.config.response_timeout;
         let mut answers = place.ask(&pipeline, deadline).await?.into_iter();
-        let (Some(found), Some(epoch)) = (answers.next(), answers.next()) else {
+        let (Some(found), Some(state)) = (answers.next(), answers.next()) else {
             return Err(error::odd_reply("XREADGROUP"));
         };
-        let epoch = reply::count(&reply::granted(epoch)?).unwrap_or(0);
-        Ok((found, u32::try_from(epoch).unwrap_or(u32::MAX)))
+        let state = reply::items(state, "HMGET")?;
+        let number = |at: usize| {
+            let number = state.get(at).and_then(reply::count).unwrap_or(0);
+            u32::try_from(number).unwrap_or(u32::MAX)
+        };
+        Ok((found, number(0), number(1)))
     }
 
     /// Reads by the script that parks keys. A script can't block: news is waited for without taking it.
-    async fn ask_sequential(&self, place: &mut Place, max: usize, block: Duration) -> Result<(Value, u32)> {
+    async fn ask_sequential(
+        &self,
+        place: &mut Place,
+        max: usize,
+        block: Duration,
+    ) -> Result<(Value, u32, u32)> {
         let keys = &self.group.keys;
         let mut call = scripts::SEQUENTIAL.call(&[&keys.entries, &keys.due, &keys.lanes]);
         call.arg(self.group.name.as_str())
@@ -93,7 +108,7 @@ impl Hands {
         loop {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.add_command(call.clone());
-            let (found, epoch) = self.ask_with_epoch(place, pipeline, Duration::ZERO).await?;
+            let (found, epoch, token) = self.ask_with_epoch(place, pipeline, Duration::ZERO).await?;
             match found {
                 Value::ServerError(refusal) if refusal.code() == "NOSCRIPT" => {
                     self.client.command(&scripts::SEQUENTIAL.load()).await?;
@@ -102,7 +117,7 @@ impl Hands {
                     self.wait_for_news(place, left).await?;
                     left = Duration::ZERO;
                 }
-                found => return Ok((reply::granted(found)?, epoch)),
+                found => return Ok((reply::granted(found)?, epoch, token)),
             }
         }
     }

@@ -17,6 +17,10 @@ pub(crate) struct Group {
     pub(crate) stream: StreamName,
     pub(crate) name: GroupName,
     pub(crate) keys: GroupKeys,
+    /// The partition's number, where there are several.
+    pub(crate) partition: Option<u32>,
+    /// The token for plain acks that the server told last.
+    fast: AtomicU32,
     /// Rises with each move of the group; receipts of an older one are stale.
     epoch: AtomicU32,
     /// When something rests no longer, as far as this process knows.
@@ -28,11 +32,13 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(stream: &StreamName, group: &GroupName) -> Self {
+    pub(crate) fn new(stream: &StreamKeys, group: &GroupName) -> Self {
         Self {
-            stream: stream.clone(),
+            stream: stream.name.clone(),
             name: group.clone(),
-            keys: StreamKeys::new(stream).group(group),
+            partition: stream.number(),
+            keys: stream.group(group),
+            fast: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
             due: Mutex::default(),
             last_seen: Mutex::default(),
@@ -47,6 +53,11 @@ impl Group {
     /// Takes note of the epoch the server told.
     pub(crate) fn learn_epoch(&self, epoch: u32) {
         self.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Takes note of the token for plain acks; answers whether it is the one known before.
+    pub(crate) fn learn_token(&self, token: u32) -> bool {
+        self.fast.swap(token, Ordering::AcqRel) == token
     }
 
     /// When something is due, as far as this process knows.

@@ -28,7 +28,8 @@ struct Batch {
     since: Instant,
     /// Where the next receipt is looked for first: acks mostly come in order.
     hint: usize,
-    slow: bool,
+    /// The token for plain acks; without one, only the server knows.
+    token: Option<u32>,
 }
 
 /// A receipt's fence: epoch, delivery counter and batch, each as far as it fits.
@@ -42,8 +43,8 @@ pub(crate) struct Fence {
 /// What a reader knows about a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// A first delivery whose lease has not ended.
-    Fresh,
+    /// A first delivery whose lease has not ended, with the token for a plain ack.
+    Fresh(u32),
     /// It was settled through this reader.
     Settled,
     /// Only the server knows.
@@ -79,7 +80,13 @@ impl Fence {
 
 impl HandedOut {
     /// Remembers a batch whose leases began at `since` or later; answers its number.
-    pub(crate) fn add(&mut self, entries: &[Entry], since: Instant, lease: Duration) -> u32 {
+    pub(crate) fn add(
+        &mut self,
+        entries: &[Entry],
+        since: Instant,
+        lease: Duration,
+        token: Option<u32>,
+    ) -> u32 {
         // What is older than its lease needs no memory: the server is asked about it.
         while self
             .batches
@@ -97,7 +104,7 @@ impl HandedOut {
             open: entries.len(),
             since,
             hint: 0,
-            slow: entries.iter().any(|entry| entry.count > 1),
+            token: token.filter(|_| entries.iter().all(|entry| entry.count == 1)),
         });
         number
     }
@@ -108,12 +115,12 @@ impl HandedOut {
         let Some((batch, at)) = self.find(receipt) else {
             return Known::Unsure;
         };
-        let fresh = !batch.slow && batch.since.elapsed() < lease;
+        let fresh = batch.token.filter(|_| batch.since.elapsed() < lease);
         match batch.entries.get_mut(at) {
             Some((_, open)) if *open => {
                 *open = false;
                 batch.open -= 1;
-                if fresh { Known::Fresh } else { Known::Unsure }
+                fresh.map_or(Known::Unsure, Known::Fresh)
             }
             Some(_) => Known::Settled,
             None => Known::Unsure,
@@ -134,7 +141,7 @@ impl HandedOut {
     /// From now on the server is asked about the batch of `receipt`: it knows more than its counter.
     pub(crate) fn mark(&mut self, receipt: &Receipt) {
         if let Some((batch, _)) = self.find(receipt) {
-            batch.slow = true;
+            batch.token = None;
         }
     }
 
@@ -205,12 +212,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_fresh_delivery_is_settled_once_unless_it_is_reopened() {
         let mut out = HandedOut::default();
-        let batch = out.add(&[entry(0, 1), entry(1, 1)], Instant::now(), LEASE);
-        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Fresh);
+        let batch = out.add(&[entry(0, 1), entry(1, 1)], Instant::now(), LEASE, Some(5));
+        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Fresh(5));
         assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Settled);
         assert_eq!(out.oldest(), Some(EntryId { ms: 1, seq: 0 }));
         out.reopen(&receipt(1, batch));
-        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Fresh);
+        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Fresh(5));
         assert_eq!(out.settle(&receipt(7, batch), LEASE), Known::Unsure);
         assert_eq!(out.settle(&receipt(0, batch + 1), LEASE), Known::Unsure);
     }
@@ -218,9 +225,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_its_lease_and_after_a_redelivery_only_the_server_knows() {
         let mut out = HandedOut::default();
-        let again = out.add(&[entry(0, 2)], Instant::now(), LEASE);
+        let again = out.add(&[entry(0, 2)], Instant::now(), LEASE, Some(5));
         assert_eq!(out.settle(&receipt(0, again), LEASE), Known::Unsure);
-        let batch = out.add(&[entry(1, 1)], Instant::now(), LEASE);
+        let batch = out.add(&[entry(1, 1)], Instant::now(), LEASE, Some(5));
         tokio::time::advance(LEASE).await;
         assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Unsure);
     }

@@ -10,6 +10,9 @@ use broker_core::{GroupName, StreamName};
 #[derive(Clone, Debug)]
 pub(crate) struct StreamKeys {
     pub(crate) name: StreamName,
+    /// Which partition of how many.
+    pub(crate) partition: u32,
+    pub(crate) partitions: u32,
     /// The stream.
     pub(crate) entries: String,
     /// Delayed messages by the time they are due.
@@ -18,7 +21,10 @@ pub(crate) struct StreamKeys {
     pub(crate) groups: String,
     /// Prefix of the ids that were published, one key each.
     pub(crate) seen: String,
+    /// What the keys of the whole stream begin with.
     tag: String,
+    /// What the keys of this partition begin with.
+    own: String,
 }
 
 /// The keys of one group.
@@ -38,6 +44,10 @@ pub(crate) struct GroupKeys {
     pub(crate) lanes: String,
     /// Delayed messages of the stream.
     pub(crate) delayed: String,
+    /// Which member owns which partition: a hash.
+    pub(crate) owners: String,
+    /// The members that partitions are shared out to, by the time each counts as gone.
+    pub(crate) members: String,
 }
 
 /// The index of the streams that this framework has written to or read from.
@@ -47,30 +57,51 @@ pub(crate) const STREAMS: &str = "broker:streams";
 pub(crate) const PARKED: &str = "broker:parked";
 
 impl StreamKeys {
-    pub(crate) fn new(stream: &StreamName) -> Self {
+    /// The keys of one partition; a stream with only one lies under its plain name.
+    pub(crate) fn new(stream: &StreamName, partition: u32, partitions: u32) -> Self {
         let tag = format!("{{{stream}}}");
+        let (entries, own) = match partitions {
+            0 | 1 => (stream.to_string(), tag.clone()),
+            _ => (format!("{tag}:p:{partition}"), format!("{tag}:p:{partition}")),
+        };
         Self {
             name: stream.clone(),
-            entries: stream.to_string(),
-            delayed: format!("{tag}:delayed"),
+            partition,
+            partitions,
+            entries,
+            delayed: format!("{own}:delayed"),
             groups: format!("{tag}:groups"),
             seen: format!("{tag}:seen:"),
             tag,
+            own,
         }
     }
 
+    /// The partition's number, where there are several.
+    pub(crate) fn number(&self) -> Option<u32> {
+        (self.partitions > 1).then_some(self.partition)
+    }
+
     pub(crate) fn group(&self, group: &GroupName) -> GroupKeys {
-        let of = |part: &str| format!("{}:g:{group}:{part}", self.tag);
+        let of = |part: &str| format!("{}:g:{group}:{part}", self.own);
+        let shared = |part: &str| format!("{}:g:{group}:{part}", self.tag);
         GroupKeys {
             entries: self.entries.clone(),
             state: of("state"),
             due: of("due"),
             leases: of("leases"),
-            dead: of("dead"),
+            dead: shared("dead"),
             lanes: of("lanes"),
             delayed: self.delayed.clone(),
+            owners: shared("owners"),
+            members: shared("members"),
         }
     }
+}
+
+/// The key that keeps a stream's number of partitions, once it is not one.
+pub(crate) fn partition_count(stream: &StreamName) -> String {
+    format!("{{{stream}}}:partitions")
 }
 
 #[cfg(test)]
@@ -80,7 +111,7 @@ mod tests {
     #[test]
     fn every_key_has_the_streams_hash_tag() {
         let stream = StreamName::new("orders:new").unwrap();
-        let keys = StreamKeys::new(&stream);
+        let keys = StreamKeys::new(&stream, 0, 1);
         assert_eq!(keys.entries, "orders:new");
         let group = keys.group(&GroupName::new("billing").unwrap());
         for key in [
@@ -93,5 +124,7 @@ mod tests {
         ] {
             assert!(key.starts_with("{orders:new}:"), "{key}");
         }
+        let second = StreamKeys::new(&stream, 1, 2);
+        assert_eq!(second.entries, "{orders:new}:p:1");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Arrived {
     pub(crate) seen: Instant,
     /// The group's epoch when they were handed out.
     pub(crate) epoch: u32,
+    /// The token for plain acks, if it is certain to be theirs.
+    pub(crate) token: Option<u32>,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -89,6 +91,7 @@ impl Arrived {
             since,
             seen: since,
             epoch,
+            token: None,
             entries,
         }
     }

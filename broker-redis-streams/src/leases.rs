@@ -10,7 +10,7 @@ use crate::broker::RedisStreams;
 #[async_trait]
 impl Leases for RedisStreams {
     async fn extend(&self, settle: Settle<'_>, by: Duration) -> Result<Settlements> {
-        let reader = self.member(settle.member).await?;
-        reader.hands.extend(settle.runs, by).await
+        let consumer = self.member(settle.member).await?;
+        consumer.extend(settle.runs, by).await
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::base::{BoxFuture, Deliveries, Disposition, ReadEndpoint};
-use broker_core::{Capabilities, Error, Failure, ReceiptRun, Result, Settlements, StartPosition, StreamName};
+use broker_core::{Capabilities, Error, Failure, ReceiptRun, Result, Settlements, StartPosition};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Pipeline;
 use tokio::time::Instant;
 
@@ -29,23 +30,22 @@ impl Listener {
     /// A listener that sees all that is published after this returns, and from `start` on before that.
     pub(crate) async fn new(
         client: &Arc<Client>,
-        stream: &StreamName,
+        keys: &Arc<StreamKeys>,
         start: &StartPosition,
     ) -> Result<Self> {
-        let keys = client.stream(stream).await?;
         let after = match start {
             // `$` means something else in each read: it is resolved once, to the newest entry there is now.
-            StartPosition::Latest => newest(client, &keys).await?,
+            StartPosition::Latest => newest(client, keys).await?,
             start => EntryId::parse(group_start(start)?.as_bytes()).unwrap_or_default(),
         };
         Ok(Self {
             client: Arc::clone(client),
-            keys,
+            keys: Arc::clone(keys),
             after: tokio::sync::Mutex::new(after),
         })
     }
 
-    async fn next(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+    pub(crate) async fn next(&self, max: usize, wait: Duration) -> Result<Deliveries> {
         self.client.check_open()?;
         if max == 0 {
             return Ok(Deliveries::new());
@@ -70,7 +70,7 @@ impl Listener {
                     .filter(|entry| entry.only_for.is_none())
                     .collect();
                 if !for_all.is_empty() {
-                    return Ok(Entries::deliver(for_all, |_| 0));
+                    return Ok(Entries::deliver(self.keys.number(), for_all, |_| 0));
                 }
             } else if Instant::now() >= deadline {
                 return Ok(Deliveries::new());
@@ -128,7 +128,27 @@ async fn newest(client: &Client, keys: &StreamKeys) -> Result<EntryId> {
     }
 }
 
-impl ReadEndpoint for Listener {
+/// A listener over all partitions of a stream.
+pub(crate) struct StreamListener(pub(crate) Vec<Listener>);
+
+impl StreamListener {
+    async fn next(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+        if let [listener] = self.0.as_slice() {
+            return listener.next(max, wait).await;
+        }
+        // A dropped look has taken nothing: what it would have found is there for the next one.
+        let mut looks: FuturesUnordered<_> = self.0.iter().map(|listener| listener.next(max, wait)).collect();
+        while let Some(found) = looks.next().await {
+            let deliveries = found?;
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+        }
+        Ok(Deliveries::new())
+    }
+}
+
+impl ReadEndpoint for StreamListener {
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
         Box::pin(self.next(max, wait))
     }

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::entry::Entries;
 use crate::group::Group;
 use crate::handed_out::{Fence, HandedOut};
+use crate::keys::StreamKeys;
 use crate::lane::{Arrived, Lane};
 use crate::time::{EntryId, group_start, millis};
 use crate::{error, reply, scripts};
@@ -29,6 +30,8 @@ pub(crate) struct Hands {
     pub(crate) group: Arc<Group>,
     pub(crate) member: Membership,
     handed_out: Mutex<HandedOut>,
+    /// The key of the stream's groups.
+    groups: String,
     /// The server's number for the connection this member's read is blocked on; else zero.
     pub(crate) blocked: AtomicI64,
 }
@@ -41,22 +44,24 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Joins the group, which is made if it is not there.
-    pub(crate) async fn join(client: &Arc<Client>, member: &Membership) -> Result<Arc<Self>> {
-        client.stream(&member.stream).await?;
+    pub(crate) async fn join(
+        client: &Arc<Client>,
+        stream: &StreamKeys,
+        member: &Membership,
+    ) -> Result<Arc<Self>> {
         let hands = Arc::new(Hands {
             client: Arc::clone(client),
-            group: client.group(&member.stream, &member.group),
+            group: client.group(stream, &member.group),
             member: member.clone(),
             handed_out: Mutex::default(),
             blocked: AtomicI64::new(0),
+            groups: stream.groups.clone(),
         });
         hands.join(&group_start(&member.start)?).await?;
-        let reader = Arc::new(Self {
+        Ok(Arc::new(Self {
             hands,
             lane: tokio::sync::Mutex::default(),
-        });
-        client.add_reader(&reader);
-        Ok(reader)
+        }))
     }
 
     /// Hands out up to `max` entries, waiting up to `wait` for the first.
@@ -165,17 +170,16 @@ impl Hands {
     /// Makes the group if it is not there, and puts the lease down; answers whether it was made.
     async fn join(&self, start: &str) -> Result<bool> {
         let keys = &self.group.keys;
-        let streams = self.client.stream(&self.member.stream).await?;
-        let mut call = scripts::JOIN.call(&[&keys.entries, &keys.state, &keys.leases, &streams.groups]);
+        let mut call = scripts::JOIN.call(&[&keys.entries, &keys.state, &keys.leases, &self.groups]);
         call.arg(self.group.name.as_str())
             .arg(start)
             .arg(self.member.consumer.as_str())
             .arg(millis(self.member.lease).max(1));
         let answer = reply::items(self.client.run(&scripts::JOIN, &call).await?, "join")?;
         let mut numbers = answer.iter().map(reply::count);
-        let (Some(Some(made)), Some(Some(epoch))) = (numbers.next(), numbers.next()) else {
-            return Err(error::odd_reply("join"));
-        };
+        let mut next = || numbers.next().flatten().ok_or_else(|| error::odd_reply("join"));
+        let (made, epoch, token) = (next()?, next()?, next()?);
+        self.group.learn_token(u32::try_from(token).unwrap_or(u32::MAX));
         self.group.learn_epoch(u32::try_from(epoch).unwrap_or(u32::MAX));
         Ok(made == 1)
     }
@@ -294,7 +298,7 @@ impl Hands {
             self.client.context.events.send(BrokerEvent::GroupRecreated {
                 stream: self.group.stream.clone(),
                 group: self.group.name.clone(),
-                position: position.map(EntryId::to_message_id),
+                position: position.map(|id| id.to_message_id(self.group.partition)),
             });
         }
         Ok(())
@@ -306,13 +310,14 @@ impl Hands {
             since,
             epoch,
             entries,
+            token,
             ..
         } = arrived;
         if let Some(last) = entries.iter().map(|entry| entry.id).max() {
             self.group.saw(last);
         }
-        let batch = self.handed_out().add(&entries, since, self.member.lease);
-        Entries::deliver(entries, |entry| {
+        let batch = self.handed_out().add(&entries, since, self.member.lease, token);
+        Entries::deliver(self.group.partition, entries, |entry| {
             Fence {
                 epoch: Fence::low(epoch),
                 count: Fence::low(entry.count),

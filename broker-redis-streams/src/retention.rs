@@ -10,12 +10,14 @@ use crate::{error, reply, scripts};
 #[async_trait]
 impl Retention for RedisStreams {
     async fn trim(&self, stream: &StreamName, to: &TrimTo, force: bool) -> Result<Trimmed> {
+        let topic = self.client().topic(stream).await?;
+        let keys: Vec<_> = topic.iter().map(|partition| partition.entries.as_str()).collect();
         let (what, value) = match to {
             TrimTo::Length(length) => ("length", length.to_string()),
             TrimTo::Id(id) => ("id", EntryId::of(id)?.to_string()),
             TrimTo::Time(time) => ("id", EntryId::at(*time).to_string()),
         };
-        let mut call = scripts::TRIM.call(&[stream.as_str()]);
+        let mut call = scripts::TRIM.call(&keys);
         call.arg(what).arg(value).arg(u8::from(force));
         let answer = self.client().run(&scripts::TRIM, &call).await?;
         let mut parts = reply::items(answer, "trim")?.into_iter();

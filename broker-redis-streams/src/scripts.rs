@@ -95,13 +95,18 @@ script!(
     "move.lua"
 );
 script!(
+    /// Keeps a member's partitions, and hands them out anew as members come and go.
+    ASSIGN,
+    "assign.lua"
+);
+script!(
     /// Counts what lies behind a group's position.
     LAG,
     "lag.lua"
 );
 
 /// All of them, to be loaded when a connection opens.
-pub(crate) fn all() -> [&'static Script; 15] {
+pub(crate) fn all() -> [&'static Script; 16] {
     [
         &JOIN,
         &ACK,
@@ -118,6 +123,7 @@ pub(crate) fn all() -> [&'static Script; 15] {
         &SEQUENTIAL,
         &PURGE,
         &MOVE,
+        &ASSIGN,
     ]
 }
 

@@ -32,11 +32,13 @@ impl Hands {
     pub(crate) async fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
         let mut tentative = Tentative::new(self, runs);
         // Where keys are parked, settling one frees the next, which only the script does.
-        if !self.is_sequential() && tentative.all_fresh() {
+        if !self.is_sequential()
+            && let Some(token) = tentative.token()
+        {
             let count = tentative.receipts.len();
             // None of them, or a moved group: which answer each deserves, the server is asked below.
             if let Some(acked) = self
-                .ack_fresh(&tentative.receipts)
+                .ack_fresh(&tentative.receipts, token)
                 .await?
                 .filter(|acked| *acked > 0)
             {
@@ -127,16 +129,13 @@ impl Hands {
         Ok(())
     }
 
-    /// Acknowledges what is certainly ours; answers how many were pending, or `None` after the group was moved.
-    async fn ack_fresh(&self, receipts: &[Receipt]) -> Result<Option<usize>> {
+    /// Acknowledges what is certainly ours; answers how many were pending, or `None` after a change of hands.
+    async fn ack_fresh(&self, receipts: &[Receipt], token: u32) -> Result<Option<usize>> {
         let keys = &self.group.keys;
         let mut acked = 0;
         for chunk in receipts.chunks(CHUNK) {
-            let epoch = chunk
-                .first()
-                .map_or(0, |receipt| Fence::unpack(receipt.fence).epoch);
             let mut call = scripts::ACK.call(&[&keys.entries, &keys.state]);
-            call.arg(self.full_epoch(epoch)).arg(self.group.name.as_str());
+            call.arg(token).arg(self.group.name.as_str());
             let mut text = IdText::default();
             for receipt in chunk {
                 call.arg(text.write(receipt));
@@ -164,7 +163,7 @@ impl Hands {
         let mut told = told.into_iter();
         answers.extend(tentative.known.iter().map(|known| match known {
             Known::Settled => Settled::AlreadySettled,
-            Known::Fresh | Known::Unsure => told.next().unwrap_or(Settled::NotPending),
+            Known::Fresh(_) | Known::Unsure => told.next().unwrap_or(Settled::NotPending),
         }));
         Ok(())
     }
@@ -223,7 +222,7 @@ impl Hands {
             .arg(millis(time))
             .arg(&failure.reason)
             .arg(chain)
-            .arg(0)
+            .arg(self.group.partition.unwrap_or(0))
             .arg(u8::from(self.is_sequential()));
         call
     }
@@ -262,12 +261,13 @@ impl<'a> Tentative<'a> {
         }
     }
 
-    /// Whether a plain `XACK` may settle all of them at once.
-    fn all_fresh(&self) -> bool {
-        let epoch = |receipt: &Receipt| Fence::unpack(receipt.fence).epoch;
-        let first = self.receipts.first().map(epoch);
-        self.known.iter().all(|known| *known == Known::Fresh)
-            && self.receipts.iter().all(|receipt| Some(epoch(receipt)) == first)
+    /// The token with which a plain `XACK` may settle all of them at once.
+    fn token(&self) -> Option<u32> {
+        let Some(Known::Fresh(token)) = self.known.first() else {
+            return None;
+        };
+        let same = self.known.iter().all(|known| *known == Known::Fresh(*token));
+        same.then_some(*token)
     }
 
     /// The receipts that are not known to be settled.

@@ -5,7 +5,8 @@ use broker_core::{GroupName, MessageId, Result, StreamInfo, StreamName, async_tr
 use redis::Value;
 
 use crate::broker::RedisStreams;
-use crate::keys::STREAMS;
+use crate::client::Client;
+use crate::keys::{STREAMS, StreamKeys, partition_count};
 use crate::time::EntryId;
 use crate::{error, reply};
 
@@ -22,51 +23,43 @@ impl Streams for RedisStreams {
     }
 
     async fn info(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
-        let mut ask = redis::cmd("XINFO");
-        ask.arg("STREAM").arg(stream.as_str());
-        let info = match self.client().command(&ask).await {
-            Err(missing) if error::is_missing_group(&missing) => return Ok(None),
-            info => info?,
-        };
-        Ok(Some(StreamInfo {
-            stream: stream.clone(),
-            messages: reply::count_field(&info, "length").unwrap_or(0),
-            partitions: 1,
-            first: id_of(reply::field(&info, "first-entry")),
-            last: id_of(reply::field(&info, "last-entry")),
-        }))
+        let topic = self.client().topic(stream).await?;
+        let mut whole: Option<StreamInfo> = None;
+        for partition in topic.iter() {
+            let mut ask = redis::cmd("XINFO");
+            ask.arg("STREAM").arg(&partition.entries);
+            let info = match self.client().command(&ask).await {
+                Err(missing) if error::is_missing_group(&missing) => continue,
+                info => info?,
+            };
+            let end = |name| id_of(reply::field(&info, name), partition.number());
+            let (first, last) = (end("first-entry"), end("last-entry"));
+            let sum = whole.get_or_insert_with(|| StreamInfo {
+                stream: stream.clone(),
+                messages: 0,
+                partitions: partition.partitions,
+                first: None,
+                last: None,
+            });
+            sum.messages += reply::count_field(&info, "length").unwrap_or(0);
+            sum.first = sum.first.take().or(first);
+            sum.last = last.or(sum.last.take());
+        }
+        Ok(whole)
     }
 
     async fn delete(&self, stream: &StreamName) -> Result<bool> {
         let client = self.client();
-        let keys = client.stream(stream).await?;
-        let mut ask = redis::cmd("SMEMBERS");
-        ask.arg(&keys.groups);
-        let groups = reply::items(client.command(&ask).await?, "SMEMBERS")?;
-        let mut delete = redis::cmd("DEL");
-        delete.arg(&keys.delayed).arg(&keys.groups);
-        for group in groups.iter().filter_map(reply::text).map(GroupName::new) {
-            let group = keys.group(&group?);
-            let mut lanes = redis::cmd("SMEMBERS");
-            lanes.arg(&group.lanes);
-            for lane in reply::items(client.command(&lanes).await?, "SMEMBERS")? {
-                if let Some(lane) = reply::bytes(lane) {
-                    let mut key = format!("{}:", group.lanes).into_bytes();
-                    key.extend_from_slice(&lane);
-                    delete.arg(key);
-                }
-            }
-            delete
-                .arg(&group.state)
-                .arg(&group.due)
-                .arg(&group.leases)
-                .arg(&group.dead)
-                .arg(&group.lanes);
+        let topic = client.topic(stream).await?;
+        let mut removed = 0;
+        for partition in topic.iter() {
+            removed += delete_partition(client, partition).await?;
         }
-        client.command(&delete).await?;
-        let mut remove = redis::cmd("DEL");
-        remove.arg(&keys.entries);
-        let removed = reply::expect_count(client.command(&remove).await?, "DEL")?;
+        if let Some(first) = topic.first() {
+            let mut rest = redis::cmd("DEL");
+            rest.arg(&first.groups).arg(partition_count(stream));
+            client.command(&rest).await?;
+        }
         let mut index = redis::cmd("SREM");
         index.arg(STREAMS).arg(stream.as_str());
         client.command(&index).await?;
@@ -75,11 +68,41 @@ impl Streams for RedisStreams {
     }
 }
 
+/// Removes one partition with all that lies beside it; answers whether it was there.
+async fn delete_partition(client: &Client, keys: &StreamKeys) -> Result<u64> {
+    let mut ask = redis::cmd("SMEMBERS");
+    ask.arg(&keys.groups);
+    let groups = reply::items(client.command(&ask).await?, "SMEMBERS")?;
+    let mut delete = redis::cmd("DEL");
+    delete.arg(&keys.delayed);
+    for group in groups.iter().filter_map(reply::text).map(GroupName::new) {
+        let group = keys.group(&group?);
+        let mut lanes = redis::cmd("SMEMBERS");
+        lanes.arg(&group.lanes);
+        for lane in reply::items(client.command(&lanes).await?, "SMEMBERS")? {
+            if let Some(lane) = reply::bytes(lane) {
+                let mut key = format!("{}:", group.lanes).into_bytes();
+                key.extend_from_slice(&lane);
+                delete.arg(key);
+            }
+        }
+        let own = [&group.state, &group.due, &group.leases, &group.lanes];
+        let shared = [&group.dead, &group.owners, &group.members];
+        for key in own.into_iter().chain(shared) {
+            delete.arg(key);
+        }
+    }
+    client.command(&delete).await?;
+    let mut remove = redis::cmd("DEL");
+    remove.arg(&keys.entries);
+    reply::expect_count(client.command(&remove).await?, "DEL")
+}
+
 /// The id of an entry as `XINFO STREAM` shows it.
-fn id_of(entry: Option<&Value>) -> Option<MessageId> {
+fn id_of(entry: Option<&Value>, partition: Option<u32>) -> Option<MessageId> {
     let Value::Array(parts) = entry? else {
         return None;
     };
     let id = EntryId::parse(reply::text(parts.first()?)?.as_bytes())?;
-    Some(id.to_message_id())
+    Some(id.to_message_id(partition))
 }

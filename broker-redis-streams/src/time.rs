@@ -34,10 +34,12 @@ impl EntryId {
         }
     }
 
-    pub(crate) fn to_message_id(self) -> MessageId {
-        MessageId::Entry {
-            ms: self.ms,
-            seq: self.seq,
+    /// The message's id; the partition is part of it where there are several.
+    pub(crate) fn to_message_id(self, partition: Option<u32>) -> MessageId {
+        let Self { ms, seq } = self;
+        match partition {
+            None => MessageId::Entry { ms, seq },
+            Some(partition) => MessageId::PartitionEntry { partition, ms, seq },
         }
     }
 
@@ -48,7 +50,9 @@ impl EntryId {
     /// [`ErrorKind::InvalidMessage`] where `id` is not one of this provider's.
     pub(crate) fn of(id: &MessageId) -> Result<Self> {
         match id {
-            MessageId::Entry { ms, seq } => Ok(Self { ms: *ms, seq: *seq }),
+            MessageId::Entry { ms, seq } | MessageId::PartitionEntry { ms, seq, .. } => {
+                Ok(Self { ms: *ms, seq: *seq })
+            }
             _ => Err(Error::new(
                 ErrorKind::InvalidMessage,
                 format!("`{id}` is not a Redis entry's id; `ms-seq` is expected"),

@@ -1,7 +1,8 @@
 -- KEYS: stream, state, due, leases, delayed, lanes.
 -- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on.
 -- Answers the deliveries (id, count, attempt, dead letter it was replayed from, fields), milliseconds until something
--- else is due or -1, the epoch, how many pending entries had no body any more, and where the next search goes on.
+-- else is due or -1, the epoch, how many pending entries had no body any more, where the next search goes
+-- on, and the token for plain acks.
 local stream, state, due, leases, delayed, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, max, lease, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local time = now()
@@ -88,4 +89,4 @@ end
 -- An entry whose body was gone may have freed the next one of its key.
 next_due = math.min(lost > 0 and earliest(due) or next_due, next_delayed)
 local wait = next_due == math.huge and -1 or math.max(0, next_due - time)
-return { claimed, wait, redis.call('HGET', state, 'epoch') or '0', lost, from }
+return { claimed, wait, redis.call('HGET', state, 'epoch') or '0', lost, from, redis.call('HGET', state, 'fast') or '0' }

@@ -1,6 +1,6 @@
--- KEYS: stream, due, leases. ARGV: group, consumer.
+-- KEYS: stream, state, due, leases, members. ARGV: group, consumer.
 -- Parks what the member has in hand, then removes it; answers how many deliveries it had, -1 without a group.
-local stream, due, leases = KEYS[1], KEYS[2], KEYS[3]
+local stream, state, due, leases, members = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer = ARGV[1], ARGV[2]
 if not group_info(stream, group) then
   return -1
@@ -19,6 +19,8 @@ while true do
     moved = moved + 1
   end
 end
+redis.call('HINCRBY', state, 'fast', 1)
+redis.call('ZREM', members, consumer)
 redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
 redis.call('HDEL', leases, consumer)
 return moved

@@ -1,6 +1,6 @@
--- KEYS: stream, state, due, dead. ARGV: group, ids of dead letters.
+-- KEYS: dead, then stream, state and due of each partition. ARGV: group, ids of dead letters.
 -- Puts the messages back to their group alone, with attempts from one; answers how many, or -1 where one is not there.
-local stream, state, due, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local dead = KEYS[1]
 local group = ARGV[1]
 local found = {}
 for at = 2, #ARGV do
@@ -16,6 +16,8 @@ for _, entry in ipairs(found) do
   for at = 1, 18, 2 do
     meta[fields[at]] = fields[at + 1]
   end
+  local at = 2 + 3 * tonumber(meta['partition'])
+  local stream, state, due = KEYS[at], KEYS[at + 1], KEYS[at + 2]
   local id = meta['original']
   if #redis.call('XRANGE', stream, id, id) > 0 then
     -- The server's delivery counter goes on, so that receipts of the former deliveries stay stale.

@@ -23,8 +23,9 @@ while true do
   redis.call('XACK', stream, group, unpack(ids))
 end
 local epoch = redis.call('HINCRBY', state, 'epoch', 1)
+local fast = redis.call('HINCRBY', state, 'fast', 1)
 redis.call('DEL', state, due)
 drop_lanes(lanes)
-redis.call('HSET', state, 'epoch', epoch)
+redis.call('HSET', state, 'epoch', epoch, 'fast', fast)
 redis.call('XGROUP', 'SETID', stream, group, position)
 return epoch
