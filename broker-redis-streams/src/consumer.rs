@@ -20,7 +20,7 @@ pub(crate) struct Consumer {
     pub(crate) member: Membership,
     client: Arc<Client>,
     readers: Vec<Arc<Reader>>,
-    ownership: Option<Ownership>,
+    ownership: Option<Arc<Ownership>>,
 }
 
 impl Consumer {
@@ -31,7 +31,7 @@ impl Consumer {
         for partition in topic.iter() {
             readers.push(Reader::join(client, partition, member).await?);
         }
-        let ownership = (topic.len() > 1).then(|| Ownership::new(client, &readers, member));
+        let ownership = (topic.len() > 1).then(|| Arc::new(Ownership::new(client, &readers, member)));
         let consumer = Arc::new(Self {
             member: member.clone(),
             client: Arc::clone(client),
@@ -69,7 +69,7 @@ impl Consumer {
                 let deliveries = read?;
                 if !deliveries.is_empty() {
                     // Handed out or not, the deliveries are this member's; without the partition they come again.
-                    ownership.hold().await?;
+                    ownership.hold();
                     return Ok(deliveries);
                 }
             }

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use broker_core::Result;
 use broker_core::base::BoxFuture;
+use broker_core::{Error, Result};
 use tokio::time::Instant;
 
 use crate::claim::Cursor;
+use crate::client::Client;
 use crate::entry::Entry;
 
 /// What a reader has under way.
@@ -18,6 +19,8 @@ use crate::entry::Entry;
 pub(crate) struct Lane {
     /// A read at the server.
     pub(crate) reading: Option<BoxFuture<'static, Result<Arrived>>>,
+    /// Whether that read goes on by itself.
+    pub(crate) detached: bool,
     /// The group's epoch when that read began.
     pub(crate) reading_epoch: u32,
     /// A look at what is due.
@@ -51,9 +54,22 @@ impl Lane {
         self.attended.take()
     }
 
-    /// Stops watching.
-    pub(crate) fn leave(&mut self) {
+    /// Stops watching. A read goes on by itself, so that it does not keep a connection that nobody drives.
+    pub(crate) fn leave(&mut self, client: &Client) {
         self.attended = Some(Instant::now());
+        if self.detached || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        if let Some(reading) = self.reading.take() {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            client.spawn(async move {
+                let _ = answer.send(reading.await);
+            });
+            self.detached = true;
+            self.reading = Some(Box::pin(async move {
+                answered.await.unwrap_or_else(|_| Err(Error::closed()))
+            }));
+        }
     }
 
     pub(crate) fn keep(&mut self, arrived: Arrived) {

@@ -95,14 +95,20 @@ impl Ownership {
     }
 
     /// Makes sure that what was just handed out keeps its partition for a lease.
-    pub(crate) async fn hold(&self) -> Result<()> {
+    ///
+    /// It does so in the background: a dropped read must not lose what it has in hand.
+    pub(crate) fn hold(self: &Arc<Self>) {
         if self.share().holds {
-            return Ok(());
+            return;
         }
-        let _one_at_a_time = self.looking.lock().await;
-        self.look(&self.call(true, false, &[])).await?;
-        self.share().holds = true;
-        Ok(())
+        let ownership = Arc::clone(self);
+        self.client.spawn(async move {
+            let _one_at_a_time = ownership.looking.lock().await;
+            match ownership.look(&ownership.call(true, false, &[])).await {
+                Ok(_) => ownership.share().holds = true,
+                Err(error) => tracing::debug!(%error, "partitions were not held; the next look does"),
+            }
+        });
     }
 
     /// Gives up all of them.

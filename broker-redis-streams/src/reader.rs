@@ -75,7 +75,7 @@ impl Reader {
         let Ok(mut lane) = tokio::time::timeout_at(deadline + GRACE, self.lane.lock()).await else {
             return Ok(Deliveries::new());
         };
-        let mut attention = Attention::new(&mut lane);
+        let mut attention = Attention::new(&self.hands.client, &mut lane);
         let mut asked = false;
         loop {
             let lane = &mut *attention.lane;
@@ -140,20 +140,25 @@ enum Watched {
 
 /// Somebody watches the lane's requests, until the call ends or is dropped.
 struct Attention<'a> {
+    client: &'a Client,
     lane: &'a mut Lane,
     unseen_since: Option<Instant>,
 }
 
 impl<'a> Attention<'a> {
-    fn new(lane: &'a mut Lane) -> Self {
+    fn new(client: &'a Client, lane: &'a mut Lane) -> Self {
         let unseen_since = lane.attend();
-        Self { lane, unseen_since }
+        Self {
+            client,
+            lane,
+            unseen_since,
+        }
     }
 }
 
 impl Drop for Attention<'_> {
     fn drop(&mut self) {
-        self.lane.leave();
+        self.lane.leave(self.client);
     }
 }
 
@@ -204,6 +209,7 @@ impl Hands {
             let block = self.client.pool.slice(self.client.config.block_slice).min(left);
             let hands = Arc::clone(self);
             lane.reading_epoch = self.group.epoch();
+            lane.detached = false;
             lane.reading = Some(Box::pin(async move {
                 match hands.read_new(max, block).await {
                     Err(missing) if error::is_missing_group(&missing) => {
