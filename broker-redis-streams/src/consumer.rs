@@ -38,6 +38,10 @@ impl Consumer {
             readers,
             ownership,
         });
+        if let Some(ownership) = &consumer.ownership {
+            let readers = consumer.readers.iter().map(Arc::downgrade).collect();
+            client.spawn(Ownership::watch(Arc::downgrade(ownership), readers));
+        }
         client.add_consumer(&consumer);
         Ok(consumer)
     }
@@ -56,6 +60,7 @@ impl Consumer {
         let deadline = Instant::now() + wait.min(Duration::from_secs(86_400));
         loop {
             self.client.check_open()?;
+            ownership.ask();
             let owned = ownership.keep(&self.readers).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             let turn = left.min(ownership.interval());
@@ -68,8 +73,6 @@ impl Consumer {
             while let Some(read) = reads.next().await {
                 let deliveries = read?;
                 if !deliveries.is_empty() {
-                    // Handed out or not, the deliveries are this member's; without the partition they come again.
-                    ownership.hold();
                     return Ok(deliveries);
                 }
             }

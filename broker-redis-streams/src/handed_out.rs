@@ -145,6 +145,13 @@ impl HandedOut {
         }
     }
 
+    /// Whether a delivery is neither settled nor past its lease.
+    pub(crate) fn has_live(&self, lease: Duration) -> bool {
+        self.batches
+            .iter()
+            .any(|batch| batch.open > 0 && batch.since.elapsed() <= lease)
+    }
+
     /// The oldest delivery that is not settled.
     pub(crate) fn oldest(&self) -> Option<EntryId> {
         self.batches

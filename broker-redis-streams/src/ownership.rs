@@ -1,6 +1,6 @@
 //! Which partitions a member owns.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use broker_core::Result;
@@ -19,24 +19,23 @@ const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
 /// The shortest time between two such looks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// For how many of these a member with nothing in hand keeps its share without looking.
-const IDLE_INTERVALS: u32 = 4;
+/// After how many of these without a look a member counts as gone, and without a read as idle.
+const LOOKS: u32 = 8;
 
 /// What a member owned when it last looked.
 #[derive(Default)]
 struct Share {
     looked: Option<Instant>,
     owned: Vec<u32>,
-    /// Whether it may keep that for a whole lease.
-    holds: bool,
+    /// When it last asked for messages.
+    asked: Option<Instant>,
 }
 
 /// A member's share of the partitions.
 ///
-/// The script shares them out evenly by the order of names. A member that is to let go of one first empties its hands,
-/// and only then may the next owner take it; one that has not been heard of for a lease has lost all of its own, and one
-/// that has nothing in hand already when it no longer asks for messages. Each
-/// change of owner raises the partition's epoch, so that receipts of the former owner are stale.
+/// The script shares them out evenly. A member that is to let go of one first empties its hands, and only then may the
+/// next owner take it; one that has not been heard of for eight looks has lost all of its own.
+/// A member looks while it asks for messages or has some in hand. Each change of owner raises the partition's epoch, so that receipts of the former owner are stale.
 pub(crate) struct Ownership {
     client: Arc<Client>,
     /// The group in each partition.
@@ -76,46 +75,80 @@ impl Ownership {
         if let Some(owned) = self.known() {
             return Ok(owned);
         }
-        let holds = holds(readers);
-        let (mut owned, surplus) = self.look(&self.call(holds, false, &[])).await?;
-        if !surplus.is_empty() {
-            for number in &surplus {
-                if let Some(reader) = usize::try_from(*number).ok().and_then(|at| readers.get(at)) {
+        let (mut owned, surplus) = self.look(&self.call(false, &[])).await?;
+        if surplus > 0 {
+            // What somebody works on is let go of last, and only once it is settled: until then nothing new is read.
+            // Sorted so that those with work stay at the front.
+            owned.sort_by_key(|number| !reader(readers, *number).is_some_and(|reader| in_hand(reader)));
+            let going = owned.split_off(owned.len().saturating_sub(surplus));
+            let (busy, idle): (Vec<_>, Vec<_>) = going
+                .into_iter()
+                .partition(|number| reader(readers, *number).is_some_and(|reader| in_hand(reader)));
+            tracing::debug!(?busy, ?idle, "partitions go to other members");
+            for number in &idle {
+                if let Some(reader) = reader(readers, *number) {
                     reader.empty_hands().await;
                 }
             }
-            (owned, _) = self.look(&self.call(holds, false, &surplus)).await?;
+            if !idle.is_empty() {
+                self.look(&self.call(false, &idle)).await?;
+            }
         }
-        *self.share() = Share {
-            looked: Some(Instant::now()),
-            owned: owned.clone(),
-            holds,
-        };
+        let mut share = self.share();
+        share.looked = Some(Instant::now());
+        share.owned.clone_from(&owned);
+        drop(share);
         Ok(owned)
     }
 
-    /// Makes sure that what was just handed out keeps its partition for a lease.
-    ///
-    /// It does so in the background: a dropped read must not lose what it has in hand.
-    pub(crate) fn hold(self: &Arc<Self>) {
-        if self.share().holds {
-            return;
-        }
-        let ownership = Arc::clone(self);
-        self.client.spawn(async move {
-            let _one_at_a_time = ownership.looking.lock().await;
-            match ownership.look(&ownership.call(true, false, &[])).await {
-                Ok(_) => ownership.share().holds = true,
-                Err(error) => tracing::debug!(%error, "partitions were not held; the next look does"),
+    /// Takes note that messages are asked for.
+    pub(crate) fn ask(&self) {
+        self.share().asked = Some(Instant::now());
+    }
+
+    /// Looks from time to time who owns what, also while the application is busy, for as long as it has something in
+    /// hand or goes on asking.
+    pub(crate) async fn watch(ownership: Weak<Self>, readers: Vec<Weak<Reader>>) {
+        loop {
+            let Some(looking) = ownership.upgrade() else {
+                return;
+            };
+            let (client, interval) = (Arc::clone(&looking.client), looking.interval());
+            drop(looking);
+            let mut closing = std::pin::pin!(client.closing.notified());
+            closing.as_mut().enable();
+            if client.check_open().is_err() {
+                return;
             }
-        });
+            tokio::select! {
+                () = closing => return,
+                () = tokio::time::sleep(interval) => {}
+            }
+            let Some(ownership) = ownership.upgrade() else {
+                return;
+            };
+            let readers: Vec<_> = readers.iter().filter_map(Weak::upgrade).collect();
+            if readers.len() < ownership.groups.len() {
+                return;
+            }
+            let idle = ownership.interval() * LOOKS;
+            let asked = ownership
+                .share()
+                .asked
+                .is_some_and(|asked| asked.elapsed() < idle);
+            if (asked || holds(&readers))
+                && let Err(error) = ownership.keep(&readers).await
+            {
+                tracing::debug!(%error, "nobody knows who owns which partition; the next look tells");
+            }
+        }
     }
 
     /// Gives up all of them.
     pub(crate) async fn leave(&self) -> Result<()> {
         let _one_at_a_time = self.looking.lock().await;
         let all: Vec<_> = (0..).take(self.groups.len()).collect();
-        self.look(&self.call(false, true, &all)).await?;
+        self.look(&self.call(true, &all)).await?;
         *self.share() = Share::default();
         Ok(())
     }
@@ -132,12 +165,8 @@ impl Ownership {
         self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call(&self, holds: bool, leaves: bool, let_go: &[u32]) -> Cmd {
-        let lease = if holds {
-            self.lease
-        } else {
-            self.lease.min(self.interval() * IDLE_INTERVALS)
-        };
+    fn call(&self, leaves: bool, let_go: &[u32]) -> Cmd {
+        let lease = self.interval() * LOOKS;
         let mut keys = Vec::with_capacity(2 + 3 * self.groups.len());
         if let Some(first) = self.groups.first() {
             keys.extend([first.keys.owners.as_str(), first.keys.members.as_str()]);
@@ -158,22 +187,28 @@ impl Ownership {
         call
     }
 
-    async fn look(&self, call: &Cmd) -> Result<(Vec<u32>, Vec<u32>)> {
+    async fn look(&self, call: &Cmd) -> Result<(Vec<u32>, usize)> {
         let answer = self.client.run_even_closed(&scripts::ASSIGN, call).await?;
         let mut parts = reply::items(answer, "assign")?.into_iter();
-        let mut numbers = || -> Result<Vec<u32>> {
-            let numbers = parts.next().ok_or_else(|| error::odd_reply("assign"))?;
-            let numbers = reply::items(numbers, "assign")?;
-            let numbers = numbers.iter().filter_map(reply::count);
-            Ok(numbers.filter_map(|number| u32::try_from(number).ok()).collect())
-        };
-        Ok((numbers()?, numbers()?))
+        let odd = || error::odd_reply("assign");
+        let owned = reply::items(parts.next().ok_or_else(odd)?, "assign")?;
+        let owned = owned.iter().filter_map(reply::count);
+        let owned = owned.filter_map(|number| u32::try_from(number).ok()).collect();
+        let surplus = parts.next().as_ref().and_then(reply::count).ok_or_else(odd)?;
+        Ok((owned, usize::try_from(surplus).unwrap_or(usize::MAX)))
     }
 }
 
 /// Whether anything that was handed out is not settled.
 fn holds(readers: &[Arc<Reader>]) -> bool {
-    readers
-        .iter()
-        .any(|reader| reader.hands.handed_out().oldest().is_some())
+    readers.iter().any(|reader| in_hand(reader))
+}
+
+fn in_hand(reader: &Reader) -> bool {
+    let lease = reader.hands.member.lease;
+    reader.hands.handed_out().has_live(lease)
+}
+
+fn reader(readers: &[Arc<Reader>], number: u32) -> Option<&Arc<Reader>> {
+    readers.get(usize::try_from(number).ok()?)
 }
