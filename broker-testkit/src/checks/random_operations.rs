@@ -15,7 +15,8 @@ check!(
 
 async fn random_operations(t: &Trial) -> CheckResult {
     let harness = t.harness();
-    let cases = if harness.clock().is_some() { 256 } else { 16 };
+    let waits = t.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT) && harness.clock().is_none();
+    let cases = if waits { 8 } else { 256 };
     // The model has a runtime of its own, whose clock may stand still, and so it has a thread of its own.
     let played = std::thread::scope(|scope| scope.spawn(|| model::run(harness, cases, t.seed())).join());
     match played {

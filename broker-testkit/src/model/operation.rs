@@ -104,8 +104,8 @@ pub enum To {
     Message(Index),
 }
 
-/// Sequences of operations that a broker with these flags has; on a clock that does not wait, time passes as well.
-pub(super) fn sequences(flags: Capabilities, time: bool) -> impl Strategy<Value = Vec<Operation>> {
+/// Sequences of operations that a broker with these flags has; where nothing is settled, time changes nothing.
+pub(super) fn sequences(flags: Capabilities) -> impl Strategy<Value = Vec<Operation>> {
     let has = |needed: Capabilities| u32::from(flags.contains(needed));
     let group = 0..GROUPS;
     let one_of_them = || proptest::option::weighted(0.6, any::<Index>());
@@ -116,7 +116,7 @@ pub(super) fn sequences(flags: Capabilities, time: bool) -> impl Strategy<Value 
             .prop_map(|(group, member, max)| Operation::Read { group, member, max }),
         9 * has(Capabilities::MESSAGE_ACKNOWLEDGEMENT) => (any::<Index>(), how(flags))
             .prop_map(|(delivery, how)| Operation::Settle { delivery, how }),
-        2 * u32::from(time) => prop_oneof![Just(Wait::Shortly), Just(Wait::OverLeases)].prop_map(Operation::Wait),
+        2 * has(Capabilities::MESSAGE_ACKNOWLEDGEMENT) => prop_oneof![Just(Wait::Shortly), Just(Wait::OverLeases)].prop_map(Operation::Wait),
         1 => (group.clone(), any::<bool>()).prop_map(|(group, latest)| Operation::Create { group, latest }),
         has(Capabilities::REPLAY) => (group.clone(), to()).prop_map(|(group, to)| Operation::Seek { group, to }),
         2 * has(Capabilities::DEAD_LETTER_QUEUE) => (group.clone(), one_of_them())
