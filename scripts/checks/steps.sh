@@ -17,6 +17,11 @@ conformance() {
     cargo test -p broker-inline --test conformance -- --level full
 }
 
+# Each harness starts a server of its own.
+conformance_redis() {
+    cargo test -p broker-redis-streams -p broker-redis-pubsub --test 'conformance*' -- --level full
+}
+
 races() {
     cargo test -p broker-inline --features shuttle --test races
 }

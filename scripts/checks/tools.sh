@@ -25,6 +25,8 @@ tool clippy        'lints'                                'cargo clippy --versio
 tool minimum_rust  "is Rust $msrv, the oldest promised"   "rustup run $msrv rustc --version"                  "rustup toolchain install $msrv --profile minimal"
 tool python        'reads sources and cargo metadata'     'python3 --version'                                 'apt python3'
 tool venv          'keeps typos private'                  'python3 -c "import venv, ensurepip"'               'apt python3-venv'
+tool redis         'is started privately by tests'        'redis-server --version'                            'apt redis-server redis-tools'
+tool openssl       'makes certificates for the tests'     'openssl version'                                   'apt openssl'
 tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
 tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'     \
     "cargo install --locked --root $tools_dir cargo-deny@$deny_version"
