@@ -99,7 +99,7 @@ fn what_is_wrong_in_a_file_is_one_line_with_place_and_cure() {
         ),
         (
             "[brokers.default]\nprovider = 'inlin'\n",
-            "config: broker.toml: brokers.default.provider: unknown provider `inlin` (linked: inline); did you mean `inline`?",
+            "config: broker.toml: brokers.default.provider: unknown provider `inlin` (linked: inline, redis, redis_pubsub); did you mean `inline`?",
         ),
         (
             "[brokers.default]\n",

@@ -13,11 +13,9 @@ fn the_linked_providers_are_listed() {
     let answer = broker(&["providers"]);
     assert_eq!(code(&answer), 0);
     let lines: Vec<_> = output(&answer).lines().collect();
-    assert_eq!(lines[0], "PROVIDER  MODE  CAPABILITIES");
-    assert!(
-        lines[1].starts_with("inline    -     ENTERPRISE_STREAMING + "),
-        "{lines:?}"
-    );
+    let words = |line: usize| lines[line].split_whitespace().take(4).collect::<Vec<_>>();
+    assert_eq!(words(0), ["PROVIDER", "MODE", "CAPABILITIES"]);
+    assert_eq!(words(1), ["inline", "-", "ENTERPRISE_STREAMING", "+"]);
 
     let answer = broker(&["providers", "--format", "json"]);
     let object: Value = serde_json::from_str(output(&answer).lines().next().unwrap()).unwrap();
@@ -74,7 +72,7 @@ fn what_is_wrong_on_the_command_line_is_one_line_and_code_2() {
         ),
         (
             &["ping", "--url", "inlin://"],
-            "config: url.provider: unknown provider `inlin` (linked: inline); did you mean `inline`?",
+            "config: url.provider: unknown provider `inlin` (linked: inline, redis, redis_pubsub); did you mean `inline`?",
         ),
         (
             &["ping", "--url", "inline://?partitons=2"],
