@@ -1,6 +1,6 @@
 //! Two clocks: a monotonic one for leases and delays, the wall's for what people see.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use crate::sync::Instant;
 
@@ -46,27 +46,26 @@ impl Clock {
     }
 }
 
-/// A moment on the wall's clock, in nanoseconds since 1970.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Stamp(u64);
+/// A moment on the wall's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp(SystemTime);
 
 impl Stamp {
     #[inline]
     pub(crate) fn now() -> Self {
-        Self::from(SystemTime::now())
+        Self(SystemTime::now())
     }
 }
 
 impl From<SystemTime> for Stamp {
-    #[inline]
     fn from(time: SystemTime) -> Self {
-        Self(time.duration_since(UNIX_EPOCH).map_or(0, nanos))
+        Self(time)
     }
 }
 
 impl From<Stamp> for SystemTime {
     fn from(stamp: Stamp) -> Self {
-        UNIX_EPOCH + Duration::from_nanos(stamp.0)
+        stamp.0
     }
 }
 

@@ -38,6 +38,9 @@ pub struct InlineConfig {
     capacity: usize,
     /// How many bytes of payload, keys and headers a stream keeps.
     capacity_bytes: usize,
+    /// How many messages a stream keeps that every group has settled, for late groups and for moving a group back.
+    /// Without a group, it keeps as many as it has room for.
+    history: usize,
     /// What publishing does when a stream is full of messages that some group has not settled.
     when_full: WhenFull,
     /// How far a group may get ahead of its oldest unsettled delivery, in messages of one partition.
@@ -73,6 +76,7 @@ impl Default for InlineConfig {
             partitions: 1,
             capacity: 65_536,
             capacity_bytes: 64 * 1024 * 1024,
+            history: 8_192,
             when_full: WhenFull::Wait,
             max_unsettled: 65_536,
             max_streams: 10_000,
@@ -127,6 +131,13 @@ impl InlineConfig {
     #[must_use]
     pub fn capacity_bytes(mut self, bytes: usize) -> Self {
         self.capacity_bytes = bytes;
+        self
+    }
+
+    /// Sets how many messages a stream keeps that every group has settled.
+    #[must_use]
+    pub fn history(mut self, messages: usize) -> Self {
+        self.history = messages;
         self
     }
 
@@ -234,6 +245,7 @@ impl InlineConfig {
             partitions: self.partitions,
             capacity: self.capacity,
             capacity_bytes: self.capacity_bytes,
+            history: self.history,
             when_full: self.when_full,
             max_unsettled: self.max_unsettled,
             max_streams: self.max_streams,

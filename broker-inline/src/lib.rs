@@ -9,9 +9,9 @@
 //! readers from there. A group has a lock of its own, a cursor, and a window of sixteen bytes for each message that was
 //! handed out; publishers and readers meet in one atomic number.
 //!
-//! A stream keeps what was published, also when all groups have settled it, until it needs the room: a late group can
-//! start there, and an existing one be moved back. What some group has not settled stays, and publishing waits for
-//! room, or is refused.
+//! A stream keeps some of what all groups have settled, its history: a late group can start there, and an existing one
+//! be moved back. What some group has not settled stays, and when that fills the stream, publishing waits for room, or
+//! is refused.
 
 mod answers;
 mod broker;

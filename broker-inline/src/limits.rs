@@ -9,6 +9,8 @@ pub(crate) struct Limits {
     pub(crate) partitions: u32,
     pub(crate) capacity: usize,
     pub(crate) capacity_bytes: usize,
+    /// How many messages are kept that every group has settled.
+    pub(crate) history: usize,
     pub(crate) when_full: WhenFull,
     pub(crate) max_unsettled: usize,
     pub(crate) max_streams: usize,

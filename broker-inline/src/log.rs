@@ -133,27 +133,19 @@ impl Log {
     }
 
     /// Keeps one message of `bytes`, and answers its offset.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append_one(&mut self, message: Message, bytes: usize, at: Stamp) -> u64 {
         let offset = self.tail;
-        let message = match self.segments.back_mut() {
-            Some(last)
-                if offset < last.segment.end()
-                    && last.segment.is_open()
-                    && (last.bytes == 0 || last.bytes + bytes <= self.limits.bytes) =>
-            {
-                match last.segment.put(offset, message, at) {
-                    Ok(()) => {
-                        last.bytes += bytes;
-                        self.tail += 1;
-                        return offset;
-                    }
-                    Err(message) => message,
-                }
-            }
-            _ => message,
-        };
-        self.open_with(message, bytes, at);
+        if let Some(last) = self.segments.back_mut()
+            && (last.bytes == 0 || last.bytes + bytes <= self.limits.bytes)
+            && let Some(slot) = last.segment.free_slot(offset)
+        {
+            slot.fill(message, at);
+            last.bytes += bytes;
+            self.tail += 1;
+        } else {
+            self.open_with(message, bytes, at);
+        }
         offset
     }
 
@@ -175,7 +167,8 @@ impl Log {
             self.room = (self.room * 2).min(LARGEST);
         }
         let segment = Segment::open(self.tail, self.room.min(self.limits.messages));
-        if segment.put(self.tail, message, at).is_ok() {
+        if let Some(slot) = segment.free_slot(self.tail) {
+            slot.fill(message, at);
             self.push_used(segment, 1, bytes);
         }
     }

@@ -47,6 +47,17 @@ pub(crate) struct Named {
     pub(crate) message: Message,
 }
 
+/// An empty place for a message.
+pub(crate) struct Slot<'a>(&'a OnceLock<Entry>);
+
+impl Slot<'_> {
+    #[inline]
+    pub(crate) fn fill(self, message: Message, at: Stamp) {
+        let filled = self.0.set(Entry { message, at });
+        debug_assert!(filled.is_ok(), "an offset is given once");
+    }
+}
+
 impl Segment {
     pub(crate) fn whole(first: u64, messages: Vec<Message>, at: Stamp) -> Self {
         Self::new(first, Body::Whole(messages, at))
@@ -93,22 +104,13 @@ impl Segment {
         }
     }
 
-    /// Whether single messages may be put into it.
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.body, Body::Open(_)) && self.next.get().is_none()
-    }
-
-    /// Puts a message at `offset`; hands it back where there is no room. Only the holder of the log calls this, once
-    /// for each offset.
+    /// The empty place for the message at `offset`, where there is one. Only the holder of the log asks, once for each
+    /// offset.
     #[inline]
-    pub(crate) fn put(&self, offset: u64, message: Message, at: Stamp) -> Result<(), Message> {
-        let slot = match &self.body {
-            Body::Open(slots) => slots.get(self.place(offset)),
-            Body::Whole(..) | Body::Named(..) => None,
-        };
-        match slot {
-            Some(slot) => slot.set(Entry { message, at }).map_err(|entry| entry.message),
-            None => Err(message),
+    pub(crate) fn free_slot(&self, offset: u64) -> Option<Slot<'_>> {
+        match &self.body {
+            Body::Open(slots) if self.next.get().is_none() => slots.get(self.place(offset)).map(Slot),
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use broker_core::{
 };
 
 use super::bounds::Place;
-use super::state::State;
+use super::state::{Full, State};
 use super::stream::Stream;
 use super::survey::{Survey, delay_of};
 use crate::clock::{Moment, Stamp};
@@ -44,12 +44,17 @@ impl Stream {
         self.check(&survey, rules)?;
         let count = messages.len();
         let at = Stamp::now();
-        let mut cut = Cut::default();
+        // Dropped after the lock is given back.
+        let _cut: Option<Cut>;
         let mut state = self.lock();
         let admitted = self.admit_before(&mut state);
-        if !state.is_turn_of(place) || !state.make_room(&self.limits, count, survey.bytes, &mut cut) {
+        if !state.is_turn_of(place) {
             return Ok(None);
         }
+        _cut = match state.make_room(&self.limits, count, survey.bytes) {
+            Ok(cut) => cut,
+            Err(Full) => return Ok(None),
+        };
         state.live = true;
         state.kept += count;
         state.bytes += survey.bytes;
@@ -73,7 +78,7 @@ impl Stream {
     }
 
     /// Stores one message that has neither delay nor id, on a stream of one partition.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_publish_one(&self, message: Message, rules: Rules) -> OneTried {
         let mut survey = Survey::default();
         survey.add(&message);
@@ -82,12 +87,17 @@ impl Stream {
             return OneTried::Special(message);
         }
         let at = Stamp::now();
-        let mut cut = Cut::default();
+        // Dropped after the lock is given back.
+        let _cut: Option<Cut>;
         let mut state = self.lock();
         let admitted = self.admit_before(&mut state);
-        if !state.is_turn_of(None) || !state.make_room(&self.limits, 1, survey.bytes, &mut cut) {
+        if !state.is_turn_of(None) {
             return OneTried::Full(message);
         }
+        _cut = match state.make_room(&self.limits, 1, survey.bytes) {
+            Ok(cut) => cut,
+            Err(Full) => return OneTried::Full(message),
+        };
         let Some(log) = state.logs.first_mut() else {
             return OneTried::Special(message);
         };

@@ -23,6 +23,8 @@ pub(crate) struct State {
     /// Messages in the logs and delayed ones.
     pub(crate) kept: usize,
     pub(crate) bytes: usize,
+    /// Up to how many messages nobody needs to look for some to let go of.
+    ease: usize,
     pub(crate) delayed: Delayed,
     pub(crate) ids: RecentIds,
     /// All groups, and those deleted that somebody still holds.
@@ -37,6 +39,9 @@ pub(crate) struct State {
     pub(crate) live: bool,
 }
 
+/// There is no room, and some group needs all that there is.
+pub(super) struct Full;
+
 impl State {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
@@ -45,6 +50,7 @@ impl State {
                 .collect(),
             kept: 0,
             bytes: 0,
+            ease: limits.capacity.min(limits.history),
             delayed: Delayed::default(),
             ids: RecentIds::new(limits.idempotency_window),
             groups: BTreeMap::new(),
@@ -71,32 +77,44 @@ impl State {
             .min(tail)
     }
 
-    /// Makes room for `count` messages of `bytes` by letting go of history that no group needs.
+    /// Makes room for `count` messages of `bytes` by letting go of history that no group needs, which is handed out to
+    /// be dropped without the lock.
     #[inline]
-    pub(crate) fn make_room(&mut self, limits: &Limits, count: usize, bytes: usize, cut: &mut Cut) -> bool {
-        let fits = self.kept + count <= limits.capacity && self.bytes + bytes <= limits.capacity_bytes;
-        fits || self.evict(limits, count, bytes, cut)
+    pub(super) fn make_room(
+        &mut self,
+        limits: &Limits,
+        count: usize,
+        bytes: usize,
+    ) -> Result<Option<Cut>, Full> {
+        if self.kept + count <= self.ease && self.bytes + bytes <= limits.capacity_bytes {
+            return Ok(None);
+        }
+        self.evict(limits, count, bytes).map(Some)
     }
 
     #[cold]
-    fn evict(&mut self, limits: &Limits, count: usize, bytes: usize, cut: &mut Cut) -> bool {
+    fn evict(&mut self, limits: &Limits, count: usize, bytes: usize) -> Result<Cut, Full> {
         let floors: SmallVec<[u64; 8]> = (0..self.logs.len())
             .map(|partition| self.floor(partition))
             .collect();
-        let free: u64 = self
-            .logs
-            .iter()
+        let heads = self.logs.iter().map(Log::head);
+        let settled: u64 = heads
             .zip(&floors)
-            .map(|(log, floor)| floor.saturating_sub(log.head()))
+            .map(|(head, floor)| floor.saturating_sub(head))
             .sum();
-        if self.kept + count > limits.capacity.saturating_add(index(free)) {
-            return false;
+        let mut wanted = (self.kept + count).saturating_sub(limits.capacity) as u64;
+        if wanted > settled {
+            return Err(Full);
         }
+        if self.live_groups().next().is_some() {
+            wanted = wanted.max(settled.saturating_sub(limits.history as u64));
+        }
+        let mut cut = Cut::default();
         loop {
-            let over = (self.kept + count).saturating_sub(limits.capacity);
+            let over = wanted.saturating_sub(cut.messages);
             let over_bytes = (self.bytes + bytes).saturating_sub(limits.capacity_bytes);
             if over == 0 && over_bytes == 0 {
-                return true;
+                break;
             }
             let oldest = self
                 .logs
@@ -104,13 +122,17 @@ impl State {
                 .zip(&floors)
                 .filter(|(log, floor)| log.head() < **floor)
                 .min_by_key(|(log, _)| log.oldest());
-            let Some((log, floor)) = oldest else {
-                return false;
-            };
-            let some = log.cut_some(*floor, over as u64, over_bytes);
+            let (log, floor) = oldest.ok_or(Full)?;
+            let some = log.cut_some(*floor, over, over_bytes);
             self.forget(&some);
             cut.join(some);
         }
+        let spare = limits
+            .history
+            .saturating_sub(index(settled.saturating_sub(cut.messages)));
+        let until = self.kept + count + spare.max(limits.history / 8);
+        self.ease = until.min(limits.capacity);
+        Ok(cut)
     }
 
     /// Counts what a log let go of.

@@ -160,14 +160,19 @@ impl Stream {
     }
 
     /// Gives the lock back, and wakes as many of each group as there are `messages` for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlock_and_tell(state: MutexGuard<'_, State>, messages: u64) {
         fence(Ordering::SeqCst);
         if state.has_sleepers() {
-            let sleepers = state.sleepers();
-            drop(state);
-            sleepers.iter().for_each(|gate| gate.wake(messages));
+            Self::unlock_and_wake(state, messages);
         }
+    }
+
+    #[cold]
+    fn unlock_and_wake(state: MutexGuard<'_, State>, messages: u64) {
+        let sleepers = state.sleepers();
+        drop(state);
+        sleepers.iter().for_each(|gate| gate.wake(messages));
     }
 
     /// Registers a listener's gate.

@@ -29,6 +29,42 @@ async fn law_13_without_groups_the_oldest_messages_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn law_13_of_what_all_groups_have_settled_some_is_kept() {
+    let rig = Rig::new(InlineConfig::default().history(100));
+    rig.count(0..500).await;
+    assert_eq!(rig.read(&member_of("late", "one"), 1_000).await.len(), 500);
+    rig.broker
+        .families()
+        .groups
+        .unwrap()
+        .delete(&stream("s"), &group("late"), true)
+        .await
+        .unwrap();
+
+    let one = member("one");
+    let mut published = 500;
+    while published < 70_000 {
+        rig.send((0..100).map(|number| Message::text(number.to_string())).collect())
+            .await;
+        published += 100;
+        let got = rig.read(&one, 1_000).await;
+        rig.ack(&one, &got).await;
+    }
+    let info = rig
+        .broker
+        .families()
+        .streams
+        .unwrap()
+        .info(&stream("s"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!((100..=300).contains(&info.messages), "{}", info.messages);
+    let late = rig.read(&member_of("later", "one"), 1_000).await;
+    assert_eq!(late.len() as u64, info.messages);
+}
+
+#[tokio::test(start_paused = true)]
 async fn law_14_a_full_stream_waits_for_the_slowest_group() {
     let rig = Rig::new(InlineConfig::default().capacity(4));
     let (fast, slow) = (member_of("fast", "one"), member_of("slow", "one"));
