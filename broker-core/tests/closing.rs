@@ -144,6 +144,18 @@ async fn closing_sends_the_acks_and_hands_back_what_was_read_ahead() {
     assert_eq!(state.calls.last().unwrap().operation, "close");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_read_ahead_is_back_before_the_broker_is_closed() {
+    let (broker, script) = broker();
+    script.put(3);
+    script.then("nack", [Step::Wait(Duration::from_millis(100))]);
+    let mut deliveries = subscribe(&broker, 10).await;
+    drop(deliveries.next().await);
+    drop(deliveries);
+    broker.close().await.unwrap();
+    assert_eq!(script.state().given_back, [1, 2]);
+}
+
 /// Law 12.
 #[tokio::test(start_paused = true)]
 async fn it_ends_when_the_broker_closes_whatever_it_waits_for() {

@@ -288,6 +288,23 @@ async fn several_batches_on_their_way_keep_their_order_when_they_are_sent_again(
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_sent_past_a_batch_that_waits_to_be_sent_again() {
+    let (broker, script) = broker_with(Script::new(CLAIMS).resolving(4), settings());
+    let publisher = broker.publisher("s").build().await.unwrap();
+    script.fail("publish", 1, &lost(Retry::Safe));
+    let first = tokio::spawn({
+        let publisher = publisher.clone();
+        async move { publisher.send(Message::text("0")).await }
+    });
+    script
+        .until("the first has failed", |state| state.count("publish") == 1)
+        .await;
+    publisher.send(Message::text("1")).await.unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(script.stored(), ["0", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_batches_are_on_their_way_at_once_where_the_adapter_can() {
     let (broker, script) = broker_with(Script::new(CLAIMS).resolving(4), settings());
     let publisher = broker.publisher("s").max_batch(10).build().await.unwrap();

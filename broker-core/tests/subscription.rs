@@ -95,6 +95,7 @@ async fn settled_waits_for_the_acks_on_their_way_too() {
     script
         .until("the ack is on its way", |state| state.count("ack") == 1)
         .await;
+    assert!(deliveries.settled().now_or_never().is_none());
     deliveries.next().await.unwrap().unwrap().ack_later();
     assert!(deliveries.settled().now_or_never().is_none());
     gate.add_permits(1);

@@ -1,6 +1,6 @@
 //! What all checks of one run share.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use broker_core::{Capabilities, LostCapability, Result};
@@ -17,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) capabilities: Capabilities,
     pub(crate) lost: Vec<LostCapability>,
     pub(crate) server_version: Option<String>,
+    /// Held alone by a check that disturbs the server or the network, and together by all others.
+    pub(crate) quiet: RwLock<()>,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             capabilities,
             lost,
             server_version,
+            quiet: RwLock::default(),
         })
     }
 }

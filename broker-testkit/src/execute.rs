@@ -16,8 +16,16 @@ pub(crate) fn execute(context: &Arc<Context>, check: &'static Check) -> CheckRep
     let start = Instant::now();
     let trial = Trial::new(Arc::clone(context), check.id, seed);
     let answer = match admit(context, check) {
-        Ok(()) => catch_unwind(AssertUnwindSafe(|| run(&trial, check)))
-            .unwrap_or_else(|panic| Err(Stop::Failed(format!("panicked: {}", text_of(&*panic))))),
+        Ok(()) => {
+            // One that stops the server or disturbs the network has both to itself.
+            let (_alone, _together) = if disturbs(check) {
+                (context.quiet.write().ok(), None)
+            } else {
+                (None, context.quiet.read().ok())
+            };
+            catch_unwind(AssertUnwindSafe(|| run(&trial, check)))
+                .unwrap_or_else(|panic| Err(Stop::Failed(format!("panicked: {}", text_of(&*panic)))))
+        }
         refused => refused,
     };
     let (outcome, reason) = match answer {
@@ -43,6 +51,22 @@ pub(crate) fn execute(context: &Arc<Context>, check: &'static Check) -> CheckRep
 /// Whether the check is one of this run: its level is, and it is not about the absence of a flag that is there.
 pub(crate) fn belongs(context: &Context, check: &Check) -> bool {
     check.level <= context.level && !context.capabilities.intersects(check.gate.without)
+}
+
+/// Whether the check does something to the server or the network that every other check would feel.
+fn disturbs(check: &Check) -> bool {
+    matches!(check.gate.part, Some(Part::Server | Part::Proxy))
+}
+
+/// Undoes what a check did to the server and the network, however it ended.
+async fn restore(trial: &Trial) -> Result<()> {
+    if let Some(proxy) = trial.harness().proxy() {
+        proxy.heal().await?;
+    }
+    match trial.harness().server() {
+        Some(server) => server.start().await,
+        None => Ok(()),
+    }
 }
 
 /// A runtime with two workers, so that what races in production races here.
@@ -94,6 +118,9 @@ fn run(trial: &Trial, check: &'static Check) -> CheckResult {
             Ok(answer) => answer,
             Err(_) => Err(Stop::Failed(format!("did not end within {deadline:?}"))),
         };
+        if disturbs(check) {
+            restore(trial).await?;
+        }
         let cleaned = match tokio::time::timeout(Duration::from_secs(15), trial.clean_up()).await {
             Ok(answer) => answer,
             Err(_) => Err(Stop::Failed("did not end within 15s".to_owned())),

@@ -41,24 +41,33 @@ mod execute;
 mod expect;
 mod harness;
 mod ledger;
+pub mod model;
 mod options;
 mod parts;
+#[cfg(unix)]
+mod proxy;
 mod reader;
 pub mod report;
 mod runner;
+#[cfg(unix)]
+pub mod servers;
 mod suite;
 mod trial;
 mod url_harness;
+mod verdict;
 
 pub use check::{CHECKS, Check, CheckResult, Gate, Level, LocalBoxFuture, Outcome, Part, Stop};
 pub use expect::{refused, same, unsupported, within};
 pub use harness::{Harness, Limits, Timing};
-pub use ledger::{Entry, Ledger, Verdict};
+pub use ledger::{Entry, Ledger};
 pub use options::Options;
 pub use parts::{ConsumerProcess, NetProxy, RawAccess, ServerControl, VirtualClock};
+#[cfg(unix)]
+pub use proxy::TcpProxy;
 pub use reader::{Reader, Received};
 pub use report::Report;
 pub use runner::certify;
 pub use suite::{Suite, catalogue};
 pub use trial::{OrNotClaimed, Trial};
 pub use url_harness::UrlHarness;
+pub use verdict::Verdict;

@@ -7,7 +7,7 @@ use broker_core::{Result, async_trait};
 /// Starts, stops and kills the server that the harness' brokers talk to.
 #[async_trait]
 pub trait ServerControl: Send + Sync {
-    /// Starts it, and returns once it answers.
+    /// Starts it, unless it runs, and returns once it answers.
     async fn start(&self) -> Result<()>;
     /// Stops it in good order.
     async fn stop(&self) -> Result<()>;
@@ -37,6 +37,8 @@ pub trait NetProxy: Send + Sync {
 /// Moves the clock that leases and back-offs go by.
 #[async_trait]
 pub trait VirtualClock: Send + Sync {
+    /// A runtime of one thread on which that clock stands still unless it is moved.
+    fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime>;
     /// Moves it forward.
     async fn advance(&self, by: Duration);
 }

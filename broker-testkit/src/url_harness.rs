@@ -1,13 +1,14 @@
 //! A harness made of a URL.
 
+use std::fmt;
+
 use broker_core::config::Settings;
 use broker_core::registry::Provider;
 use broker_core::{Capabilities, Error, ErrorKind, Result};
 
-use crate::{Harness, Limits, Timing};
+use crate::{Harness, Limits, Timing, VirtualClock};
 
 /// A harness for an adapter whose server is at a URL, which does for most.
-#[derive(Debug)]
 pub struct UrlHarness {
     provider: &'static Provider,
     url: String,
@@ -17,6 +18,7 @@ pub struct UrlHarness {
     durable: bool,
     allow_unproved: Capabilities,
     unreachable: Option<String>,
+    clock: Option<Box<dyn VirtualClock>>,
 }
 
 impl UrlHarness {
@@ -32,6 +34,7 @@ impl UrlHarness {
             durable: false,
             allow_unproved: Capabilities::empty(),
             unreachable: None,
+            clock: None,
         }
     }
 
@@ -67,6 +70,13 @@ impl UrlHarness {
     #[must_use]
     pub fn unreachable(mut self, url: impl Into<String>) -> Self {
         self.unreachable = Some(url.into());
+        self
+    }
+
+    /// Sets the clock that leases and back-offs go by, where it can be moved.
+    #[must_use]
+    pub fn clock(mut self, clock: impl VirtualClock + 'static) -> Self {
+        self.clock = Some(Box::new(clock));
         self
     }
 
@@ -118,7 +128,20 @@ impl Harness for UrlHarness {
         self.allow_unproved
     }
 
+    fn clock(&self) -> Option<&dyn VirtualClock> {
+        self.clock.as_deref()
+    }
+
     fn unreachable(&self) -> Option<Settings> {
         Settings::from_url(self.unreachable.as_deref()?).ok()
+    }
+}
+
+impl fmt::Debug for UrlHarness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UrlHarness")
+            .field("provider", self.provider)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
     }
 }

@@ -36,6 +36,14 @@ pub mod prelude {
 /// The in-process provider.
 pub use broker_inline as inline;
 
+/// The provider `redis_pubsub`.
+#[cfg(feature = "redis-pubsub")]
+pub use broker_redis_pubsub as redis_pubsub;
+
+/// The provider `redis`.
+#[cfg(feature = "redis-streams")]
+pub use broker_redis_streams as redis_streams;
+
 /// Compiles and runs what the README shows.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -17,6 +17,11 @@ conformance() {
     cargo test -p broker-inline --test conformance -- --level full
 }
 
+# Each harness starts a server of its own.
+conformance_redis() {
+    cargo test -p broker-redis-streams -p broker-redis-pubsub --test 'conformance*' -- --level full
+}
+
 races() {
     cargo test -p broker-inline --features shuttle --test races
 }
@@ -89,11 +94,11 @@ minimum_rust_check() {
 # The advisory database lives on one host: away from it the rest is checked and the gap is told.
 licences() {
     local deny=$tools_dir/bin/cargo-deny
-    if "$deny" --log-level error --all-features fetch db; then
-        "$deny" --all-features check
+    if "$deny" --log-level error fetch db; then
+        "$deny" check
     else
         gap "advisories: the advisory database can't be fetched from here; licences, bans and sources are checked"
-        "$deny" --all-features check licenses bans sources
+        "$deny" check licenses bans sources
     fi
 }
 

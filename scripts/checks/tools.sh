@@ -18,16 +18,20 @@ tool() {
 }
 
 #    name          why                                    found by                                            installed by
-tool rust          'everything here is Rust'              'cargo --version'                                   'by_hand rustup from https://rustup.rs'
+tool rust          'builds everything here'              'cargo --version'                                   'by_hand rustup, from https://rustup.rs'
 tool cc            'rustc links with it'                  'cc --version'                                      'apt gcc libc6-dev'
 tool rustfmt       'checks the format'                    'cargo fmt --version'                               'rustup component add rustfmt'
 tool clippy        'lints'                                'cargo clippy --version'                            'rustup component add clippy'
 tool minimum_rust  "is Rust $msrv, the oldest promised"   "rustup run $msrv rustc --version"                  "rustup toolchain install $msrv --profile minimal"
 tool python        'reads sources and cargo metadata'     'python3 --version'                                 'apt python3'
 tool venv          'keeps typos private'                  'python3 -c "import venv, ensurepip"'               'apt python3-venv'
+tool redis         'is started privately by tests'        'redis-server --version'                            'apt redis-server redis-tools'
+tool openssl       'makes certificates for the tests'     'openssl version'                                   'apt openssl'
 tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
-tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'        install_deny
-tool typos         'checks the spelling'                  'same_version "$typos_version" "$tools_dir/typos/bin/typos" --version'      install_typos
+tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'     \
+    "cargo install --locked --root $tools_dir cargo-deny@$deny_version"
+tool typos         'checks the spelling'                  'same_version "$typos_version" "$tools_dir/typos/bin/typos" --version'  \
+    "pip_privately typos==$typos_version"
 
 # Whether the output of a command names this version.
 same_version() {
@@ -36,14 +40,11 @@ same_version() {
     [[ " $("$@") " == *" $version "* ]]
 }
 
-install_deny() {
-    cargo install --locked --root "$tools_dir" "cargo-deny@$deny_version"
-}
-
-install_typos() {
+# A Python package of which the system sees nothing.
+pip_privately() {
+    local folder=$tools_dir/${1%%=*}
     ensure_tool venv
-    python3 -m venv "$tools_dir/typos"
-    "$tools_dir/typos/bin/pip" install --quiet "typos==$typos_version"
+    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet "$1"
 }
 
 by_hand() {
@@ -73,13 +74,13 @@ apt() {
 }
 
 ensure_tool() {
-    local name=$1
+    local name=$1 install=${tool_install[$1]}
     if eval "${tool_found[$name]}" >/dev/null 2>&1; then
         return
     fi
-    echo "==> installing $name: ${tool_why[$name]} (${tool_install[$name]})"
-    if ! eval "${tool_install[$name]}" || ! eval "${tool_found[$name]}" >/dev/null; then
-        echo "scripts/test: $name is missing; it ${tool_why[$name]}; install it by: ${tool_install[$name]}" >&2
+    echo "==> installing $name, which ${tool_why[$name]}: ${install/#apt /apt-get install }"
+    if ! eval "$install" || ! eval "${tool_found[$name]}" >/dev/null; then
+        echo "scripts/test: $name is missing, which ${tool_why[$name]}; install it: ${install/#apt /apt-get install }" >&2
         exit 1
     fi
 }

@@ -269,7 +269,7 @@ async fn where_nothing_can_be_acknowledged_reading_works_and_asking_for_it_fails
         assert_eq!(
             answer.errors,
             format!(
-                "error: read (inline): unsupported: {missing} is not among its capabilities (reason=the setting `capabilities` leaves it out)\n"
+                "error: read (inline): unsupported: {missing} is not among its capabilities; choose a provider that has it (reason=the setting `capabilities` leaves it out)\n"
             )
         );
     }

@@ -166,7 +166,7 @@ async fn what_a_broker_can_not_do_is_one_line() {
     assert_eq!(answer.exit, Exit::Failure);
     assert_eq!(
         answer.errors,
-        "error: dead letters (inline): unsupported: DEAD_LETTER_QUEUE is not among its capabilities \
+        "error: dead letters (inline): unsupported: DEAD_LETTER_QUEUE is not among its capabilities; choose a provider that has it \
          (reason=the setting `capabilities` leaves it out)\n"
     );
 }

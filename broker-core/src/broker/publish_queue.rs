@@ -117,7 +117,7 @@ impl PublishQueue {
     /// Puts a message into the queue, waiting for room; answers where its outcome will be.
     pub(super) async fn enqueue(self: &Arc<Self>, message: Message) -> Result<(Arc<Cell>, usize)> {
         let named = |error: Error| error.operation("publish").provider(self.shared.provider);
-        if Handle::try_current().is_err() {
+        if !self.running.load(Ordering::SeqCst) && Handle::try_current().is_err() {
             return Err(named(Error::new(
                 ErrorKind::Unexpected,
                 "no tokio runtime is running here; publish from within one",
@@ -184,21 +184,22 @@ impl PublishQueue {
     pub(super) fn take(self: &Arc<Self>) -> Option<(Vec<Message>, Parcel)> {
         let mut line = self.line();
         let batch = line.waiting.pop_front()?;
-        line.on_the_way.push_back(Arc::clone(&batch.cell));
-        drop(line);
-        let parcel = Parcel {
-            queue: Arc::clone(self),
-            cell: batch.cell,
-            count: batch.messages.len(),
-            bytes: batch.bytes,
-            retried: AtomicBool::new(false),
-        };
-        Some((batch.messages, parcel))
+        Some(self.hand_over(&mut line, batch))
     }
 
-    /// Answers for all that waits and can't be sent any more.
+    /// Answers for all that waits: the task that would have sent it is no more. What comes later begins another.
     pub(super) fn refuse_waiting(self: &Arc<Self>) {
-        while let Some((messages, parcel)) = self.take() {
+        let refused: Vec<_> = {
+            let mut line = self.line();
+            // Under the lock: who puts a message in now is either refused with the others, or begins another task.
+            self.running.store(false, Ordering::SeqCst);
+            let waiting = std::mem::take(&mut line.waiting);
+            waiting
+                .into_iter()
+                .map(|batch| self.hand_over(&mut line, batch))
+                .collect()
+        };
+        for (messages, parcel) in refused {
             let error = Error::new(
                 ErrorKind::Unexpected,
                 "the task that sends for this publisher was broken off; send again",
@@ -208,6 +209,18 @@ impl PublishQueue {
             .provider(self.shared.provider);
             parcel.answer(Published::each(vec![Outcome::NotSent(error); messages.len()]));
         }
+    }
+
+    fn hand_over(self: &Arc<Self>, line: &mut Line, batch: Batch) -> (Vec<Message>, Parcel) {
+        line.on_the_way.push_back(Arc::clone(&batch.cell));
+        let parcel = Parcel {
+            queue: Arc::clone(self),
+            cell: batch.cell,
+            count: batch.messages.len(),
+            bytes: batch.bytes,
+            retried: AtomicBool::new(false),
+        };
+        (batch.messages, parcel)
     }
 
     /// Runs the sending task, unless it runs already. It ends when the queue is empty, so that an idle publisher costs

@@ -64,7 +64,6 @@ impl Drop for Sender {
     /// A runtime that ends takes its tasks along: nobody would ever send what waits.
     fn drop(&mut self) {
         if !self.ended {
-            self.queue.running.store(false, Ordering::SeqCst);
             self.queue.refuse_waiting();
         }
     }

@@ -23,19 +23,19 @@ pub struct BrokerConfig {
     pub max_retries: u32,
     /// The wait before the first redelivery of a failed message.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub retry_delay: Duration,
     /// By what each further wait is longer than the one before.
     pub backoff_multiplier: f64,
     /// The longest wait before a redelivery.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub max_delay: Duration,
     /// Whether waits are shortened by a random part of up to half, so that failures do not march in step.
     pub jitter: bool,
     /// The lease: how long a consumer has to settle a delivery before the message goes to another.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub message_timeout: Duration,
     /// Whether messages that failed too often are kept as dead letters; else they are discarded and counted.
     pub enable_dlq: bool,
@@ -46,29 +46,29 @@ pub struct BrokerConfig {
     pub consumer: Option<ConsumerName>,
     /// How long connecting may take.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub connect_timeout: Duration,
     /// How long a call to the server may take, retries included; a read's own wait comes on top.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub operation_timeout: Duration,
     /// How often a call that certainly did nothing is tried again.
     pub operation_retries: u32,
     /// The wait before the first of these retries; it doubles, with jitter, up to a second.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub operation_retry_delay: Duration,
     /// Whether a publish whose outcome is unknown is sent again, at the risk of a duplicate.
     pub retry_unknown: bool,
     /// How long a ping may take before the broker counts as down.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub ping_timeout: Duration,
     /// After how many failed calls in a row further ones are refused at once; zero switches that off.
     pub circuit_breaker_failures: u32,
     /// How long calls are refused before one is let through to probe.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub circuit_breaker_reset: Duration,
 }
 

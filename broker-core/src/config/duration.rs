@@ -35,6 +35,13 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
+/// The JSON Schema of what [`deserialize`] reads, for `#[schemars(schema_with = "…")]`.
+#[cfg(feature = "schema")]
+#[must_use]
+pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "pattern": r"^\s*(\d+\s*[A-Za-zµ]+\s*)+$" })
+}
+
 /// The same for an `Option<Duration>`; together with `#[serde(default)]`.
 pub mod option {
     use super::*;

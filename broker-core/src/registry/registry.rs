@@ -96,10 +96,11 @@ impl Registry {
             .iter()
             .flat_map(|provider| provider.names())
             .collect();
-        let linked = if names.is_empty() {
+        let own: Vec<_> = self.providers.iter().map(|provider| provider.name()).collect();
+        let linked = if own.is_empty() {
             "none".to_owned()
         } else {
-            names.join(", ")
+            own.join(", ")
         };
         let line = |feature: &str| {
             format!(

@@ -87,19 +87,19 @@ fn providers() {
     for (name, line) in [
         (
             "scirpt",
-            "unknown provider `scirpt` (linked: script, scripted); did you mean `script`?",
+            "unknown provider `scirpt` (linked: script); did you mean `script`?",
         ),
         (
             "redis",
-            "unknown provider `redis` (linked: script, scripted); add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"redis-streams\"] }",
+            "unknown provider `redis` (linked: script); add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"redis-streams\"] }",
         ),
         (
             "kafak",
-            "unknown provider `kafak` (linked: script, scripted); for `kafka` add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"kafka\"] }",
+            "unknown provider `kafak` (linked: script); for `kafka` add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"kafka\"] }",
         ),
         (
             "zzz",
-            "unknown provider `zzz` (linked: script, scripted); link the crate that registers it: `use my_adapter as _;`",
+            "unknown provider `zzz` (linked: script); link the crate that registers it: `use my_adapter as _;`",
         ),
     ] {
         assert_eq!(provider(name), format!("{place}{line}"));

@@ -50,7 +50,7 @@ fn variables() {
         (
             "BROKER__DEFAULT__PROVIDER",
             "scirpt",
-            ": unknown provider `scirpt` (linked: script, scripted); did you mean `script`?",
+            ": unknown provider `scirpt` (linked: script); did you mean `script`?",
         ),
     ] {
         let line = at(&format!("environment: {name}"), line);
@@ -158,7 +158,7 @@ fn urls() {
         ),
         (
             "redis://h",
-            ".provider: unknown provider `redis` (linked: script, scripted); add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"redis-streams\"] }",
+            ".provider: unknown provider `redis` (linked: script); add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"redis-streams\"] }",
         ),
     ] {
         assert_eq!(url(text), at("url", line), "{text}");

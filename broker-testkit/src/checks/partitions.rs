@@ -85,6 +85,9 @@ async fn spread(t: &Trial) -> CheckResult {
                 .await?;
         }
         let count = scene.broker.partition_count(&scene.stream).await?;
+        if count < 2 && t.harness().limits().partitions == Some(1) {
+            return Err(Stop::NotClaimed("streams have one partition here".to_owned()));
+        }
         if count < 2 {
             not_exercised!("the harness' streams have {count} partition");
         }

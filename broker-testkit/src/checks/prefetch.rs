@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use broker_core::{Capabilities, Settled};
 
+use super::partitions::are_owned;
 use super::scene::Scene;
 use crate::check::check;
 use crate::{CheckResult, Gate, Options, Stop, Trial, ensure, ensure_eq};
@@ -72,6 +73,11 @@ async fn given_back(t: &Trial) -> CheckResult {
     }
     let taken_numbers = scene.numbers(&taken)?;
     ensure_eq!(taken_numbers.len(), 2, "deliveries in time");
+    if are_owned(t, &scene.broker, &scene.stream, &scene.group).await? {
+        return Err(Stop::NotClaimed(
+            "partitions have owners here, and go to others with what is unsettled".to_owned(),
+        ));
+    }
     drop(reader);
     let other = t.broker().await?;
     let rest = t.read(&other, &scene.stream, &scene.group, 8).await?;

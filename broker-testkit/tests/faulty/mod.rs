@@ -13,8 +13,9 @@ use broker_core::base::OpenContext;
 use broker_core::config::Settings;
 use broker_core::registry::{Provider, ProviderConfig};
 use broker_core::{Result, async_trait};
-use broker_testkit::{Harness, Limits, ServerControl, Timing};
+use broker_testkit::{Harness, Limits, ServerControl, Timing, VirtualClock};
 use serde::Deserialize;
+use tokio::runtime::{Builder, Runtime};
 
 use self::broker::FaultyBroker;
 pub(crate) use self::fault::Fault;
@@ -26,6 +27,7 @@ pub(crate) static PROVIDER: Provider = Provider::new::<FaultyConfig>("faulty", "
 pub(crate) struct FaultyConfig {
     server: String,
     fault: Option<Fault>,
+    partitions: i64,
 }
 
 impl ProviderConfig for FaultyConfig {
@@ -37,7 +39,7 @@ impl ProviderConfig for FaultyConfig {
         let mut good = Settings::new("faulty");
         let down = server(&self.server);
         good.set("shared", self.server, None);
-        good.set("partitions", 4, None);
+        good.set("partitions", self.partitions, None);
         Ok(FaultyBroker {
             inner: broker_inline::PROVIDER.open(&good, context)?.into(),
             fault: self.fault,
@@ -64,6 +66,7 @@ pub(crate) struct FaultyHarness {
     fault: Option<&'static str>,
     down: Arc<AtomicBool>,
     has_server: bool,
+    partitions: u32,
 }
 
 impl FaultyHarness {
@@ -75,7 +78,17 @@ impl FaultyHarness {
             name,
             fault,
             has_server,
+            partitions: 4,
         }
+    }
+
+    /// As many partitions per stream.
+    #[allow(dead_code, reason = "one of the tests that share this has no use for it")]
+    pub(crate) fn partitions(mut self, partitions: u32) -> Self {
+        self.name.push_str(&format!("-{partitions}"));
+        self.down = server(&self.name);
+        self.partitions = partitions;
+        self
     }
 }
 
@@ -88,6 +101,7 @@ impl Harness for FaultyHarness {
         let mut settings = Settings::new("faulty");
         settings.set("provider", "faulty", None);
         settings.set("server", self.name.clone(), None);
+        settings.set("partitions", i64::from(self.partitions), None);
         if let Some(fault) = self.fault {
             settings.set("fault", fault, None);
         }
@@ -107,13 +121,31 @@ impl Harness for FaultyHarness {
 
     fn limits(&self) -> Limits {
         Limits {
-            partitions: Some(4),
+            partitions: Some(self.partitions),
             ..Limits::default()
         }
     }
 
     fn server(&self) -> Option<&dyn ServerControl> {
         self.has_server.then_some(self)
+    }
+
+    fn clock(&self) -> Option<&dyn VirtualClock> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl VirtualClock for FaultyHarness {
+    fn runtime(&self) -> std::io::Result<Runtime> {
+        Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+    }
+
+    async fn advance(&self, by: Duration) {
+        tokio::time::advance(by).await;
     }
 }
 

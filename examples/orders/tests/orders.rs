@@ -125,7 +125,9 @@ fn bad_input_is_one_clear_line() {
     let unknown = config("[brokers.default]\nprovider = \"inlien\"");
     let line = refused(&["--config", &unknown]);
     assert!(
-        line.ends_with("unknown provider `inlien` (linked: inline); did you mean `inline`?"),
+        line.ends_with(
+            "unknown provider `inlien` (linked: inline, redis, redis_pubsub); did you mean `inline`?"
+        ),
         "{line}"
     );
     let weak = config("[brokers.default]\nprovider = \"inline\"\ncapabilities = \"BASIC_PUBSUB\"");

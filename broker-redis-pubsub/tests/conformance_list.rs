@@ -1,0 +1,7 @@
+//! The conformance suite on mode `list`.
+
+mod common;
+
+fn main() -> std::process::ExitCode {
+    common::conformance("list")
+}

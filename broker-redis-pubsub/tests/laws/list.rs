@@ -1,0 +1,110 @@
+//! Mode `list`.
+
+use std::time::Duration;
+
+use broker_core::{BrokerEvent, Message};
+use tokio::time::Instant;
+
+use crate::scene::{eventually, number, open, server};
+
+async fn publish(broker: &broker_core::Broker, stream: &str, count: usize) {
+    let messages = (0..count)
+        .map(|number| Message::text(number.to_string()))
+        .collect();
+    assert!(broker.publish_batch(stream, messages).await.unwrap().all_stored());
+}
+
+#[tokio::test]
+async fn the_list_is_trimmed_behind_the_slowest_group_and_positions_stay_right() {
+    let server = server();
+    let broker = open(&server, "history=10");
+    broker.read("s", "slow", 1).await.unwrap();
+    publish(&broker, "s", 1_000).await;
+    let mut expected = 0;
+    while expected < 1_000 {
+        for delivery in broker.read("s", "fast", 100).await.unwrap() {
+            assert_eq!(delivery.message().payload(), &expected.to_string());
+            expected += 1;
+        }
+    }
+    assert_eq!(
+        number(&server, &["LLEN", "s"]),
+        1_000,
+        "the slow group still needs them"
+    );
+    let mut seen = 0;
+    while seen < 1_000 {
+        for delivery in broker.read("s", "slow", 70).await.unwrap() {
+            assert_eq!(delivery.message().payload(), &seen.to_string());
+            seen += 1;
+        }
+    }
+    // Trimming happens each 128 messages, and leaves the history.
+    assert!(number(&server, &["LLEN", "s"]) <= 10 + 128);
+    publish(&broker, "s", 1).await;
+    for group in ["slow", "fast"] {
+        assert_eq!(broker.read("s", group, 10).await.unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken_and_looks_seldom_while_nothing_comes() {
+    let server = server();
+    let (broker, other) = (open(&server, ""), open(&server, ""));
+    let reading = tokio::spawn(async move {
+        let got = broker.read_wait("s", "g", 1, Duration::from_secs(30)).await;
+        (Instant::now(), got.unwrap().count())
+    });
+    eventually("the reader waits", async || {
+        number(&server, &["PUBLISH", "{s}:list:wake", ""]) == 1
+    })
+    .await;
+    server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let info = server.command(&["INFO", "stats"]).unwrap().to_text();
+    let commands = info
+        .lines()
+        .find_map(|line| line.strip_prefix("total_commands_processed:"));
+    let commands: i64 = commands.unwrap().trim().parse().unwrap();
+    // Two looks, each a script with a handful of calls inside, and what asking costs.
+    assert!(commands < 10 * 2, "{commands} commands in two idle seconds");
+    let published = Instant::now();
+    other.publish("s", Message::text("x")).await.unwrap();
+    let (at, count) = reading.await.unwrap();
+    assert_eq!(count, 1);
+    assert!(
+        at - published < Duration::from_millis(500),
+        "{:?}",
+        at - published
+    );
+}
+
+#[tokio::test]
+async fn a_removed_group_goes_on_where_it_was_and_says_so() {
+    let server = server();
+    let broker = open(&server, "");
+    let mut events = broker.events();
+    publish(&broker, "s", 10).await;
+    assert_eq!(broker.read("s", "g", 4).await.unwrap().count(), 4);
+    server.command(&["DEL", "{s}:list:groups"]).unwrap();
+    let next = broker.read("s", "g", 1).await.unwrap().next().unwrap();
+    assert_eq!(next.message().payload(), "4");
+    eventually("the event", async || {
+        matches!(events.try_recv(), Ok(BrokerEvent::GroupRecreated { .. }))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flushed_server_is_gone_on_with_from_the_beginning() {
+    for mode in ["list", "queue"] {
+        let server = server();
+        let broker = open(&server, &format!("mode={mode}"));
+        publish(&broker, "s", 10).await;
+        assert_eq!(broker.read("s", "g", 10).await.unwrap().count(), 10);
+        server.command(&["FLUSHALL"]).unwrap();
+        assert_eq!(broker.read("s", "g", 10).await.unwrap().count(), 0);
+        publish(&broker, "s", 3).await;
+        assert_eq!(broker.read("s", "g", 10).await.unwrap().count(), 3, "{mode}");
+    }
+}

@@ -1,0 +1,159 @@
+//! The provider's broker; it only translates.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use broker_core::base::{
+    BaseBroker, Deliveries, Families, HealthReport, Membership, Nack, OpenContext, PublishBatch, ReadRequest,
+    Settle,
+};
+use broker_core::{
+    Capabilities, ConsumerName, GroupName, LostCapability, Published, Result, Settlements, StreamName,
+};
+
+use crate::claims;
+use crate::client::Client;
+use crate::config::RedisStreamsConfig;
+use crate::consumer::Consumer;
+use crate::publish::Publisher;
+
+/// How many members that read without an endpoint are kept.
+const MEMBERS: usize = 1024;
+
+/// A broker on Redis Streams.
+pub struct RedisStreams {
+    client: Arc<Client>,
+    /// Members that read and settle without an endpoint.
+    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
+}
+
+impl RedisStreams {
+    /// A broker that has not connected yet.
+    pub(crate) fn open(config: RedisStreamsConfig, context: OpenContext) -> Result<Self> {
+        Ok(Self {
+            client: Arc::new(Client::new(config, context)?),
+            members: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(crate) async fn publisher_of(&self, stream: &StreamName) -> Result<Publisher> {
+        Publisher::new(&self.client, stream).await
+    }
+
+    pub(crate) async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
+        let name = (
+            member.stream.clone(),
+            member.group.clone(),
+            member.consumer.clone(),
+        );
+        let known = |members: &HashMap<_, Arc<Consumer>>| {
+            members
+                .get(&name)
+                .filter(|consumer| consumer.member == *member)
+                .cloned()
+        };
+        if let Some(consumer) = known(&self.members.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(consumer);
+        }
+        let consumer = Consumer::join(&self.client, member).await?;
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if members.len() >= MEMBERS {
+            members.clear();
+        }
+        members.insert(name, Arc::clone(&consumer));
+        Ok(consumer)
+    }
+}
+
+impl BaseBroker for RedisStreams {
+    fn capabilities(&self) -> Capabilities {
+        claims::of(&self.client.config, &self.client.server())
+    }
+
+    fn lost_capabilities(&self) -> Vec<LostCapability> {
+        claims::lost(&self.client.config, &self.client.server())
+    }
+
+    fn families(&self) -> Families<'_> {
+        Families {
+            dead_letters: Some(self),
+            endpoints: Some(self),
+            groups: Some(self),
+            leases: Some(self),
+            partitions: Some(self),
+            replay: Some(self),
+            retention: Some(self),
+            streams: Some(self),
+        }
+    }
+
+    async fn publish(&self, batch: PublishBatch<'_>) -> Result<Published> {
+        self.client.check_open()?;
+        self.publisher_of(batch.stream())
+            .await?
+            .publish(batch.messages())
+            .await
+    }
+
+    async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
+        self.client.check_open()?;
+        let consumer = self.member(request.member).await?;
+        consumer.read(request.max, request.wait).await
+    }
+
+    async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
+        self.client.check_open()?;
+        self.member(settle.member).await?.ack(settle.runs).await
+    }
+
+    async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
+        self.client.check_open()?;
+        let consumer = self.member(nack.settle.member).await?;
+        consumer
+            .nack(nack.settle.runs, nack.disposition, nack.failure)
+            .await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.client.command(&redis::cmd("PING")).await.map(|_| ())
+    }
+
+    fn health_stats(&self) -> HealthReport {
+        let (client, server) = (&self.client, self.client.server());
+        let detail = |name: &str, value: String| (name.to_owned(), value);
+        HealthReport {
+            warnings: server.warnings(),
+            details: vec![
+                detail("server", client.address()),
+                detail("server_version", format!("{} {}", server.name, server.version)),
+                detail(
+                    "connection",
+                    if client.is_connected() { "up" } else { "down" }.to_owned(),
+                ),
+                detail(
+                    "groups_recreated",
+                    client.recreated.load(Ordering::Relaxed).to_string(),
+                ),
+                detail("entries_lost", client.lost.load(Ordering::Relaxed).to_string()),
+            ],
+        }
+    }
+
+    async fn ensure_connection(&self) -> Result<()> {
+        self.client.shared().await.map(|_| ())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.client.close().await;
+        self.members
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! Taking over what is due: rested, given back, or with an ended lease.
+
+use std::time::Duration;
+
+use broker_core::{BrokerEvent, Result};
+use redis::Value;
+use tokio::time::Instant;
+
+use crate::codec::{self, Content};
+use crate::entry::Entry;
+use crate::lane::Arrived;
+use crate::reader::Hands;
+use crate::time::{EntryId, millis};
+use crate::{error, reply, scripts};
+
+/// How many deliveries one claim takes at most: it runs on the shared connection.
+const MOST: usize = 128;
+
+/// The longest time between two looks at the leases of others.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
+/// The shortest time between two looks at the leases of others.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How often a member with this lease looks whether others' leases have ended.
+pub(crate) fn interval(lease: Duration) -> Duration {
+    (lease / 4).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+}
+
+/// Where the search for ended leases goes on; it goes round the whole group.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor(String);
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self("-".to_owned())
+    }
+}
+
+/// Claims up to `max` deliveries that are due, and learns when the next ones are.
+pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(Arrived, Cursor)> {
+    let (client, group, member) = (&hands.client, &hands.group, &hands.member);
+    let since = Instant::now();
+    let keys = &group.keys;
+    let mut call = scripts::CLAIM.call(&[
+        &keys.entries,
+        &keys.state,
+        &keys.due,
+        &keys.leases,
+        &keys.delayed,
+        &keys.lanes,
+    ]);
+    call.arg(group.name.as_str())
+        .arg(member.consumer.as_str())
+        .arg(max.min(MOST))
+        .arg(millis(member.lease))
+        .arg(cursor.0.as_str());
+    let answer = client.run(&scripts::CLAIM, &call).await?;
+    let mut parts = reply::items(answer, "claim")?.into_iter();
+    let odd = || error::odd_reply("claim");
+    let claimed = reply::items(parts.next().ok_or_else(odd)?, "claim")?;
+    let wait = parts.next().as_ref().and_then(reply::number).ok_or_else(odd)?;
+    let epoch = parts.next().as_ref().and_then(reply::count).ok_or_else(odd)?;
+    let lost = parts.next().as_ref().and_then(reply::count).ok_or_else(odd)?;
+    let cursor = parts
+        .next()
+        .as_ref()
+        .and_then(reply::text)
+        .map(str::to_owned)
+        .ok_or_else(odd)?;
+
+    let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);
+    group.learn_epoch(epoch);
+    group.due_again(u64::try_from(wait).ok().map(Duration::from_millis));
+    if lost > 0 {
+        client.lost.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
+        client.context.events.send(BrokerEvent::MessagesLost {
+            stream: group.stream.clone(),
+            group: group.name.clone(),
+            count: lost,
+        });
+    }
+    let mut entries = Vec::with_capacity(claimed.len());
+    for one in claimed {
+        if let Some(entry) = entry(one) {
+            entries.push(entry);
+        }
+    }
+    let token = parts.next().as_ref().and_then(reply::count);
+    let token = token.and_then(|token| u32::try_from(token).ok());
+    let mut arrived = Arrived::new(since, epoch, entries);
+    arrived.token = token;
+    if let Some(token) = token {
+        group.learn_token(token);
+    }
+    Ok((arrived, Cursor(cursor)))
+}
+
+fn entry(claimed: Value) -> Option<Entry> {
+    let Value::Array(parts) = claimed else {
+        return None;
+    };
+    let mut parts = parts.into_iter();
+    let Value::BulkString(id) = parts.next()? else {
+        return None;
+    };
+    let number = |value: Option<Value>| {
+        let number = reply::count(&value?)?;
+        Some(u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    let count = number(parts.next())?;
+    let attempt = number(parts.next())?;
+    let replayed = reply::bytes(parts.next()?)?;
+    let Value::Array(fields) = parts.next()? else {
+        return None;
+    };
+    let Content {
+        mut message,
+        only_for,
+    } = codec::decode(fields)?;
+    if !replayed.is_empty() {
+        codec::mark_replayed(&mut message, &replayed);
+    }
+    Some(Entry {
+        id: EntryId::parse(&id)?,
+        message,
+        only_for,
+        count,
+        attempt: attempt.max(1),
+    })
+}

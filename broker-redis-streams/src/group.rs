@@ -1,0 +1,98 @@
+//! What this process knows about a group.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use broker_core::{GroupName, StreamName};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::keys::{GroupKeys, StreamKeys};
+use crate::time::EntryId;
+
+/// What this process knows about a group; its readers share it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) stream: StreamName,
+    pub(crate) name: GroupName,
+    pub(crate) keys: GroupKeys,
+    /// The partition's number, where there are several.
+    pub(crate) partition: Option<u32>,
+    /// The token for plain acks that the server told last.
+    fast: AtomicU32,
+    /// Rises with each move of the group; receipts of an older one are stale.
+    epoch: AtomicU32,
+    /// When something rests no longer, as far as this process knows.
+    due: Mutex<Option<Instant>>,
+    /// The newest entry that this process has seen.
+    last_seen: Mutex<Option<EntryId>>,
+    /// Told when `due` comes nearer.
+    pub(crate) nearer: Notify,
+}
+
+impl Group {
+    pub(crate) fn new(stream: &StreamKeys, group: &GroupName) -> Self {
+        Self {
+            stream: stream.name.clone(),
+            name: group.clone(),
+            partition: stream.number(),
+            keys: stream.group(group),
+            fast: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+            due: Mutex::default(),
+            last_seen: Mutex::default(),
+            nearer: Notify::new(),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Takes note of the epoch the server told.
+    pub(crate) fn learn_epoch(&self, epoch: u32) {
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Takes note of the token for plain acks; answers whether it is the one known before.
+    pub(crate) fn learn_token(&self, token: u32) -> bool {
+        self.fast.swap(token, Ordering::AcqRel) == token
+    }
+
+    /// When something is due, as far as this process knows.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        *lock(&self.due)
+    }
+
+    /// The newest entry that this process has seen.
+    pub(crate) fn last_seen(&self) -> Option<EntryId> {
+        *lock(&self.last_seen)
+    }
+
+    /// Takes note of an entry that was handed out.
+    pub(crate) fn saw(&self, id: EntryId) {
+        let mut last = lock(&self.last_seen);
+        *last = (*last).max(Some(id));
+    }
+
+    /// Something will be due after `wait`.
+    pub(crate) fn due_in(&self, wait: Duration) {
+        let at = Instant::now() + wait.min(Duration::from_secs(86_400));
+        let mut due = lock(&self.due);
+        if due.is_none_or(|known| at < known) {
+            *due = Some(at);
+            drop(due);
+            self.nearer.notify_waiters();
+        }
+    }
+
+    /// The server was asked: nothing is due before `wait` has passed, or nothing at all.
+    pub(crate) fn due_again(&self, wait: Option<Duration>) {
+        *lock(&self.due) = wait.map(|wait| Instant::now() + wait.min(Duration::from_secs(86_400)));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

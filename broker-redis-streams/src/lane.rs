@@ -1,0 +1,124 @@
+//! What a reader has under way, kept over dropped futures.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use broker_core::base::BoxFuture;
+use broker_core::{Error, Result};
+use tokio::time::Instant;
+
+use crate::claim::Cursor;
+use crate::client::Client;
+use crate::entry::Entry;
+
+/// What a reader has under way.
+///
+/// A caller only lends its attention: requests live here, so that dropping a call's future cuts no command in half and
+/// leaves no entry pending that nobody knows of. What arrives for nobody is kept for the next call.
+#[derive(Default)]
+pub(crate) struct Lane {
+    /// A read at the server.
+    pub(crate) reading: Option<BoxFuture<'static, Result<Arrived>>>,
+    /// Whether that read goes on by itself.
+    pub(crate) detached: bool,
+    /// The group's epoch when that read began.
+    pub(crate) reading_epoch: u32,
+    /// A look at what is due.
+    pub(crate) claiming: Option<BoxFuture<'static, Result<(Arrived, Cursor)>>>,
+    /// Where the next look at leases goes on.
+    pub(crate) cursor: Cursor,
+    /// When the server was last asked what is due.
+    pub(crate) claimed_at: Option<Instant>,
+    /// Until when somebody watched the requests: what arrived later did so unseen.
+    attended: Option<Instant>,
+    ready: VecDeque<Arrived>,
+}
+
+/// Entries that arrived together.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// Their leases certainly began then or later: when they were asked for.
+    pub(crate) since: Instant,
+    /// Their leases began about then.
+    pub(crate) seen: Instant,
+    /// The group's epoch when they were handed out.
+    pub(crate) epoch: u32,
+    /// The token for plain acks, if it is certain to be theirs.
+    pub(crate) token: Option<u32>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Lane {
+    /// Begins to watch; answers since when nobody did.
+    pub(crate) fn attend(&mut self) -> Option<Instant> {
+        self.attended.take()
+    }
+
+    /// Stops watching. A read goes on by itself, so that it does not keep a connection that nobody drives.
+    pub(crate) fn leave(&mut self, client: &Client) {
+        self.attended = Some(Instant::now());
+        if self.detached || tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        if let Some(reading) = self.reading.take() {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            client.spawn(async move {
+                let _ = answer.send(reading.await);
+            });
+            self.detached = true;
+            self.reading = Some(Box::pin(async move {
+                answered.await.unwrap_or_else(|_| Err(Error::closed()))
+            }));
+        }
+    }
+
+    pub(crate) fn keep(&mut self, arrived: Arrived) {
+        if !arrived.entries.is_empty() {
+            self.ready.push_back(arrived);
+        }
+    }
+
+    /// Takes out up to `max` entries that lie together; what is older than its lease belongs to others now, and what is
+    /// of another epoch comes anew.
+    pub(crate) fn take(&mut self, max: usize, lease: Duration, epoch: u32) -> Option<Arrived> {
+        while let Some(mut arrived) = self.ready.pop_front() {
+            if arrived.seen.elapsed() >= lease || arrived.epoch != epoch {
+                continue;
+            }
+            if arrived.entries.len() > max {
+                let rest = arrived.split_off(max);
+                self.ready.push_front(rest);
+            }
+            return Some(arrived);
+        }
+        None
+    }
+
+    /// Whether nothing is under way or kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reading.is_none() && self.claiming.is_none() && self.ready.is_empty()
+    }
+}
+
+impl Arrived {
+    /// Entries that were asked for at `since`.
+    pub(crate) fn new(since: Instant, epoch: u32, entries: Vec<Entry>) -> Self {
+        Self {
+            since,
+            seen: since,
+            epoch,
+            token: None,
+            entries,
+        }
+    }
+
+    /// All but the first `max` entries.
+    fn split_off(&mut self, max: usize) -> Self {
+        let entries = self.entries.split_off(max);
+        Self { entries, ..*self }
+    }
+
+    pub(crate) fn nothing() -> Self {
+        Self::new(Instant::now(), 0, Vec::new())
+    }
+}

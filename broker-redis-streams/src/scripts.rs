@@ -1,0 +1,147 @@
+//! The scripts: what two commands would tear apart.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// A script and the hash that the server knows it by.
+pub(crate) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+macro_rules! script {
+    ($(#[$doc:meta])* $name:ident, $file:literal) => {
+        $(#[$doc])*
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            let code = concat!(
+                include_str!("scripts/common.lua"),
+                include_str!(concat!("scripts/", $file))
+            );
+            let hash = redis::Script::new(code).get_hash().to_owned();
+            Script { code, hash }
+        });
+    };
+}
+
+script!(
+    /// Makes a group if it is not there, and puts a member's lease down.
+    JOIN,
+    "join.lua"
+);
+script!(
+    /// Acknowledges fresh deliveries of the group's present epoch.
+    ACK,
+    "ack.lua"
+);
+script!(
+    /// Settles deliveries one by one against owner, count and epoch.
+    SETTLE,
+    "settle.lua"
+);
+script!(
+    /// Hands out what is due: rested, given back, or with an ended lease.
+    CLAIM,
+    "claim.lua"
+);
+script!(
+    /// Adds a message unless its id was published before.
+    PUBLISH_ONCE,
+    "publish_once.lua"
+);
+script!(
+    /// Puts a message aside until it is due.
+    DELAY,
+    "delay.lua"
+);
+script!(
+    /// Moves a group.
+    SEEK,
+    "seek.lua"
+);
+script!(
+    /// Removes a group, unless something is pending.
+    REMOVE_GROUP,
+    "remove_group.lua"
+);
+script!(
+    /// Removes a member after parking what it had in hand.
+    REMOVE_CONSUMER,
+    "remove_consumer.lua"
+);
+script!(
+    /// Puts dead letters back to their group.
+    REVIVE,
+    "revive.lua"
+);
+script!(
+    /// Removes old entries, but none that a group still needs.
+    TRIM,
+    "trim.lua"
+);
+script!(
+    /// Reads new entries, and parks those whose key has an unsettled one.
+    SEQUENTIAL,
+    "sequential.lua"
+);
+script!(
+    /// Removes dead letters, all of those named or none.
+    PURGE,
+    "purge.lua"
+);
+script!(
+    /// Moves delayed messages that are due to their stream.
+    MOVE,
+    "move.lua"
+);
+script!(
+    /// Keeps a member's partitions, and hands them out anew as members come and go.
+    ASSIGN,
+    "assign.lua"
+);
+script!(
+    /// Counts what lies behind a group's position.
+    LAG,
+    "lag.lua"
+);
+
+/// All of them, to be loaded when a connection opens.
+pub(crate) fn all() -> [&'static Script; 16] {
+    [
+        &JOIN,
+        &ACK,
+        &SETTLE,
+        &CLAIM,
+        &PUBLISH_ONCE,
+        &DELAY,
+        &SEEK,
+        &REMOVE_GROUP,
+        &REMOVE_CONSUMER,
+        &REVIVE,
+        &TRIM,
+        &LAG,
+        &SEQUENTIAL,
+        &PURGE,
+        &MOVE,
+        &ASSIGN,
+    ]
+}
+
+impl Script {
+    /// The call with its keys; arguments follow.
+    pub(crate) fn call(&self, keys: &[&str]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(keys.len());
+        for key in keys {
+            command.arg(*key);
+        }
+        command
+    }
+
+    /// The command that makes the server know the script.
+    pub(crate) fn load(&self) -> Cmd {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(self.code);
+        command
+    }
+}

@@ -1,0 +1,92 @@
+-- KEYS: stream, state, due, leases, delayed, lanes.
+-- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on.
+-- Answers the deliveries (id, count, attempt, dead letter it was replayed from, fields), milliseconds until something
+-- else is due or -1, the epoch, how many pending entries had no body any more, where the next search goes
+-- on, and the token for plain acks.
+local stream, state, due, leases, delayed, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local group, consumer, max, lease, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local time = now()
+
+-- Each owner has its own lease; whoever is not known has the caller's.
+local known, least = {}, lease
+local flat = redis.call('HGETALL', leases)
+for at = 1, #flat, 2 do
+  local ms = tonumber(flat[at + 1])
+  known[flat[at]] = ms
+  least = math.min(least, ms)
+end
+local function idle_page()
+  return redis.pcall('XPENDING', stream, group, 'IDLE', least, from, '+', 100)
+end
+-- A missing group is told before anything is changed.
+local page = idle_page()
+if page.err then
+  return page
+end
+
+local function earliest(set)
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2]) or math.huge
+end
+local next_due, next_delayed = earliest(due), earliest(delayed)
+if next_delayed <= time then
+  move_delayed(stream, delayed, time)
+  next_delayed = earliest(delayed)
+end
+
+local claimed, taken, lost = {}, {}, 0
+local function claim(id)
+  taken[id] = true
+  local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
+  if not entry then
+    redis.call('XACK', stream, group, id)
+    forget(state, id)
+    release(lanes, due, id, nil, time)
+    lost = lost + 1
+    return
+  end
+  local count = redis.call('XPENDING', stream, group, id, id, 1)[1][4]
+  local uncounted = tonumber(redis.call('HGET', state, 'u:' .. id) or 0)
+  local replayed = redis.call('HGET', state, 'r:' .. id) or ''
+  claimed[#claimed + 1] = { id, count, count - uncounted, replayed, entry[2] }
+end
+
+if next_due <= time then
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', time, 'LIMIT', 0, max)) do
+    redis.call('ZREM', due, member)
+    local id = unpad(member)
+    if #redis.call('XPENDING', stream, group, id, id, 1) > 0 then
+      claim(id)
+    end
+  end
+  next_due = earliest(due)
+end
+
+local pages = 0
+while #claimed < max and pages < 10 do
+  pages = pages + 1
+  for _, pending in ipairs(page) do
+    local id, owner, idle = pending[1], pending[2], pending[3]
+    if #claimed >= max then
+      break
+    end
+    from = '(' .. id
+    local ended = not taken[id] and idle >= (known[owner] or lease)
+    local longer = ended and redis.call('HGET', state, 'x:' .. id)
+    if ended and not (longer and tonumber(longer) > time) and not redis.call('ZSCORE', due, pad(id)) then
+      redis.call('HDEL', state, 'x:' .. id)
+      redis.call('HSETNX', state, 'f:' .. id, time)
+      claim(id)
+    end
+  end
+  if #page < 100 and #claimed < max then
+    from = '-'
+    break
+  end
+  page = idle_page()
+end
+
+-- An entry whose body was gone may have freed the next one of its key.
+next_due = math.min(lost > 0 and earliest(due) or next_due, next_delayed)
+local wait = next_due == math.huge and -1 or math.max(0, next_due - time)
+return { claimed, wait, redis.call('HGET', state, 'epoch') or '0', lost, from, redis.call('HGET', state, 'fast') or '0' }

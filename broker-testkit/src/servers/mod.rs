@@ -1,0 +1,25 @@
+//! Private servers for tests: child processes on free ports, with their data in a temporary folder.
+//!
+//! A server belongs to the value that started it and ends with it. Should the test's process be killed, a watchdog
+//! ends the server and removes its folder. A missing program is an error that says what to install: tests that need
+//! a server fail without it, and never skip.
+
+mod certificates;
+mod control;
+mod process;
+mod redis;
+mod redis_cluster;
+mod redis_config;
+mod redis_harness;
+mod redis_replica;
+mod resp;
+mod version;
+
+pub use certificates::Certificates;
+pub use redis::RedisServer;
+pub use redis_cluster::RedisCluster;
+pub use redis_config::RedisConfig;
+pub use redis_harness::RedisHarness;
+pub use redis_replica::RedisReplica;
+pub use resp::Reply;
+pub use version::ServerVersion;

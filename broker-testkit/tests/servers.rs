@@ -1,0 +1,150 @@
+//! The private servers do what tests rely on.
+#![cfg(unix)]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use broker_core::ErrorKind;
+use broker_testkit::servers::{RedisCluster, RedisConfig, RedisReplica, RedisServer, Reply};
+
+#[test]
+fn nothing_answered_is_lost_by_a_kill_where_writes_are_synced() {
+    let server = RedisConfig::new().append_only().start().unwrap();
+    for number in 0..100 {
+        server.command(&["RPUSH", "list", &number.to_string()]).unwrap();
+    }
+    server.kill().unwrap();
+    assert_eq!(
+        server.command(&["PING"]).unwrap_err().kind(),
+        ErrorKind::Connection
+    );
+    server.restart().unwrap();
+    assert_eq!(server.command(&["LLEN", "list"]).unwrap().as_number(), Some(100));
+}
+
+#[test]
+fn a_paused_server_answers_once_it_is_resumed() {
+    let server = RedisConfig::new().start().unwrap();
+    server.pause().unwrap();
+    let resumer = server.clone();
+    let paused_for = Duration::from_millis(200);
+    let resumed = std::thread::spawn(move || {
+        std::thread::sleep(paused_for);
+        resumer.resume().unwrap();
+    });
+    let asked = Instant::now();
+    server.command(&["PING"]).unwrap();
+    assert!(asked.elapsed() >= paused_for / 2);
+    resumed.join().unwrap();
+}
+
+#[test]
+fn password_users_and_tls_are_set() {
+    let server = RedisConfig::new()
+        .password("secret")
+        .user("reader", "pw", "~* &* +@read")
+        .tls()
+        .start()
+        .unwrap();
+    let users = server.command(&["ACL", "LIST"]).unwrap();
+    let users: Vec<_> = users.as_list().iter().map(Reply::to_text).collect();
+    assert!(
+        users.iter().any(|user| user.starts_with("user reader on")),
+        "{users:?}"
+    );
+    assert!(
+        users
+            .iter()
+            .any(|user| user.starts_with("user default on") && !user.contains("nopass"))
+    );
+    assert!(server.certificates().unwrap().ca.exists());
+    assert!(server.url().starts_with("rediss://:secret@localhost:"));
+}
+
+#[test]
+fn a_missing_program_says_what_to_install() {
+    // In a process of its own, as the variable is the process'.
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "asks_for_the_version", "--nocapture"])
+        .env("BROKER_TEST_REDIS_SERVER", "no-such-redis")
+        .env("ASK_FOR_VERSION", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains(
+            "not found: the program `no-such-redis` is not there; install it (`apt-get install redis-server`)"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn asks_for_the_version() {
+    match RedisServer::installed() {
+        Ok(version) => assert!(version.at_least(6, 2), "{version}"),
+        Err(error) => {
+            assert!(std::env::var_os("ASK_FOR_VERSION").is_some(), "{error}");
+            println!("{error}");
+        }
+    }
+}
+
+#[test]
+fn a_server_goes_with_its_process_however_that_ends() {
+    if std::env::var_os("START_AND_DIE").is_some() {
+        let server = RedisConfig::new().start().unwrap();
+        println!("folder={}", server.folder().display());
+        std::process::abort();
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_server_goes_with_its_process_however_that_ends",
+            "--nocapture",
+        ])
+        .env("START_AND_DIE", "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let folder = said
+        .lines()
+        .find_map(|line| line.split_once("folder="))
+        .unwrap()
+        .1;
+    let until = Instant::now() + Duration::from_secs(10);
+    while std::path::Path::new(folder).exists() {
+        assert!(Instant::now() < until, "{folder} is still there");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_cluster_is_whole_and_shares_the_slots() {
+    let cluster = RedisCluster::start(&RedisConfig::new()).unwrap();
+    let answers: Vec<_> = cluster
+        .nodes()
+        .iter()
+        .map(|node| node.command(&["SET", "key", "value"]))
+        .collect();
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    let moved = answers.iter().filter_map(|answer| answer.as_ref().err());
+    assert!(
+        moved
+            .into_iter()
+            .all(|error| error.message().starts_with("MOVED "))
+    );
+}
+
+#[test]
+fn the_sentinel_makes_the_replica_primary() {
+    let pair = RedisReplica::start(&RedisConfig::new()).unwrap();
+    let [first, second] = pair.servers();
+    first.command(&["SET", "key", "value"]).unwrap();
+    first.command(&["WAIT", "1", "10000"]).unwrap();
+    assert_eq!(pair.primary_port().unwrap(), first.port());
+    first.kill().unwrap();
+    pair.wait_for_failover(first.port()).unwrap();
+    assert_eq!(pair.primary_port().unwrap(), second.port());
+    assert_eq!(second.command(&["GET", "key"]).unwrap().to_text(), "value");
+}
