@@ -9,9 +9,9 @@ use broker_core::{
 };
 
 use crate::clock::{Moment, Stamp};
-use crate::cursor::{Cursor, Feed};
 use crate::gate::Gate;
 use crate::hub::PatternListener;
+use crate::log::{Cursor, Feed};
 use crate::number::run_length;
 use crate::session::Session;
 use crate::stream::Stream;

@@ -9,7 +9,7 @@ use broker_core::{
 };
 
 use crate::broker::InlineBroker;
-use crate::dead_letters::DeadLetterStore;
+use crate::group::DeadLetterStore;
 use crate::group::Group;
 
 impl InlineBroker {

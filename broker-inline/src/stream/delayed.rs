@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use broker_core::{Message, MessageId};
 
 use crate::clock::Moment;
-use crate::segment::Named;
+use crate::log::Named;
 
 /// Messages that nobody is to see yet, by the moment they are due.
 #[derive(Debug, Default)]

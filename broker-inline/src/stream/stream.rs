@@ -6,12 +6,12 @@ use broker_core::{BrokerEvent, GroupName, MessageId, StreamInfo, StreamName};
 
 use super::state::State;
 use crate::clock::{Clock, Moment, Stamp};
-use crate::cursor::Feed;
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::limits::Limits;
+use crate::log::Feed;
 use crate::log::Log;
-use crate::segment::Segment;
+use crate::log::Segment;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
 
 /// A stream. It stays the same object when it is deleted and used again, so that whoever holds it goes on with it.

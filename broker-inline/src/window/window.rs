@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use broker_core::Settled;
 use bytes::Bytes;
 
 use super::lanes::Lanes;
@@ -19,35 +18,22 @@ use crate::number::index;
 /// Plain arithmetic over offsets: no lock, no clock, no messages.
 #[derive(Debug)]
 pub(crate) struct Window {
-    low: u64,
-    next: u64,
+    pub(super) low: u64,
+    pub(super) next: u64,
     /// The longest that the window may get.
     limit: u64,
-    ring: Ring,
+    pub(super) ring: Ring,
     /// No lease ends before this moment; so that a read looks at one number, not at all leases.
     expiry: Moment,
-    redelivery: Redelivery,
+    pub(super) redelivery: Redelivery,
     /// Only once the group was read in sequence.
-    lanes: Option<Box<Lanes>>,
+    pub(super) lanes: Option<Box<Lanes>>,
     /// Handed out and not settled.
-    pending: u64,
+    pub(super) pending: u64,
     /// Passed over because of their keys, and never handed out.
     parked: u64,
     /// When offsets were first handed out, roughly: enough to tell how long the oldest has been out.
     marks: VecDeque<(u64, Moment)>,
-}
-
-/// Why a delivery is settled.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose {
-    /// Done: handled, thrown away, or written to the dead letters.
-    Done,
-    /// To come again at this moment, after a failure at that time.
-    Requeue(Moment, SystemTime),
-    /// To come again at once, never handled.
-    GiveBack,
-    /// To stay where it is, at least until this moment.
-    Extend(Moment),
 }
 
 /// What a window lost because its messages are gone.
@@ -270,98 +256,6 @@ impl Window {
         }
     }
 
-    /// Settles all of `count` deliveries from `first` on for `who`, if they are all as `tag` says; else changes nothing.
-    #[inline]
-    pub(crate) fn settle_run(&mut self, first: u64, count: u64, tag: Tag, who: Who, now: Moment) -> bool {
-        let end = first.saturating_add(count);
-        if first < self.low || end > self.next || tag.who() != who || !who.holds() {
-            return false;
-        }
-        // A message that has failed is at its second attempt or a later one.
-        if self.lanes.is_some() || (tag.attempt() > 1 && !self.redelivery.is_clean()) {
-            return false;
-        }
-        let sound = |slot: &Slot| slot.tag == tag && slot.deadline > now;
-        let [front, back] = self.ring.pieces(first, count);
-        if !front.iter().all(sound) || !back.iter().all(sound) {
-            return false;
-        }
-        self.pending -= count;
-        if first == self.low {
-            // What lies before `low` is settled by that alone.
-            self.low = end;
-            self.advance();
-        } else {
-            for piece in self.ring.pieces_mut(first, count) {
-                for slot in piece {
-                    slot.tag = slot.tag.with(Who::SETTLED);
-                }
-            }
-        }
-        true
-    }
-
-    /// Whether `who` may settle the delivery that `tag` names, and if not, the answer.
-    pub(crate) fn check(&self, offset: u64, tag: Tag, who: Who, now: Moment) -> Result<(), Settled> {
-        if tag.attempt() == 0 || offset >= self.next || !tag.who().holds() {
-            return Err(Settled::NotPending);
-        }
-        if offset < self.low {
-            return Err(Settled::AlreadySettled);
-        }
-        let Some(slot) = self.ring.get(offset) else {
-            return Err(Settled::NotPending);
-        };
-        if tag.delivery() > slot.tag.delivery() {
-            return Err(Settled::NotPending);
-        }
-        match slot.tag.who() {
-            Who::SETTLED => Err(Settled::AlreadySettled),
-            _ if tag.delivery() < slot.tag.delivery() => Err(Settled::Stale),
-            Who::NACKED | Who::RETURNED => Err(Settled::AlreadySettled),
-            Who::EXPIRED => Err(Settled::Stale),
-            Who::PARKED => Err(Settled::NotPending),
-            holder if holder != tag.who() => Err(Settled::NotPending),
-            _ if slot.deadline <= now => Err(Settled::Stale),
-            holder if holder != who => Err(Settled::NotOwner),
-            _ => Ok(()),
-        }
-    }
-
-    /// Does what `purpose` says with a delivery that was [checked](Self::check). Answers whether that made a message
-    /// ready, this one or another.
-    pub(crate) fn settle(&mut self, offset: u64, purpose: Purpose, now: Moment) -> bool {
-        let Some(slot) = self.ring.get_mut(offset) else {
-            return false;
-        };
-        match purpose {
-            Purpose::Done => {
-                let freed = self.settled(offset);
-                self.advance();
-                freed
-            }
-            Purpose::Requeue(due, failed) => {
-                slot.tag = slot.tag.with(Who::NACKED);
-                self.redelivery.failed(offset, failed);
-                if due <= now {
-                    self.redelivery.ready(offset);
-                } else {
-                    self.redelivery.rest(offset, due);
-                }
-                due <= now
-            }
-            Purpose::GiveBack => {
-                slot.tag = slot.tag.with(Who::RETURNED);
-                self.redelivery.ready(offset);
-                true
-            }
-            Purpose::Extend(deadline) => {
-                slot.deadline = slot.deadline.max(deadline);
-                false
-            }
-        }
-    }
-
     /// When the message was refused for the first time.
     pub(crate) fn first_failed(&self, offset: u64) -> Option<SystemTime> {
         self.redelivery.first_failed(offset)
@@ -418,34 +312,9 @@ impl Window {
         self.lanes = laned.then(Box::default);
     }
 
-    /// Marks the message as settled; answers whether that freed its key for another.
-    fn settled(&mut self, offset: u64) -> bool {
-        if let Some(slot) = self.ring.get_mut(offset) {
-            slot.tag = slot.tag.with(Who::SETTLED);
-        }
-        self.pending -= 1;
-        self.redelivery.settled(offset);
-        self.free_key(offset)
-    }
-
-    /// Lets the next message of the key go, if it was passed over; answers whether there is one.
-    fn free_key(&mut self, offset: u64) -> bool {
-        let Some(freed) = self.lanes.as_mut().and_then(|lanes| lanes.leave(offset)) else {
-            return false;
-        };
-        let parked = self
-            .ring
-            .get(freed)
-            .is_some_and(|slot| slot.tag.who() == Who::PARKED);
-        if parked {
-            self.redelivery.ready(freed);
-        }
-        parked
-    }
-
     /// Moves `low` over what is settled.
     #[inline]
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         while self.low < self.next
             && self
                 .ring

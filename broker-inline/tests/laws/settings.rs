@@ -69,6 +69,26 @@ async fn a_uri_names_a_shared_state() {
 }
 
 #[test]
+fn the_schema_is_there_where_the_crate_is_built_with_it_and_names_every_setting() {
+    let schema = broker_inline::PROVIDER.settings_schema();
+    assert_eq!(schema.is_some(), cfg!(feature = "schema"));
+    if let Some(schema) = schema {
+        let text = schema.to_string();
+        for key in [
+            "uri",
+            "shared",
+            "capabilities",
+            "partitions",
+            "history",
+            "when_full",
+            "max_dead_letters",
+        ] {
+            assert!(text.contains(&format!("\"{key}\"")), "{key}");
+        }
+    }
+}
+
+#[test]
 fn wrong_settings_are_one_clear_line_each() {
     let table = [
         (

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use broker_core::{Message, MessageId};
 use smallvec::SmallVec;
 
+use super::segment::{Named, Segment};
 use crate::clock::Stamp;
 use crate::number::index;
-use crate::segment::{Named, Segment};
 
 /// A published vector of this length or longer becomes a segment as it is; shorter ones are put into open segments.
 pub(crate) const WHOLE: usize = 32;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use broker_core::{DeadLetter, Error, ErrorKind, Message, Result};
 
+use super::progress::Progress;
 use crate::clock::Stamp;
-use crate::cursor::Feed;
+use crate::log::Feed;
 use crate::log::{Log, SegmentLimits};
-use crate::progress::Progress;
-use crate::segment::{Named, Segment};
+use crate::log::{Named, Segment};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// The number of the partition that replayed messages are in: no stream has so many.

@@ -9,91 +9,19 @@
     reason = "a test stops at the first surprise, in its helpers too"
 )]
 
+mod support;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use broker_core::base::{
-    BaseBroker, Deliveries, Disposition, ListenRequest, Membership, OpenContext, PublishEndpoint,
-    ReadEndpoint, Source,
-};
-use broker_core::registry::ProviderConfig;
-use broker_core::{
-    ConsumerName, ErrorKind, Failure, GroupName, Message, Ordering, ReceiptRun, Settled, StartPosition,
-    StreamName,
-};
-use broker_inline::{InlineBroker, InlineConfig, WhenFull, advance};
+use broker_core::base::{BaseBroker, Disposition, ListenRequest, Membership, Source};
+use broker_core::{ErrorKind, Failure, GroupName, Message, Ordering, Settled, StartPosition};
+use broker_inline::{InlineConfig, WhenFull, advance};
 use shuttle::future::block_on;
 use shuttle::thread;
 
-const LEASE: Duration = Duration::from_secs(30);
-const FOREVER: Duration = Duration::MAX;
-
-/// Runs `scenario` under many random schedules, and under many that switch seldom and at awkward places.
-fn check(scenario: impl Fn() + Send + Sync + 'static) {
-    let scenario = Arc::new(scenario);
-    let once = scenario.clone();
-    shuttle::check_random(move || once(), 300);
-    shuttle::check_pct(move || scenario(), 300, 3);
-}
-
-fn open(config: InlineConfig) -> InlineBroker {
-    let context = OpenContext {
-        name: Arc::from("default"),
-        config: Arc::default(),
-        consumer: ConsumerName::new("tester").unwrap(),
-        events: Default::default(),
-    };
-    config.open(context).unwrap()
-}
-
-fn stream() -> StreamName {
-    StreamName::new("s").unwrap()
-}
-
-fn member(name: &str) -> Membership {
-    Membership {
-        stream: stream(),
-        group: GroupName::new("g").unwrap(),
-        consumer: ConsumerName::new(name).unwrap(),
-        start: StartPosition::Earliest,
-        ordering: Ordering::Publish,
-        lease: LEASE,
-    }
-}
-
-fn publisher(broker: &InlineBroker) -> Arc<dyn PublishEndpoint> {
-    block_on(broker.families().endpoints.unwrap().publisher(&stream())).unwrap()
-}
-
-fn reader(broker: &InlineBroker, name: &str) -> Arc<dyn ReadEndpoint> {
-    block_on(broker.families().endpoints.unwrap().reader(&member(name))).unwrap()
-}
-
-fn numbers(deliveries: &Deliveries) -> Vec<usize> {
-    deliveries
-        .lots()
-        .iter()
-        .flat_map(|lot| (0..lot.len()).map(|index| lot.message(index).unwrap()))
-        .map(|message| std::str::from_utf8(message.payload()).unwrap().parse().unwrap())
-        .collect()
-}
-
-fn runs(deliveries: &Deliveries) -> Vec<ReceiptRun> {
-    deliveries
-        .lots()
-        .iter()
-        .flat_map(|lot| lot.runs_from(0))
-        .collect()
-}
-
-fn publish(publisher: &Arc<dyn PublishEndpoint>, number: usize) {
-    let message = Message::text(number.to_string());
-    if let Err(message) = publisher.try_publish_one(message) {
-        block_on(publisher.publish(&mut vec![message])).unwrap();
-    }
-}
+use crate::support::*;
 
 #[test]
 fn law_3_publishers_and_readers_lose_nothing_and_wake_each_other() {

@@ -1,23 +1,19 @@
 //! A group of consumers.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use broker_core::base::Deliveries;
-use broker_core::{
-    ConsumerName, DeadLetter, Error, ErrorKind, Failure, GroupInfo, GroupName, MemberInfo, MessageId,
-    ReceiptRun, Result, Selection, Settled, Settlements,
-};
+use broker_core::{ConsumerName, Error, ErrorKind, GroupName, ReceiptRun, Result, Settled, Settlements};
 
+use super::dead_letters::DeadLetterStore;
+use super::members::{Member, Members};
+use super::progress::{Effects, Gone, Progress, Reading};
+use super::replayed::{self, Replayed};
 use crate::answers::Answers;
 use crate::clock::Moment;
-use crate::dead_letters::DeadLetterStore;
 use crate::gate::Gate;
 use crate::limits::Limits;
-use crate::members::{Member, Members};
-use crate::progress::{Effects, Gone, Progress, Reading};
-use crate::replayed::{self, Replayed};
-use crate::segment::Segment;
 use crate::stream::Stream;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 use crate::window::{Purpose, Who};
@@ -31,12 +27,12 @@ pub(crate) struct Group {
     pub(crate) name: GroupName,
     pub(crate) gate: Arc<Gate>,
     progress: Box<[Progress]>,
-    replayed: OnceLock<Box<Replayed>>,
-    members: Mutex<Members>,
-    dead: Mutex<DeadLetterStore>,
+    pub(super) replayed: OnceLock<Box<Replayed>>,
+    pub(super) members: Mutex<Members>,
+    pub(super) dead: Mutex<DeadLetterStore>,
     /// The partition that the next read starts with.
     turn: AtomicUsize,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 /// A consumer as its reads and settlements see it.
@@ -181,171 +177,6 @@ impl Group {
         answers.finish()
     }
 
-    /// Writes deliveries to the dead letters, then settles them; where there is no room, all of them stay.
-    pub(crate) fn bury(
-        &self,
-        stream: &Stream,
-        runs: &[ReceiptRun],
-        member: &Member,
-        failure: &Failure,
-        now: Moment,
-    ) -> Result<Settlements> {
-        let wanted = runs
-            .iter()
-            .map(|run| self.count_settleable(run, member.who, now))
-            .sum();
-        self.dead.lock().reserve(wanted)?;
-        let mut left = wanted;
-        let mut answers = Answers::new(Settled::Nacked);
-        let mut effects = Effects::default();
-        let at = SystemTime::now();
-        for run in runs {
-            let Some(progress) = self.progress_of(run) else {
-                answers.fill(Settled::NotPending, u64::from(run.len));
-                continue;
-            };
-            let mut inner = progress.lock();
-            let low = inner.window.low();
-            let tag = inner.tag_of(&run.first);
-            for receipt in run.iter() {
-                let checked = tag.and_then(|tag| {
-                    inner
-                        .window
-                        .check(receipt.sequence, tag, member.who, now)
-                        .map(|()| tag)
-                });
-                let tag = match checked {
-                    Ok(tag) => tag,
-                    Err(settled) => {
-                        answers.push(settled);
-                        continue;
-                    }
-                };
-                let offset = receipt.sequence;
-                let segment = self.find(stream, receipt.partition, offset);
-                let message = segment.as_ref().and_then(|segment| segment.at(offset)).cloned();
-                // Without a message there is nothing to keep: it was removed by force, and that was reported.
-                if let (Some(segment), Some(message)) = (segment, message)
-                    && left > 0
-                {
-                    left -= 1;
-                    self.dead.lock().keep(DeadLetter {
-                        id: MessageId::Text("".into()),
-                        original_id: segment.id_at(receipt.partition, offset),
-                        stream: stream.name.clone(),
-                        group: self.name.clone(),
-                        partition: segment.partition_at(receipt.partition, offset),
-                        message,
-                        failure: failure.clone(),
-                        attempts: tag.attempt(),
-                        first_failed: inner.window.first_failed(offset).unwrap_or(at),
-                        last_failed: at,
-                        consumer: member.name.clone(),
-                    });
-                }
-                effects.readable += u64::from(inner.window.settle(offset, Purpose::Done, now));
-                answers.usual(1);
-            }
-            effects.advanced += inner.window.low() - low;
-            progress.publish_low(&inner);
-        }
-        self.dead.lock().release(left);
-        if let Some(replayed) = self.replayed.get() {
-            replayed.clean();
-        }
-        self.follow_up(stream, effects);
-        Ok(answers.finish())
-    }
-
-    /// The dead letters.
-    pub(crate) fn dead<R>(&self, work: impl FnOnce(&mut DeadLetterStore) -> R) -> R {
-        work(&mut self.dead.lock())
-    }
-
-    /// Hands dead letters out again to this group; answers how many.
-    pub(crate) fn replay_dead(&self, selection: &Selection) -> Result<u64> {
-        let replayed = self.replayed.get_or_init(|| {
-            let Limits {
-                max_unsettled,
-                max_dead_letters,
-                ..
-            } = self.limits;
-            Box::new(Replayed::new(
-                max_unsettled,
-                max_dead_letters,
-                self.limits.segments(),
-            ))
-        });
-        let mut dead = self.dead.lock();
-        let letters = dead.take(selection)?;
-        let count = letters.len() as u64;
-        if let Err((letters, error)) = replayed.append(letters) {
-            dead.put_back(letters);
-            return Err(error);
-        }
-        drop(dead);
-        self.tell_readable(count);
-        Ok(count)
-    }
-
-    /// When something becomes ready by itself, at the earliest.
-    pub(crate) fn due(&self) -> Moment {
-        self.all_progress()
-            .map(|progress| progress.lock().window.due())
-            .min()
-            .unwrap_or(Moment::NEVER)
-    }
-
-    /// Handed out and not settled.
-    pub(crate) fn pending(&self) -> u64 {
-        self.all_progress()
-            .map(|progress| progress.lock().window.pending())
-            .sum()
-    }
-
-    /// Whether a window is so full that nothing new is handed out.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.all_progress()
-            .any(|progress| progress.lock().window.room() == 0)
-    }
-
-    /// What an operator sees.
-    pub(crate) fn info(&self, stream: &Stream, now: Moment) -> GroupInfo {
-        let (mut pending, mut lag, mut oldest) = (0, 0, None::<Moment>);
-        let mut held: Vec<Who> = Vec::new();
-        for (partition, progress) in self.progress.iter().enumerate() {
-            let inner = progress.lock();
-            pending += inner.window.pending();
-            lag += inner.window.parked() + stream.tail(partition).saturating_sub(inner.window.next());
-            oldest = oldest.into_iter().chain(inner.window.oldest()).min();
-            held.extend(inner.window.holders());
-        }
-        if let Some(replayed) = self.replayed.get() {
-            let inner = replayed.progress.lock();
-            pending += inner.window.pending();
-            lag += inner.window.parked() + replayed.lag(inner.window.next());
-            oldest = oldest.into_iter().chain(inner.window.oldest()).min();
-            held.extend(inner.window.holders());
-        }
-        let members = self
-            .members
-            .lock()
-            .shown(&held)
-            .into_iter()
-            .map(|member| MemberInfo {
-                consumer: member.name.clone(),
-                pending: held.iter().filter(|who| **who == member.who).count() as u64,
-                idle: now.since(member.last_seen()),
-            });
-        GroupInfo {
-            group: self.name.clone(),
-            members: members.collect(),
-            pending,
-            lag,
-            oldest_pending: oldest.map(|oldest| now.since(oldest)),
-        }
-    }
-
     /// Removes a member; what it held goes to the others. Answers how many messages that were.
     pub(crate) fn remove_consumer(&self, name: &ConsumerName) -> u64 {
         let Some(member) = self.members.lock().remove(name) else {
@@ -426,7 +257,7 @@ impl Group {
     }
 
     #[inline]
-    fn follow_up(&self, stream: &Stream, effects: Effects) {
+    pub(super) fn follow_up(&self, stream: &Stream, effects: Effects) {
         if effects.advanced > 0 {
             stream.freed(effects.advanced);
         }
@@ -439,7 +270,7 @@ impl Group {
     }
 
     #[inline]
-    fn progress_of(&self, run: &ReceiptRun) -> Option<&Progress> {
+    pub(super) fn progress_of(&self, run: &ReceiptRun) -> Option<&Progress> {
         if run.first.major != self.id {
             return None;
         }
@@ -450,29 +281,7 @@ impl Group {
         self.progress.get(run.first.partition as usize)
     }
 
-    fn find(&self, stream: &Stream, partition: u32, offset: u64) -> Option<Arc<Segment>> {
-        let segment = if partition == replayed::PARTITION {
-            self.replayed.get()?.find(offset)
-        } else {
-            stream.find(partition as usize, offset)
-        };
-        segment.filter(|segment| segment.first() <= offset)
-    }
-
-    fn count_settleable(&self, run: &ReceiptRun, who: Who, now: Moment) -> usize {
-        let Some(progress) = self.progress_of(run) else {
-            return 0;
-        };
-        let inner = progress.lock();
-        let Ok(tag) = inner.tag_of(&run.first) else {
-            return 0;
-        };
-        run.iter()
-            .filter(|receipt| inner.window.check(receipt.sequence, tag, who, now).is_ok())
-            .count()
-    }
-
-    fn all_progress(&self) -> impl Iterator<Item = &Progress> {
+    pub(super) fn all_progress(&self) -> impl Iterator<Item = &Progress> {
         self.progress
             .iter()
             .chain(self.replayed.get().map(|replayed| &replayed.progress))

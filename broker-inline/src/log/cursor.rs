@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::segment::Segment;
+use super::segment::Segment;
 use crate::sync::AtomicU64;
 
 /// A partition's log as its readers see it: without the lock of those who write to it.

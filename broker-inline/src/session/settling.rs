@@ -1,0 +1,110 @@
+//! Settling deliveries.
+
+use std::time::{Duration, SystemTime};
+
+use broker_core::base::Disposition;
+use broker_core::{Capabilities, Failure, ReceiptRun, Result, Settled, Settlements};
+
+use super::session::Session;
+use crate::clock::Moment;
+use crate::group::{Group, Member};
+use crate::stream::Stream;
+use crate::window::{Purpose, Who};
+
+impl Session {
+    /// Marks deliveries as done.
+    #[inline]
+    pub(crate) fn ack(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: Option<&Member>,
+        runs: &[ReceiptRun],
+    ) -> Result<Settlements> {
+        self.check(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
+        let now = self.hub.clock.now();
+        let who = see(member, now);
+        Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Acked, now))
+    }
+
+    /// Refuses deliveries.
+    pub(crate) fn nack(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: Option<&Member>,
+        runs: &[ReceiptRun],
+        disposition: Disposition,
+        failure: &Failure,
+    ) -> Result<Settlements> {
+        self.check_nack(disposition)?;
+        let now = self.hub.clock.now();
+        let who = see(member, now);
+        let purpose = match disposition {
+            Disposition::Requeue { delay } => Purpose::Requeue(now.after(delay), SystemTime::now()),
+            Disposition::GiveBack => Purpose::GiveBack,
+            Disposition::Discard => Purpose::Done,
+            Disposition::DeadLetter => {
+                return match member {
+                    Some(member) => group.bury(stream, runs, member, failure, now),
+                    None => Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Nacked, now)),
+                };
+            }
+        };
+        Ok(group.settle(stream, runs, who, purpose, Settled::Nacked, now))
+    }
+
+    /// Gives back what was handed out and not handled: not an operation of the user's, so that it needs no more than
+    /// that deliveries are settled at all.
+    pub(crate) fn give_back(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: Option<&Member>,
+        runs: &[ReceiptRun],
+    ) -> Result<Settlements> {
+        self.check(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
+        let now = self.hub.clock.now();
+        let who = see(member, now);
+        Ok(group.settle(stream, runs, who, Purpose::GiveBack, Settled::Nacked, now))
+    }
+
+    /// Refuses a disposition that is not claimed.
+    pub(crate) fn check_nack(&self, disposition: Disposition) -> Result<()> {
+        self.check(Capabilities::MESSAGE_REJECTION)?;
+        match disposition {
+            Disposition::DeadLetter => self.check(Capabilities::DEAD_LETTER_QUEUE),
+            Disposition::Requeue { .. } | Disposition::GiveBack | Disposition::Discard => Ok(()),
+        }
+    }
+
+    /// Lets leases end no sooner than `by` from now.
+    pub(crate) fn extend(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: Option<&Member>,
+        runs: &[ReceiptRun],
+        by: Duration,
+    ) -> Settlements {
+        let now = self.hub.clock.now();
+        let who = see(member, now);
+        group.settle(
+            stream,
+            runs,
+            who,
+            Purpose::Extend(now.after(by)),
+            Settled::Acked,
+            now,
+        )
+    }
+}
+
+/// Who settles, and now is seen to; nobody, where no such consumer ever read.
+#[inline]
+fn see(member: Option<&Member>, now: Moment) -> Who {
+    member.map_or(Who::NOBODY, |member| {
+        member.see(now);
+        member.who
+    })
+}
