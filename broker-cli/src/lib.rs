@@ -26,7 +26,6 @@ mod commands;
 mod exit;
 mod json;
 mod run;
-mod schema;
 mod session;
 mod table;
 mod terminal;

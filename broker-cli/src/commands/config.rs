@@ -1,12 +1,12 @@
 //! `broker config`.
 
 use broker::broker::Broker;
+use broker::config::Config;
 use broker::registry::Registry;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Stop, one_line};
-use crate::schema;
 use crate::session::Session;
 use crate::table::Table;
 
@@ -24,7 +24,7 @@ impl ConfigCommand {
         match self {
             Self::Check => check(session),
             Self::Schema => {
-                let schema = schema::of(&Registry::linked()?);
+                let schema = Config::schema(&Registry::linked()?);
                 serde_json::to_writer_pretty(&mut *session.output(), &schema)
                     .map_err(std::io::Error::from)?;
                 Ok(session.line("")?)
