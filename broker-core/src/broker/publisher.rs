@@ -71,10 +71,14 @@ impl Publisher {
         if !self.queue.is_idle() {
             self.queue.flush().await;
         }
-        self.queue
+        let published = self
+            .queue
             .shared()
             .publish_checked(self.queue.endpoint(), messages)
-            .await
+            .await;
+        // A task that only ever sends would never let another one run.
+        tokio::task::coop::consume_budget().await;
+        published
     }
 
     /// Waits until all that was sent before is stored or answered for.
