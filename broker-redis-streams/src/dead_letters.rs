@@ -231,7 +231,9 @@ fn letter(group: &Group, entry: Value) -> Option<DeadLetter> {
         },
         attempts: u32::try_from(number("attempts")?).unwrap_or(u32::MAX),
         first_failed: moment(number("first")?),
-        last_failed: moment(number("last")?),
+        // The id is the server's time of that failure, and listing by time goes by ids: two readings of the clock
+        // would disagree by a millisecond now and then.
+        last_failed: moment(id.ms),
         consumer: ConsumerName::new(text("consumer")?).ok()?,
     })
 }

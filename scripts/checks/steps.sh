@@ -13,6 +13,12 @@ docs() {
     cargo doc -p broker-inline --no-deps --features schema
 }
 
+# What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
+tests_quick() {
+    cargo test -p broker -p broker-cli -p broker-core -p broker-inline -p orders --lib --bins --tests
+    cargo test -p broker-testkit --lib --test model --test report
+}
+
 conformance() {
     cargo test -p broker-inline --test conformance -- --level full
 }
