@@ -1,11 +1,13 @@
 //! The connections of blocking readers.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::{Error, Result};
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connection::Connection;
@@ -55,6 +57,27 @@ impl Pool {
         }
         let share = longest.mul_f64(self.size as f64 / (self.size + waiting) as f64) / 10;
         share.clamp(SHORTEST_SLICE.min(longest), longest)
+    }
+
+    /// Sends a command on an idle connection, which goes back before the answer is there: the read that takes it next
+    /// follows the command in the same write. Answers `None` where no connection is idle.
+    pub(crate) async fn ask_ahead(&self, call: &Cmd, deadline: Duration) -> Option<Result<Value>> {
+        let connection = self.take_idle()?;
+        // Its first poll must put it on the connection: behind a read that blocks it would wait as long as that one.
+        let asking = tokio::task::coop::unconstrained(connection.ask(call));
+        let mut asking = std::pin::pin!(tokio::time::timeout(deadline, asking));
+        let first = std::future::poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await;
+        if !self.permits.is_closed() {
+            lock(&self.idle).push(connection.clone());
+        }
+        let answer = match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => asking.await,
+        };
+        Some(answer.unwrap_or_else(|_| {
+            connection.give_up();
+            Err(error::silent(deadline))
+        }))
     }
 
     /// Lets go of the idle connections, and refuses further places.
