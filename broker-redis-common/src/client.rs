@@ -137,6 +137,23 @@ impl Redis {
         }
     }
 
+    /// Runs a script's call on the connection that the next blocking reader takes, so that both travel together.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
+        self.check_open()?;
+        let deadline = self.settings.response_timeout;
+        match self.pool.ask_ahead(self.node.number, call, deadline).await {
+            Some(Ok(Value::ServerError(refusal))) if refusal.code() == "NOSCRIPT" => {
+                self.run(script, call).await
+            }
+            Some(answer) => reply::granted(answer?),
+            None => self.run(script, call).await,
+        }
+    }
+
     /// A blocking reader's place at the node that holds `key`.
     ///
     /// # Errors
