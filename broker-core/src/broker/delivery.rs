@@ -128,8 +128,8 @@ impl Delivery {
     /// Settles the message as done, soon: with the next read, with enough others, or after 10 ms. An ack that fails
     /// is tried again; one that never arrives means that the message comes again.
     #[inline]
-    pub fn ack_later(self) {
-        if self.consumer.settles() && self.held.swap(false, Ordering::AcqRel) {
+    pub fn ack_later(mut self) {
+        if self.consumer.settles() && std::mem::take(self.held.get_mut()) {
             self.consumer.ack_later(self.receipt);
         }
     }

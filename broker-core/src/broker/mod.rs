@@ -29,6 +29,7 @@ mod shared;
 mod subscribe;
 mod subscription;
 mod together;
+mod turn;
 
 pub use batch::{Batch, DeliveryRef};
 pub use broker::Broker;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::publish_queue::{Limits, PublishQueue};
 use super::shared::Shared;
+use super::turn::give_way;
 use crate::values::{Error, Message, MessageId, Published, Result, StreamName};
 
-/// After about this many messages stored at once, a sender counts one step of its task's cooperative budget.
-const SENDS_PER_TURN: u64 = 16;
+/// After about this many messages stored at once, a sender gives way: asking for each costs a tenth of a message.
+const SENDS_PER_TURN: u64 = 1024;
 
 /// Publishes to one stream that was resolved once.
 ///
@@ -48,10 +49,9 @@ impl Publisher {
         let message = if self.queue.is_idle() {
             match shared.try_publish_one(self.queue.endpoint(), message) {
                 Ok(answer) => {
-                    // A task that only ever sends would never let another one run. Asking now and then is enough, and
-                    // asking costs as much as a tenth of a message.
+                    // A task that only ever sends would never let another one run.
                     if shared.counters.published.get().is_multiple_of(SENDS_PER_TURN) {
-                        tokio::task::coop::consume_budget().await;
+                        give_way().await;
                     }
                     return answer;
                 }

@@ -13,6 +13,10 @@ use crate::number::index;
 ///
 /// A segment knows the one after it only weakly: a delivery that somebody keeps for long keeps its own segment, and
 /// not everything that was published since.
+///
+/// Aligned so that the reference counts before it, which readers change, lie on another cache line than what the
+/// publisher looks at for each message.
+#[repr(align(128))]
 pub(crate) struct Segment {
     first: u64,
     body: Body,

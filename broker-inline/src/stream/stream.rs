@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::log::Feed;
 use crate::log::Log;
 use crate::log::Segment;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
+use crate::sync::{Apart, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
 
 /// A stream. It stays the same object when it is deleted and used again, so that whoever holds it goes on with it.
 ///
@@ -27,14 +27,14 @@ pub(crate) struct Stream {
     /// Numbers groups for as long as the state lives; no receipt fits two of them.
     group_ids: Arc<AtomicU64>,
     /// The offset after the newest message, by partition.
-    tails: Box<[AtomicU64]>,
+    tails: Box<[Apart<AtomicU64>]>,
     /// When the next delayed message is due.
     delayed_due: AtomicU64,
     /// How many publishers wait for room.
     pub(super) blocked: AtomicUsize,
     /// How many messages became free since a publisher was last told so.
     pub(super) freed: AtomicUsize,
-    state: Mutex<State>,
+    state: Apart<Mutex<State>>,
 }
 
 /// A stream in numbers, for health.
@@ -63,17 +63,17 @@ impl Stream {
             clock,
             events,
             group_ids,
-            tails: (0..limits.partitions).map(|_| AtomicU64::new(0)).collect(),
+            tails: (0..limits.partitions).map(|_| Apart(AtomicU64::new(0))).collect(),
             delayed_due: AtomicU64::new(Moment::NEVER.0),
             blocked: AtomicUsize::new(0),
             freed: AtomicUsize::new(0),
-            state: Mutex::new(State::new(&limits)),
+            state: Apart(Mutex::new(State::new(&limits))),
         }
     }
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.state.0.lock()
     }
 
     pub(super) fn next_group_id(&self) -> u64 {
@@ -90,14 +90,14 @@ impl Stream {
     pub(crate) fn tail(&self, partition: usize) -> u64 {
         self.tails
             .get(partition)
-            .map_or(0, |tail| tail.load(Ordering::Acquire))
+            .map_or(0, |tail| tail.0.load(Ordering::Acquire))
     }
 
     /// Shows readers what a log has; under the lock.
     #[inline]
     pub(super) fn publish_tail(&self, partition: usize, log: &Log) {
         if let Some(tail) = self.tails.get(partition) {
-            tail.store(log.tail(), Ordering::Release);
+            tail.0.store(log.tail(), Ordering::Release);
         }
     }
 
@@ -107,7 +107,7 @@ impl Stream {
         static NONE: AtomicU64 = AtomicU64::new(0);
         work(&Feed {
             partition: u32::try_from(partition).unwrap_or(u32::MAX),
-            tail: self.tails.get(partition).unwrap_or(&NONE),
+            tail: self.tails.get(partition).map_or(&NONE, |tail| &tail.0),
             find: &|offset| self.find(partition, offset),
         })
     }

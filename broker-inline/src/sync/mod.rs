@@ -18,3 +18,8 @@ pub(crate) use real::{
     AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex, MutexGuard, RECHECK, RwLock, fence, sleep_until,
 };
 pub(crate) use std::sync::atomic::Ordering;
+
+/// On cache lines of its own: who changes it does not disturb those who use what lies beside it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);
