@@ -50,6 +50,7 @@ pub(crate) struct Client {
     tasks: Mutex<JoinSet<()>>,
     pub(crate) recreated: AtomicU64,
     pub(crate) lost: AtomicU64,
+    pub(crate) reaped: AtomicU64,
 }
 
 impl Client {
@@ -72,6 +73,7 @@ impl Client {
             tasks: Mutex::default(),
             recreated: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            reaped: AtomicU64::new(0),
         })
     }
 

@@ -64,6 +64,20 @@ pub struct RedisStreamsConfig {
     #[serde(with = "duration::option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub dedup_window: Option<Duration>,
+    /// How many messages a stream keeps; unset, no number bounds it. What a group still needs stays.
+    pub retention_length: Option<u64>,
+    /// For how long a stream keeps messages; unset, no age bounds it. What a group still needs stays.
+    #[serde(with = "duration::option")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub retention_age: Option<Duration>,
+    /// Whether what is over those bounds goes at once; the default lets some of it stay, which is cheaper.
+    pub retention_exact: bool,
+    /// Whether it goes even if a group still needs it; what is lost that way is counted and told.
+    pub retention_force: bool,
+    /// After how long without a sign of life a member is removed from its group; what it had in hand goes to others.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub reap_after: Duration,
     /// What is written: `native` keeps everything, `protean` is one JSON field as the Python framework reads it.
     pub format: WireFormat,
 }
@@ -175,6 +189,12 @@ impl RedisStreamsConfig {
                 "durations above zero are expected",
             ));
         }
+        if self.reap_after.is_zero() || self.retention_age.is_some_and(|age| age.is_zero()) {
+            return Err(Error::config(
+                "reap_after and retention_age",
+                "durations above zero are expected",
+            ));
+        }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(Error::config(
                 "tls_cert and tls_key",
@@ -215,6 +235,11 @@ impl Default for RedisStreamsConfig {
             partitions: 1,
             block_slice: Duration::from_secs(5),
             dedup_window: None,
+            retention_length: None,
+            retention_age: None,
+            retention_exact: false,
+            retention_force: false,
+            reap_after: Duration::from_secs(86_400),
             format: WireFormat::default(),
         }
     }

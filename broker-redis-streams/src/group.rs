@@ -50,9 +50,9 @@ impl Group {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Takes note of the epoch the server told.
+    /// Takes note of the epoch the server told. Answers may overtake each other, and epochs only rise.
     pub(crate) fn learn_epoch(&self, epoch: u32) {
-        self.epoch.store(epoch, Ordering::Release);
+        self.epoch.fetch_max(epoch, Ordering::AcqRel);
     }
 
     /// Takes note of the token for plain acks; answers whether it is the one known before.

@@ -9,6 +9,7 @@ use redis::{Cmd, Value};
 
 use crate::client::{Client, Topic};
 use crate::keys::StreamKeys;
+use crate::retention::Keeper;
 use crate::scripts::{DELAY, PUBLISH_ONCE, Script};
 use crate::time::{EntryId, millis};
 use crate::{codec, error, reply};
@@ -19,6 +20,9 @@ pub(crate) struct Publisher {
     pub(crate) topic: Topic,
     /// Where the next message without a key goes.
     next: AtomicUsize,
+    keeper: Arc<Keeper>,
+    /// One at a time sends again what met a server that had forgotten the scripts, in the order of the batches.
+    again: tokio::sync::Mutex<()>,
 }
 
 /// How a message goes to the server.
@@ -37,6 +41,8 @@ impl Publisher {
             client: Arc::clone(client),
             topic: client.topic(stream).await?,
             next: AtomicUsize::new(0),
+            keeper: Arc::default(),
+            again: tokio::sync::Mutex::default(),
         })
     }
 
@@ -76,6 +82,10 @@ impl Publisher {
             })
             .collect();
         let mut answers = self.client.pipeline(&pipeline).await?.into_iter();
+        let _in_order = match answers.as_slice().iter().any(is_forgotten) {
+            true => Some(self.again.lock().await),
+            false => None,
+        };
         let mut commands = pipeline.cmd_iter();
         let mut outcomes = Vec::with_capacity(sent.len());
         for sent in sent {
@@ -103,6 +113,8 @@ impl Publisher {
                 Sent::Refused(error) => Outcome::NotSent(error),
             });
         }
+        let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+        self.keeper.published(&self.client, &self.topic, count);
         Ok(Published::each(outcomes))
     }
 
@@ -135,12 +147,15 @@ impl Publisher {
     /// A script's answer; a server that has forgotten the script is taught and asked again.
     async fn outcome_of(&self, script: &Script, call: Option<&Cmd>, answer: Value) -> Result<Value> {
         match (answer, call) {
-            (Value::ServerError(refusal), Some(call)) if refusal.code() == "NOSCRIPT" => {
-                self.client.run(script, call).await
-            }
+            (answer, Some(call)) if is_forgotten(&answer) => self.client.run(script, call).await,
             (answer, _) => reply::granted(answer),
         }
     }
+}
+
+/// Whether the server does not know the script any more.
+fn is_forgotten(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(refusal) if refusal.code() == "NOSCRIPT")
 }
 
 fn stored(id: &Value, partition: Option<u32>) -> Outcome {

@@ -70,6 +70,11 @@ script!(
     "remove_consumer.lua"
 );
 script!(
+    /// Removes members that have long been dead.
+    REAP,
+    "reap.lua"
+);
+script!(
     /// Puts dead letters back to their group.
     REVIVE,
     "revive.lua"
@@ -106,7 +111,7 @@ script!(
 );
 
 /// All of them, to be loaded when a connection opens.
-pub(crate) fn all() -> [&'static Script; 16] {
+pub(crate) fn all() -> [&'static Script; 17] {
     [
         &JOIN,
         &ACK,
@@ -117,6 +122,7 @@ pub(crate) fn all() -> [&'static Script; 16] {
         &SEEK,
         &REMOVE_GROUP,
         &REMOVE_CONSUMER,
+        &REAP,
         &REVIVE,
         &TRIM,
         &LAG,

@@ -82,6 +82,10 @@ for at = 10, #ARGV, 2 do
     answer = not same_epoch and 'L' or (was_delivered(id) and 'S' or 'N')
   elseif not same_epoch then
     answer = 'L'
+    -- Nobody has seen that delivery, and the partition's next owner has not had the entry yet.
+    if operation == 'give_back' and pending[4] == count and redis.call('ZSCORE', due, pad(id)) then
+      redis.call('HINCRBY', state, 'u:' .. id, 1)
+    end
   elseif redis.call('ZSCORE', due, pad(id)) then
     answer = pending[4] == count and 'S' or 'L'
   elseif pending[4] ~= count then
