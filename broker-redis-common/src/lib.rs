@@ -10,6 +10,7 @@ mod address;
 mod client;
 mod connection;
 pub mod error;
+mod hub;
 mod library;
 mod node;
 mod place;
@@ -22,8 +23,8 @@ mod settings;
 mod tls;
 
 pub use client::Redis;
+pub use hub::{Hub, Listener, Topic};
 pub use place::Place;
-
 pub use script::{Call, Script};
 pub use server::{Server, Version};
 pub use settings::ConnectionSettings;

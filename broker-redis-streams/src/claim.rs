@@ -18,12 +18,17 @@ const MOST: usize = 128;
 
 /// The longest time between two looks at the leases of others.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest time between two looks of a member that does not hear what others give back.
+const DEAF_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at the leases of others.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often a member with this lease looks whether others' leases have ended.
-pub(crate) fn interval(lease: Duration) -> Duration {
-    (lease / 4).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+///
+/// One that does not hear the others looks for what they give back, too.
+pub(crate) fn interval(lease: Duration, hears: bool) -> Duration {
+    let longest = if hears { LONGEST_INTERVAL } else { DEAF_INTERVAL };
+    (lease / 4).clamp(SHORTEST_INTERVAL, longest)
 }
 
 /// Where the search for ended leases goes on; it goes round the whole group.
@@ -143,7 +148,7 @@ pub(crate) async fn reap(hands: &Hands) -> Result<()> {
             .reaped
             .fetch_add(reaped, std::sync::atomic::Ordering::Relaxed);
         tracing::info!(stream = %group.stream, group = %group.name, reaped, "members without a sign of life were removed");
-        group.due_in(Duration::ZERO);
+        client.wake(group).await;
     }
     Ok(())
 }

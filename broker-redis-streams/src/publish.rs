@@ -8,6 +8,7 @@ use broker_core::{Error, Message, MessageId, Outcome, Published, Result, StreamN
 use redis::{Cmd, Value};
 
 use crate::client::{Client, Topic};
+use crate::group::EVERYBODY;
 use crate::keys::StreamKeys;
 use crate::retention::Keeper;
 use crate::scripts::{DELAY, PUBLISH_ONCE, Script};
@@ -125,7 +126,10 @@ impl Publisher {
         if let Some(delay) = message.delivery_delay().filter(|delay| !delay.is_zero()) {
             let number = delayed_number();
             let mut call = DELAY.call(&[&keys.delayed]);
-            call.arg(millis(delay)).arg(format!("{number:020}"));
+            call.arg(millis(delay))
+                .arg(format!("{number:020}"))
+                .arg(&keys.wake)
+                .arg(format!("{} {} {EVERYBODY}", keys.partition, millis(delay)));
             codec::encode(message, format, &mut call);
             self.client.due_in(&keys.name, delay);
             let id = MessageId::Text(format!("delayed:{number:020}").into());

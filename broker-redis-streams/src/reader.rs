@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_millis(60);
 /// After which share of its lease an entry that nobody has asked for is given back.
 const UNSEEN_SHARE: u32 = 4;
 
+/// After how long it is given back at the latest.
+const UNSEEN_MOST: Duration = Duration::from_secs(5);
+
 /// How often a blocked read is woken until it has ended.
 const WAKE_EVERY: Duration = Duration::from_millis(20);
 
@@ -64,6 +67,7 @@ impl Reader {
             groups: stream.groups.clone(),
         });
         hands.join(&group_start(&member.start)?, None).await?;
+        client.listen(&hands.group);
         Ok(Arc::new(Self {
             hands,
             lane: tokio::sync::Mutex::default(),
@@ -132,7 +136,7 @@ impl Reader {
 
     /// For how long what was read may lie here unseen: long before its lease ends, others get it.
     fn patience(&self) -> Duration {
-        (self.hands.member.lease / UNSEEN_SHARE).max(WAKE_EVERY)
+        (self.hands.member.lease / UNSEEN_SHARE).clamp(WAKE_EVERY, UNSEEN_MOST)
     }
 
     /// Empties the hands of a reader that nobody reads from any more.
@@ -289,7 +293,7 @@ impl Hands {
         let Some(last) = lane.claimed_at else {
             return Instant::now();
         };
-        let regular = last + claim::interval(self.member.lease);
+        let regular = last + claim::interval(self.member.lease, self.group.is_listening());
         self.group.due().map_or(regular, |due| due.min(regular))
     }
 

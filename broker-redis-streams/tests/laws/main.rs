@@ -8,3 +8,4 @@ mod members;
 mod recovery;
 mod retention;
 mod scene;
+mod wake;
