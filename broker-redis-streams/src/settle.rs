@@ -223,7 +223,8 @@ impl Hands {
             .arg(&failure.reason)
             .arg(chain)
             .arg(self.group.partition.unwrap_or(0))
-            .arg(u8::from(self.is_sequential()));
+            .arg(u8::from(self.is_sequential()))
+            .arg(&keys.wake);
         call
     }
 
