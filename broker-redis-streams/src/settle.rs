@@ -7,7 +7,6 @@ use broker_core::{Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
 
 use crate::handed_out::{Fence, Known};
 use crate::reader::Hands;
-use crate::scripts::Script;
 use crate::time::{EntryId, millis};
 use crate::{error, reply, scripts};
 
@@ -144,7 +143,7 @@ impl Hands {
             for receipt in chunk {
                 call.arg(text.write(receipt));
             }
-            let answer = self.run_ahead(&scripts::ACK, &call).await?;
+            let answer = self.client.run_ahead(&scripts::ACK, &call).await?;
             match reply::number(&answer).map(usize::try_from) {
                 Some(Ok(count)) => acked += count,
                 Some(Err(_)) => return Ok(None),
@@ -152,19 +151,6 @@ impl Hands {
             }
         }
         Ok(Some(acked))
-    }
-
-    /// Runs a script on the connection that the next read takes, so that both travel together.
-    async fn run_ahead(&self, script: &Script, call: &redis::Cmd) -> Result<redis::Value> {
-        self.client.check_open()?;
-        let deadline = self.client.config.response_timeout;
-        match self.client.pool.ask_ahead(call, deadline).await {
-            Some(Ok(redis::Value::ServerError(refusal))) if refusal.code() == "NOSCRIPT" => {
-                self.client.run(script, call).await
-            }
-            Some(answer) => reply::granted(answer?),
-            None => self.client.run(script, call).await,
-        }
     }
 
     /// Settles what this process does not know to be settled already.
