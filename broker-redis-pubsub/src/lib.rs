@@ -29,8 +29,6 @@ mod channel;
 mod client;
 mod codec;
 mod config;
-mod connect;
-mod error;
 mod groups;
 mod keys;
 mod list;
@@ -45,6 +43,7 @@ mod wake;
 
 use broker_core::register_provider;
 use broker_core::registry::Provider;
+use broker_redis_common::{error, reply};
 
 pub use broker::RedisPubsub;
 pub use config::{Mode, RedisPubsubConfig, WireFormat};

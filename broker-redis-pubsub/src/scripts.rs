@@ -1,7 +1,8 @@
 //! The scripts: steps that are one for every other client.
 
 use broker_core::{Result, StreamName};
-use redis::{Script, Value};
+use broker_redis_common::Script;
+use redis::Value;
 
 use crate::client::Client;
 use crate::config::Mode;
@@ -34,6 +35,21 @@ impl Scripts {
             remove_group: Script::new(include_str!("scripts/remove_group.lua")),
             remove_consumer: Script::new(include_str!("scripts/remove_consumer.lua")),
         }
+    }
+
+    /// All of them, which each server is taught.
+    pub(crate) fn all(&self) -> [&Script; 9] {
+        [
+            &self.list_make,
+            &self.list_take,
+            &self.list_take_protean,
+            &self.queue_make,
+            &self.queue_take,
+            &self.queue_settle,
+            &self.peek,
+            &self.remove_group,
+            &self.remove_consumer,
+        ]
     }
 }
 

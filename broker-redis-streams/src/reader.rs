@@ -206,7 +206,7 @@ impl Hands {
             }));
         }
         if lane.reading.is_none() && lane.claiming.is_none() {
-            let block = self.client.pool.slice(self.client.config.block_slice).min(left);
+            let block = self.client.redis.slice(self.client.config.block_slice).min(left);
             let hands = Arc::clone(self);
             lane.reading_epoch = self.group.epoch();
             lane.detached = false;

@@ -2,24 +2,16 @@
 
 use std::sync::LazyLock;
 
-use redis::Cmd;
-
-/// A script and the hash that the server knows it by.
-pub(crate) struct Script {
-    code: &'static str,
-    hash: String,
-}
+pub(crate) use broker_redis_common::Script;
 
 macro_rules! script {
     ($(#[$doc:meta])* $name:ident, $file:literal) => {
         $(#[$doc])*
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            let code = concat!(
+            Script::new(concat!(
                 include_str!("scripts/common.lua"),
                 include_str!(concat!("scripts/", $file))
-            );
-            let hash = redis::Script::new(code).get_hash().to_owned();
-            Script { code, hash }
+            ))
         });
     };
 }
@@ -125,23 +117,4 @@ pub(crate) fn all() -> [&'static Script; 16] {
         &MOVE,
         &ASSIGN,
     ]
-}
-
-impl Script {
-    /// The call with its keys; arguments follow.
-    pub(crate) fn call(&self, keys: &[&str]) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.hash).arg(keys.len());
-        for key in keys {
-            command.arg(*key);
-        }
-        command
-    }
-
-    /// The command that makes the server know the script.
-    pub(crate) fn load(&self) -> Cmd {
-        let mut command = redis::cmd("SCRIPT");
-        command.arg("LOAD").arg(self.code);
-        command
-    }
 }

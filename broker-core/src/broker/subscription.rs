@@ -221,12 +221,13 @@ async fn fill(consumer: Arc<Consumer>, prefetch: usize, pause: Duration) -> Resu
     if !pause.is_zero() {
         consumer.pause(pause).await?;
     }
-    if consumer.outstanding() >= prefetch {
-        // Acks that wait for company hold their places: they go first.
+    let mut held = consumer.held();
+    if held >= prefetch {
         consumer.flush().await?;
         consumer.room(prefetch).await;
+        held = consumer.held();
     }
-    let room = prefetch.saturating_sub(consumer.outstanding()).max(1);
+    let room = prefetch.saturating_sub(held).max(1);
     consumer.read_patiently(room, READ_WAIT).await
 }
 
