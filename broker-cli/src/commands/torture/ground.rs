@@ -94,7 +94,13 @@ impl Ground {
                 "the provider `inline` lives in one process, and consumers are processes of their own; name a server",
             ));
         }
-        let program = std::env::current_exe()?;
+        // Also when its file is replaced meanwhile, as by a build.
+        let own = std::path::PathBuf::from("/proc/self/exe");
+        let program = if own.exists() {
+            own
+        } else {
+            std::env::current_exe()?
+        };
         Ok(Self {
             broker,
             server,
