@@ -85,6 +85,11 @@ impl Client {
         self.redis.run(script, call).await
     }
 
+    /// Runs a script on the connection that the next read takes, so that both travel together.
+    pub(crate) async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
+        self.redis.run_ahead(script, call).await
+    }
+
     /// Runs a script, also for giving back what a closed broker held.
     pub(crate) async fn run_even_closed(&self, script: &Script, call: &Cmd) -> Result<Value> {
         self.redis.run_even_closed(script, call).await
