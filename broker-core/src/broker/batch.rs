@@ -151,7 +151,9 @@ impl Batch {
         current.into_iter().chain(later.iter().map(|lot| (lot, 0)))
     }
 
-    fn runs(&self) -> SmallVec<[ReceiptRun; 2]> {
+    /// The receipts of all that are left, as runs.
+    #[must_use]
+    pub fn runs(&self) -> SmallVec<[ReceiptRun; 2]> {
         self.rest().flat_map(|(lot, from)| lot.runs_from(from)).collect()
     }
 
