@@ -52,6 +52,13 @@ impl Delivery {
         }
     }
 
+    /// One that counts as being in nobody's hands.
+    #[inline]
+    pub(super) fn unheld(mut self) -> Self {
+        *self.held.get_mut() = false;
+        self
+    }
+
     /// The message.
     #[must_use]
     pub fn message(&self) -> &Message {
