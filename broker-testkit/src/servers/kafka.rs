@@ -135,6 +135,17 @@ impl KafkaServer {
         format!("127.0.0.1:{port}")
     }
 
+    /// The address for the first user, password included: `kafka://alice:secret@127.0.0.1:20000`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let user = match self.0.config.users.first() {
+            Some((name, password)) => format!("{name}:{password}@"),
+            None => String::new(),
+        };
+        let scheme = if self.0.config.tls { "kafkas" } else { "kafka" };
+        format!("{scheme}://{user}{}", self.bootstrap_servers())
+    }
+
     /// Where the test's own tools reach it, past proxy, password and TLS.
     #[must_use]
     pub fn admin_servers(&self) -> String {
