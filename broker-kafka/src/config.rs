@@ -312,7 +312,7 @@ impl Default for KafkaConfig {
             read_buffer_bytes: 16 * 1024 * 1024,
             fetch_buffer_bytes: 16 * 1024 * 1024,
             commit_interval: Duration::from_millis(100),
-            revocation_wait: Duration::from_secs(2),
+            revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             auto_create: true,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,8 +27,6 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Told when something may be read.
     pub(crate) arrived: Notify,
-    /// Told when something was settled, for a revocation that waits.
-    settled: Condvar,
     /// What the poller is asked to do; nothing more once it is gone.
     orders: Mutex<Option<Vec<Order>>>,
     poller: Mutex<Option<Thread>>,
@@ -108,7 +106,6 @@ impl Session {
                 ..State::default()
             }),
             arrived: Notify::new(),
-            settled: Condvar::new(),
             orders: Mutex::new(Some(Vec::new())),
             poller: Mutex::default(),
             readers: AtomicUsize::new(0),
@@ -164,7 +161,10 @@ impl Session {
     }
 
     pub(crate) fn orders(&self) -> Vec<Order> {
-        lock(&self.orders).as_mut().map(std::mem::take).unwrap_or_default()
+        lock(&self.orders)
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// The poller is gone: what it was asked for is answered by that.
@@ -294,7 +294,7 @@ impl Session {
         }
         let partition = state.partitions.get(&receipt.partition).ok_or(Settled::Stale)?;
         if u64::from(partition.epoch) != receipt.fence >> 32 {
-            return Err(Settled::Stale);
+            return Err(partition.settled_before(receipt.sequence));
         }
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
         let tag = Tag::from_receipt(receipt.attempt, receipt.fence as u32);
@@ -384,39 +384,21 @@ impl Session {
                 Some(partition) if u64::from(partition.epoch) == epoch => {
                     readied |= partition.settle(*run, who, purpose, now, push);
                 }
-                _ => push(Settled::Stale, run.len),
+                // Of an earlier ownership: what was settled is known all the same.
+                Some(partition) => {
+                    for receipt in run.iter() {
+                        push(partition.settled_before(receipt.sequence), 1);
+                    }
+                }
+                None => push(Settled::Stale, run.len),
             }
         }
-        let leaving = state.partitions.values().any(|partition| partition.leaving);
         drop(state);
         if readied {
             self.arrived.notify_waiters();
         }
-        if leaving {
-            self.settled.notify_all();
-        }
         self.wake();
         answers
-    }
-
-    /// Waits, on the poller's thread, until nothing of the leaving partitions is in hand, at most until `deadline`.
-    pub(crate) fn wait_for_hands(&self, deadline: Instant) {
-        let mut state = self.state();
-        loop {
-            let in_hand = state
-                .partitions
-                .values()
-                .filter(|partition| partition.leaving)
-                .any(|partition| partition.window.in_hand() > 0);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !in_hand || left.is_zero() {
-                return;
-            }
-            state = match self.settled.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => PoisonError::into_inner(poisoned).0,
-            };
-        }
     }
 
     /// Takes in what came; answers whether something can be read now.
