@@ -263,7 +263,7 @@ impl KafkaConfig {
             ("fetch_buffer_bytes", self.fetch_buffer_bytes),
             ("send_buffer_bytes", self.send_buffer_bytes),
         ] {
-            if bytes < 1024 * 1024 || bytes > 2 * 1024 * 1024 * 1024 - 1024 {
+            if !(1024 * 1024..=2 * 1024 * 1024 * 1024 - 1024).contains(&bytes) {
                 return refuse(key, "1 MiB to 2 GiB are expected");
             }
         }

@@ -292,7 +292,7 @@ impl Poller {
             return Ok(());
         }
         let answer = self.consumer.commit(&list, CommitMode::Sync);
-        let told = answer.as_ref().map_err(error::from_kafka).map(|()| ());
+        let told = answer.as_ref().map_err(error::from_kafka).copied();
         context.commit_ends(answer, &list);
         told
     }
