@@ -100,14 +100,16 @@ impl Poller {
                 }
             }
             let more = self.poll();
+            let revoking = self.consumer.context().finish_revocation(&self.consumer, false);
             self.commit_soon();
-            if self.is_idle() {
-                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "nobody reads: the group is left");
+            if self.session.has_ended() || self.is_idle() {
+                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "the group is left");
                 let (done, _) = oneshot::channel();
                 return self.stop(done);
             }
             if !more {
-                let nap = self.nap();
+                let revoking = revoking.map_or(NAP, |until| until.saturating_duration_since(Instant::now()));
+                let nap = self.nap().min(revoking);
                 if !nap.is_zero() {
                     std::thread::park_timeout(nap);
                 }
@@ -270,7 +272,7 @@ impl Poller {
         if context.committing() {
             return;
         }
-        let list = context.changes();
+        let list = context.changes(false);
         if list.count() == 0 {
             return;
         }
@@ -285,12 +287,12 @@ impl Poller {
     fn commit_now(&self) -> Result<()> {
         let context = self.consumer.context();
         context.flush();
-        let list = context.changes();
+        let list = context.changes(context.committing());
         if list.count() == 0 {
             return Ok(());
         }
         let answer = self.consumer.commit(&list, CommitMode::Sync);
-        let told = answer.as_ref().map_err(error::from_kafka).map(|()| ());
+        let told = answer.as_ref().map_err(error::from_kafka).copied();
         context.commit_ends(answer, &list);
         told
     }
@@ -352,14 +354,15 @@ impl Poller {
     /// Commits, leaves, and ends the library's client, which blocks.
     fn stop(self, done: oneshot::Sender<()>) {
         self.session.end();
+        self.consumer.context().finish_revocation(&self.consumer, true);
         if let Err(error) = self.commit_now() {
             tracing::debug!(%error, "the last commit failed: what it told comes again");
         }
         self.consumer.context().leave();
         let session = Arc::clone(&self.session);
         drop(self);
+        session.refuse_orders();
         let _ = done.send(());
-        drop(session);
     }
 }
 

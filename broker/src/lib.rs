@@ -42,6 +42,10 @@ pub use broker_engine as engine;
 /// The in-process provider.
 pub use broker_inline as inline;
 
+/// The provider `kafka`.
+#[cfg(feature = "kafka-minimal")]
+pub use broker_kafka as kafka;
+
 /// The provider `redis_pubsub`.
 #[cfg(feature = "redis-pubsub")]
 pub use broker_redis_pubsub as redis_pubsub;

@@ -31,7 +31,9 @@ tool venv          'keeps Python tools private'                 'python3 -c "imp
 tool redis         'is started privately by tests'        'redis-server --version'                            'apt redis-server redis-tools'
 tool java          'runs Kafka'                           'java -version'                                     'apt openjdk-17-jre-headless'
 tool maven         'fetches Kafka'                        'mvn --version'                                     'apt maven'
-tool kafka         'is started privately by tests'        'test -e "$tools_dir/kafka/kafka_2.13-$kafka_version.jar"'  kafka_privately
+tool kafka         'is started privately by tests'        'test -e "$tools_dir/kafka/kafka_2.13-$kafka_version.jar"'   kafka_privately
+tool librdkafka    'is built for the provider kafka'      'g++ --version && make --version && pkg-config --exists openssl zlib'  \
+    'apt g++ make pkg-config libssl-dev zlib1g-dev'
 tool openssl       'makes certificates for the tests'     'openssl version'                                   'apt openssl'
 tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
 tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'     \

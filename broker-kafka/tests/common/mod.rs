@@ -12,7 +12,6 @@ pub(crate) fn suite(partitions: u32) -> Result<Suite> {
         .set("partitions", i64::from(partitions))
         .set("session_timeout", "6s")
         .set("heartbeat_interval", "500ms")
-        .set("revocation_wait", "500ms")
         .set("idle_timeout", "1s")
         .limits(Limits {
             partitions: Some(partitions),
