@@ -90,6 +90,10 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub revocation_wait: Duration,
+    /// After how long a group that this process neither reads nor holds anything of is left to other members.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub idle_timeout: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -309,6 +313,7 @@ impl Default for KafkaConfig {
             fetch_buffer_bytes: 16 * 1024 * 1024,
             commit_interval: Duration::from_millis(100),
             revocation_wait: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             auto_create: true,
             partitions: None,

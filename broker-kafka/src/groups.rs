@@ -137,8 +137,17 @@ impl Groups for Kafka {
     ) -> Result<u64> {
         let client = self.client();
         let topic = client.topic(stream).await?;
-        if let Some(session) = client.present_session(stream, group).await {
-            return Ok(session.remove(consumer));
+        if let Some(session) = client.present_session(stream, group).await
+            && let Some(moved) = session.remove(consumer)
+        {
+            return Ok(moved);
+        }
+        let owners = owners(client, stream, group, &topic).await?;
+        if owners.iter().any(|(name, _)| name == consumer.as_str()) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a member of another process can't be removed on Kafka; it goes when its process or its session ends",
+            ));
         }
         let positions = positions(client, stream, group, &topic).await?;
         match positions.iter().any(|position| position.exists) {

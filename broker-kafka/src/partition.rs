@@ -146,17 +146,6 @@ impl Partition {
         self.fetched >= self.window.end().saturating_add(SPAN / 4)
     }
 
-    /// Whether something can be handed out.
-    pub(crate) fn has_any(&self) -> bool {
-        !self.leaving && (self.window.has_ready() || self.unread_until() > self.window.next())
-    }
-
-    /// Up to where messages can be handed out for the first time.
-    fn unread_until(&self) -> u64 {
-        let end = self.held.back().map_or(0, |held| held.first + held.len);
-        end.min(self.window.end())
-    }
-
     /// Hands out up to `max` messages; answers how many.
     pub(crate) fn read(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
         if self.leaving {

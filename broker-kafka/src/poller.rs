@@ -19,7 +19,7 @@ use crate::{error, names, offsets};
 /// How many records are taken in before readers get to see them.
 const TURN: usize = 512;
 /// The longest sleep: the library wants to be polled now and then, whatever happens.
-const NAP: Duration = Duration::from_millis(500);
+const NAP: Duration = Duration::from_millis(200);
 /// How long a poller that has no room stops polling before it tells the library to stop fetching.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -51,6 +51,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
         let poller = Poller {
             pace: Pace {
                 commit_interval: client.config.commit_interval,
+                idle_timeout: client.config.idle_timeout,
                 room: usize::try_from(client.config.read_buffer_bytes).unwrap_or(usize::MAX),
                 patience: client.patience(),
             },
@@ -73,6 +74,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
 
 struct Pace {
     commit_interval: Duration,
+    idle_timeout: Duration,
     room: usize,
     patience: Duration,
 }
@@ -243,7 +245,7 @@ impl Poller {
         nap
     }
 
-    /// Nobody has read or settled for as long as a lease: others may have the partitions.
+    /// Nobody has read or settled for long, and nobody holds anything: others may have the partitions.
     fn is_idle(&self) -> bool {
         if self.session.has_readers() {
             return false;
@@ -253,7 +255,7 @@ impl Poller {
         if state.users == 0 && (state.left || idle > GRACE) {
             return !state.is_in_hand();
         }
-        idle > state.lease.max(Duration::from_secs(1)) && !state.is_in_hand()
+        idle > self.pace.idle_timeout && !state.is_in_hand()
     }
 
     /// Commits what changed, if the last time is long enough ago. The answer comes to the context.

@@ -24,6 +24,11 @@ impl Replay for Kafka {
         }
         let position = position.clone();
         asking(client, stream, group, move |consumer, within| {
+            let numbers: Vec<u32> = (0..topic.partitions).collect();
+            let known = offsets::committed(consumer, &topic.name, &numbers, within)?;
+            if !known.iter().any(|found| found.exists) {
+                return Err(Error::new(ErrorKind::NotFound, "there is no such group"));
+            }
             let mut list = TopicPartitionList::new();
             for (number, start) in offsets::resolve(consumer, &topic, &position, within)? {
                 offsets::add(&mut list, &topic.name, number, start)?;

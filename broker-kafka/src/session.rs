@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) lease: Duration,
     /// Whether the server has given out the partitions at least once.
     pub(crate) assigned: bool,
+    /// How many members there have been.
+    numbered: u32,
     /// Consumers that read by it.
     pub(crate) users: usize,
     /// Whether the last of them said that it leaves.
@@ -170,7 +172,9 @@ impl Session {
         state.users += 1;
         state.left = false;
         let seen = Instant::now();
-        let next = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
+        // Numbers are not used again: an old receipt must not become a new member's.
+        let next = state.numbered;
+        state.numbered += u32::from(!state.members.contains_key(name));
         let member = state.members.entry(name.clone()).or_insert_with(|| Member {
             who: Who::member(next).unwrap_or(Who::NOBODY),
             seen,
@@ -189,19 +193,17 @@ impl Session {
         self.wake();
     }
 
-    /// Takes a member's deliveries away and readies them for the others; answers how many.
-    pub(crate) fn remove(&self, name: &ConsumerName) -> u64 {
+    /// Takes a member's deliveries away and readies them for the others; answers how many, where it is one.
+    pub(crate) fn remove(&self, name: &ConsumerName) -> Option<u64> {
         let mut state = self.state();
-        let Some(member) = state.members.remove(name) else {
-            return 0;
-        };
+        let member = state.members.remove(name)?;
         let partitions = state.partitions.values_mut();
         let moved = partitions
             .map(|partition| partition.window.expire(member.who))
             .sum();
         drop(state);
         self.arrived.notify_waiters();
-        moved
+        Some(moved)
     }
 
     /// How long the oldest delivery has been out.

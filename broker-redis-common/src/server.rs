@@ -7,7 +7,7 @@ const OLDEST: Version = Version(6, 2, 0);
 
 /// A server's version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Version(u32, u32, u32);
+pub struct Version(pub u32, pub u32, pub u32);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,18 +17,29 @@ impl fmt::Display for Version {
 
 /// What `INFO` told about the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Server {
+pub struct Server {
     /// `redis` or `valkey`.
-    pub(crate) name: String,
-    pub(crate) version: Version,
+    pub name: String,
+    /// Its version; zeros where the server does not tell.
+    pub version: Version,
     /// What it does when its memory is full, where memory is bounded.
     eviction: Option<String>,
     replica: bool,
 }
 
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::default() {
+            return f.write_str("unknown");
+        }
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
 impl Server {
     /// Reads the text of `INFO`.
-    pub(crate) fn parse(info: &str) -> Self {
+    #[must_use]
+    pub fn parse(info: &str) -> Self {
         let field = |name: &str| {
             info.lines()
                 .filter_map(|line| line.split_once(':'))
@@ -46,8 +57,15 @@ impl Server {
         }
     }
 
+    /// Whether it copies another server and takes no writes.
+    #[must_use]
+    pub fn is_replica(&self) -> bool {
+        self.replica
+    }
+
     /// Why the server can't deliver reliably, if it can't.
-    pub(crate) fn too_old(&self) -> Option<String> {
+    #[must_use]
+    pub fn too_old(&self) -> Option<String> {
         // A user without the right to ask INFO gets the benefit of the doubt.
         let known = self.version != Version::default();
         (known && self.version < OLDEST && self.name == "redis").then(|| {
@@ -59,7 +77,8 @@ impl Server {
     }
 
     /// What wants attention, in one line each.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Some(policy) = self.eviction.as_deref().filter(|policy| *policy != "noeviction") {
             warnings.push(format!(

@@ -9,7 +9,8 @@ use redis::{RedisError, ServerError};
 ///
 /// A lost connection says nothing about whether the server did what it was asked, so its retry class is `Unknown`; a
 /// refusal by the server is certain, and most are worth another try later.
-pub(crate) fn from_redis(error: RedisError) -> Error {
+#[must_use]
+pub fn from_redis(error: RedisError) -> Error {
     if error.is_connection_refusal() {
         return connect(error);
     }
@@ -68,12 +69,14 @@ pub(crate) fn connect(error: RedisError) -> Error {
 }
 
 /// What a refusal inside a pipeline means.
-pub(crate) fn from_server(error: &ServerError) -> Error {
+#[must_use]
+pub fn from_server(error: &ServerError) -> Error {
     from_code(error.code(), error.details().unwrap_or_default())
 }
 
 /// The read's outer deadline passed: the server is silent.
-pub(crate) fn silent(after: Duration) -> Error {
+#[must_use]
+pub fn silent(after: Duration) -> Error {
     Error::new(
         ErrorKind::Connection,
         format!("no answer to a blocking read within {after:?}"),
@@ -82,7 +85,8 @@ pub(crate) fn silent(after: Duration) -> Error {
 }
 
 /// The answer does not have the shape that the command's documentation promises.
-pub(crate) fn odd_reply(command: &'static str) -> Error {
+#[must_use]
+pub fn odd_reply(command: &'static str) -> Error {
     Error::new(
         ErrorKind::Unexpected,
         format!("the server's answer to {command} has an unknown shape"),
@@ -90,18 +94,20 @@ pub(crate) fn odd_reply(command: &'static str) -> Error {
 }
 
 /// Whether the group or its stream is gone.
-pub(crate) fn is_missing_group(error: &Error) -> bool {
+#[must_use]
+pub fn is_missing_group(error: &Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
 
 /// Whether the connection is of no use any more.
-pub(crate) fn ends_connection(error: &Error) -> bool {
+#[must_use]
+pub fn ends_connection(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Connection | ErrorKind::Timeout)
 }
 
 fn from_code(code: &str, detail: &str) -> Error {
     // A server before Redis 7 wraps a script's error, with the real code in the middle of its text.
-    let code = ["NOGROUP", "WRONGTYPE", "OOM", "READONLY"]
+    let code = WRAPPED
         .into_iter()
         .find(|inner| code == "ERR" && detail.contains(&format!("{inner} ")))
         .unwrap_or(code);
@@ -111,7 +117,8 @@ fn from_code(code: &str, detail: &str) -> Error {
         return Error::new(ErrorKind::NotFound, "there is no such stream").source(detail.to_owned());
     }
     let (kind, retry, line) = match code {
-        "NOGROUP" => (
+        // The second is what a blocked reader is told when the stream is removed.
+        "NOGROUP" | "UNBLOCKED" => (
             ErrorKind::NotFound,
             Retry::Never,
             "there is no such stream or group",
@@ -119,12 +126,18 @@ fn from_code(code: &str, detail: &str) -> Error {
         "WRONGTYPE" => (
             ErrorKind::Unexpected,
             Retry::Never,
-            "the key holds something else than a stream; choose another name",
+            "the key holds something of another type; choose another name",
         ),
-        "NOPERM" | "NOAUTH" | "WRONGPASS" => (
+        "NOPERM" => return forbidden(detail),
+        "NOAUTH" => (
             ErrorKind::Permission,
             Retry::Never,
-            "the server refuses this user",
+            "the server wants a password; set `password`, and `username` where it has users",
+        ),
+        "WRONGPASS" => (
+            ErrorKind::Permission,
+            Retry::Never,
+            "the server refuses the credentials",
         ),
         "OOM" => (ErrorKind::Throttled, Retry::Safe, "the server is out of memory"),
         "BUSY" | "TRYAGAIN" | "MISCONF" | "NOREPLICAS" => (
@@ -140,10 +153,20 @@ fn from_code(code: &str, detail: &str) -> Error {
             Retry::Safe,
             "the server is a replica; connect to the primary",
         ),
-        "MOVED" | "ASK" | "CROSSSLOT" => (
+        "ASK" => (
+            ErrorKind::Throttled,
+            Retry::Safe,
+            "the cluster is moving this stream's slot",
+        ),
+        "MOVED" => (
             ErrorKind::Config,
             Retry::Never,
-            "the server is part of a cluster, which is not supported; connect to a single server",
+            "the server is part of a cluster; set `cluster = true`",
+        ),
+        "CROSSSLOT" => (
+            ErrorKind::Unexpected,
+            Retry::Never,
+            "the keys of one command lie on several nodes of the cluster",
         ),
         _ => (
             ErrorKind::Unexpected,
@@ -154,6 +177,31 @@ fn from_code(code: &str, detail: &str) -> Error {
     Error::new(kind, line)
         .retry(retry)
         .source(format!("{code} {detail}").trim_end().to_owned())
+}
+
+/// The codes that a script's error may carry inside its text.
+const WRAPPED: [&str; 7] = [
+    "NOGROUP",
+    "WRONGTYPE",
+    "OOM",
+    "READONLY",
+    "NOPERM",
+    "MISCONF",
+    "NOREPLICAS",
+];
+
+/// The ACL refuses: the server's own words name the command, the key or the channel.
+fn forbidden(detail: &str) -> Error {
+    // In a script's error they are in the middle.
+    let words = ["User ", "this user ", "The user "]
+        .into_iter()
+        .filter_map(|begin| detail.find(begin).and_then(|at| detail.get(at..)))
+        .max_by_key(|words| words.len());
+    let words = words.unwrap_or(detail).trim_end();
+    Error::new(
+        ErrorKind::Permission,
+        format!("the server's ACL refuses: {words}; grant the right, or log in as another user"),
+    )
 }
 
 /// The library's line, without the structure behind it.

@@ -7,7 +7,11 @@ use redis::Value;
 use crate::error;
 
 /// The value, unless it is the server's refusal.
-pub(crate) fn granted(value: Value) -> Result<Value> {
+///
+/// # Errors
+///
+/// The server's refusal, or that the answer has another shape.
+pub fn granted(value: Value) -> Result<Value> {
     match value {
         Value::ServerError(refusal) => Err(error::from_server(&refusal)),
         value => Ok(value),
@@ -15,7 +19,11 @@ pub(crate) fn granted(value: Value) -> Result<Value> {
 }
 
 /// The items of an array; nothing is an empty one.
-pub(crate) fn items(value: Value, command: &'static str) -> Result<Vec<Value>> {
+///
+/// # Errors
+///
+/// The server's refusal, or that the answer has another shape.
+pub fn items(value: Value, command: &'static str) -> Result<Vec<Value>> {
     match granted(value)? {
         Value::Array(items) | Value::Set(items) => Ok(items),
         Value::Map(pairs) => Ok(pairs.into_iter().flat_map(|(key, value)| [key, value]).collect()),
@@ -25,7 +33,8 @@ pub(crate) fn items(value: Value, command: &'static str) -> Result<Vec<Value>> {
 }
 
 /// A whole number, also where it comes as text.
-pub(crate) fn number(value: &Value) -> Option<i64> {
+#[must_use]
+pub fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Int(number) => Some(*number),
         value => text(value)?.parse().ok(),
@@ -33,12 +42,14 @@ pub(crate) fn number(value: &Value) -> Option<i64> {
 }
 
 /// A count.
-pub(crate) fn count(value: &Value) -> Option<u64> {
+#[must_use]
+pub fn count(value: &Value) -> Option<u64> {
     number(value).and_then(|number| u64::try_from(number).ok())
 }
 
 /// Text.
-pub(crate) fn text(value: &Value) -> Option<&str> {
+#[must_use]
+pub fn text(value: &Value) -> Option<&str> {
     match value {
         Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
         Value::SimpleString(text) => Some(text),
@@ -48,7 +59,8 @@ pub(crate) fn text(value: &Value) -> Option<&str> {
 }
 
 /// Bytes, not copied.
-pub(crate) fn bytes(value: Value) -> Option<Bytes> {
+#[must_use]
+pub fn bytes(value: Value) -> Option<Bytes> {
     match value {
         Value::BulkString(bytes) => Some(Bytes::from(bytes)),
         Value::SimpleString(text) => Some(Bytes::from(text)),
@@ -58,7 +70,8 @@ pub(crate) fn bytes(value: Value) -> Option<Bytes> {
 }
 
 /// The value after the name `field` in a flat list of names and values, or in a map.
-pub(crate) fn field<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
+#[must_use]
+pub fn field<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
     match value {
         Value::Map(pairs) => pairs
             .iter()
@@ -73,12 +86,17 @@ pub(crate) fn field<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
 }
 
 /// The number after the name `name`, as in [`field`].
-pub(crate) fn count_field(value: &Value, name: &str) -> Option<u64> {
+#[must_use]
+pub fn count_field(value: &Value, name: &str) -> Option<u64> {
     field(value, name).and_then(count)
 }
 
 /// A number that must be there.
-pub(crate) fn expect_count(value: Value, command: &'static str) -> Result<u64, Error> {
+///
+/// # Errors
+///
+/// The server's refusal, or that the answer has another shape.
+pub fn expect_count(value: Value, command: &'static str) -> Result<u64, Error> {
     let value = granted(value)?;
     count(&value).ok_or_else(|| error::odd_reply(command))
 }

@@ -1,4 +1,4 @@
-//! One connection to the server.
+//! One connection to one server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,16 +11,34 @@ use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, PushKind, Value};
 
 use crate::{error, reply};
 
-/// One connection to the server; cloning shares it.
+/// One connection to one server; cloning shares it.
 ///
 /// Requests of several tasks travel together. Dropping a request's future mixes up no answers: the library's own task
 /// pairs them.
 #[derive(Clone)]
 pub(crate) struct Connection {
     inner: MultiplexedConnection,
-    lost: Arc<AtomicBool>,
+    state: Arc<State>,
     /// The server's number for it, by which a blocked read can be woken.
     id: i64,
+}
+
+struct State {
+    lost: AtomicBool,
+    /// Who is told that the connection was lost.
+    events: Option<EventSender>,
+}
+
+impl State {
+    fn lose(&self, reason: &str) {
+        if !self.lost.swap(true, Ordering::AcqRel)
+            && let Some(events) = &self.events
+        {
+            events.send(BrokerEvent::Disconnected {
+                reason: reason.to_owned(),
+            });
+        }
+    }
 }
 
 /// How a connection behaves.
@@ -35,16 +53,14 @@ pub(crate) struct Manner {
 impl Connection {
     /// Connects and authenticates.
     pub(crate) async fn open(library: &redis::Client, manner: Manner) -> Result<Self> {
-        let lost = Arc::new(AtomicBool::new(false));
-        let (flag, events) = (Arc::clone(&lost), manner.events);
+        let state = Arc::new(State {
+            lost: AtomicBool::new(false),
+            events: manner.events,
+        });
+        let told = Arc::clone(&state);
         let told = move |push: PushInfo| -> std::result::Result<(), ()> {
-            if push.kind == PushKind::Disconnection
-                && !flag.swap(true, Ordering::AcqRel)
-                && let Some(events) = &events
-            {
-                events.send(BrokerEvent::Disconnected {
-                    reason: "the connection was lost".to_owned(),
-                });
+            if push.kind == PushKind::Disconnection {
+                told.lose("the connection was lost");
             }
             Ok(())
         };
@@ -57,16 +73,20 @@ impl Connection {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(error::connect)?;
-        let mut connection = Self { inner, lost, id: 0 };
+        Ok(Self { inner, state, id: 0 })
+    }
+
+    /// Asks the server for its number for this connection.
+    pub(crate) async fn learn_id(mut self) -> Result<Self> {
         let mut ask = redis::cmd("CLIENT");
         ask.arg("ID");
         // A user without that right can't wake its readers, which then end with their slice.
-        connection.id = match connection.command(&ask).await {
+        self.id = match self.command(&ask).await {
             Ok(id) => reply::number(&id).unwrap_or_default(),
             Err(refused) if error::ends_connection(&refused) => return Err(refused),
             Err(_) => 0,
         };
-        Ok(connection)
+        Ok(self)
     }
 
     /// The server's number for it; zero where it is not known.
@@ -76,12 +96,17 @@ impl Connection {
 
     /// Whether it is of no use any more.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.state.lost.load(Ordering::Acquire)
     }
 
     /// Gives it up: its answers can't be trusted to come.
-    pub(crate) fn give_up(&self) {
-        self.lost.store(true, Ordering::Release);
+    pub(crate) fn give_up(&self, reason: &str) {
+        self.state.lose(reason);
+    }
+
+    /// Lets it go: nobody is to be told.
+    pub(crate) fn leave(&self) {
+        self.state.lost.store(true, Ordering::Release);
     }
 
     /// Sends one command; a refusal by the server is an error.
@@ -93,20 +118,33 @@ impl Connection {
     pub(crate) async fn ask(&self, command: &Cmd) -> Result<Value> {
         let mut inner = self.inner.clone();
         let answer = inner.send_packed_command(command).await;
-        answer.map_err(|error| self.failed(error))
+        let answer = answer.map_err(|error| self.failed(error))?;
+        self.look(&answer);
+        Ok(answer)
     }
 
     /// Sends commands in one piece; a refusal of one of them is its answer.
     pub(crate) async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Value>> {
         let mut inner = self.inner.clone();
-        let answer = inner.send_packed_commands(pipeline, 0, pipeline.len()).await;
-        answer.map_err(|error| self.failed(error))
+        let answers = inner.send_packed_commands(pipeline, 0, pipeline.len()).await;
+        let answers = answers.map_err(|error| self.failed(error))?;
+        answers.iter().for_each(|answer| self.look(answer));
+        Ok(answers)
+    }
+
+    /// A server that was made a replica keeps its connections; the next call looks for the primary anew.
+    fn look(&self, answer: &Value) {
+        if let Value::ServerError(refusal) = answer
+            && refusal.code() == "READONLY"
+        {
+            self.give_up("the server is a replica now");
+        }
     }
 
     fn failed(&self, error: redis::RedisError) -> broker_core::Error {
         let error = error::from_redis(error);
         if error::ends_connection(&error) {
-            self.give_up();
+            self.give_up(&error.to_string());
         }
         error
     }
