@@ -101,8 +101,8 @@ impl Poller {
             }
             let more = self.poll();
             self.commit_soon();
-            if self.is_idle() {
-                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "nobody reads: the group is left");
+            if self.session.has_ended() || self.is_idle() {
+                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "the group is left");
                 let (done, _) = oneshot::channel();
                 return self.stop(done);
             }
@@ -358,8 +358,8 @@ impl Poller {
         self.consumer.context().leave();
         let session = Arc::clone(&self.session);
         drop(self);
+        session.refuse_orders();
         let _ = done.send(());
-        drop(session);
     }
 }
 

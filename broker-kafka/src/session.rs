@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,7 +21,6 @@ use crate::window::{Moment, Purpose, SPAN, Tag, Who};
 
 /// A group's membership in this process.
 pub(crate) struct Session {
-    pub(crate) client: Weak<Client>,
     pub(crate) stream: StreamName,
     pub(crate) group: GroupName,
     pub(crate) topic: Arc<Topic>,
@@ -30,7 +29,8 @@ pub(crate) struct Session {
     pub(crate) arrived: Notify,
     /// Told when something was settled, for a revocation that waits.
     settled: Condvar,
-    orders: Mutex<Vec<Order>>,
+    /// What the poller is asked to do; nothing more once it is gone.
+    orders: Mutex<Option<Vec<Order>>>,
     poller: Mutex<Option<Thread>>,
     /// Read calls that wait.
     readers: AtomicUsize,
@@ -99,7 +99,6 @@ impl Session {
         topic: Arc<Topic>,
     ) -> Self {
         Self {
-            client: Arc::downgrade(client),
             stream: stream.clone(),
             group: group.clone(),
             topic,
@@ -110,7 +109,7 @@ impl Session {
             }),
             arrived: Notify::new(),
             settled: Condvar::new(),
-            orders: Mutex::default(),
+            orders: Mutex::new(Some(Vec::new())),
             poller: Mutex::default(),
             readers: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
@@ -155,14 +154,22 @@ impl Session {
         }
     }
 
-    /// Asks the poller to do something.
+    /// Asks the poller to do something. Once the poller is gone, or goes before it has answered, the answer's other end
+    /// is told so by the channel.
     pub(crate) fn order(&self, order: Order) {
-        lock(&self.orders).push(order);
+        if let Some(orders) = lock(&self.orders).as_mut() {
+            orders.push(order);
+        }
         self.wake();
     }
 
     pub(crate) fn orders(&self) -> Vec<Order> {
-        std::mem::take(&mut *lock(&self.orders))
+        lock(&self.orders).as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The poller is gone: what it was asked for is answered by that.
+    pub(crate) fn refuse_orders(&self) {
+        *lock(&self.orders) = None;
     }
 
     /// The member of that name.
