@@ -12,6 +12,7 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use crate::payload::Payload;
+use crate::rounds::Case as _;
 use crate::work::Work;
 
 /// The lengths of the two runs under the instruction counter, in messages.

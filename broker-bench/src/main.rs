@@ -5,7 +5,16 @@
 #![expect(clippy::print_stdout, reason = "a program that prints its findings")]
 
 mod counts;
+mod idle;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code))]
+mod latency;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code))]
+mod memory;
 mod payload;
+#[cfg(feature = "redis")]
+mod redis;
 mod report;
 mod rounds;
 mod work;
@@ -14,7 +23,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::payload::Payload;
 use crate::report::Report;
+use crate::rounds::{Case as _, Throughput};
 use crate::work::Work;
 
 /// Measures the framework beside what it stands on.
@@ -26,7 +37,7 @@ struct Args {
     /// Rounds of the throughput measurement; each runs every case once, in turn.
     #[arg(long, default_value_t = 7, global = true)]
     rounds: usize,
-    /// Messages of one case in one round.
+    /// Messages of one case in one round; where a server takes part, of ten.
     #[arg(long, default_value_t = 2_000_000, global = true)]
     messages: usize,
     /// Measure only the cases whose names contain this text.
@@ -43,6 +54,31 @@ enum Command {
     Throughput,
     /// Instructions and heap allocations per message.
     Counts,
+    /// Redis Streams beside the raw client, on a private server.
+    #[cfg(feature = "redis")]
+    Redis {
+        /// What is measured; all of it unless one is named.
+        part: Option<redis::Part>,
+    },
+    /// Kafka beside the raw client, on a private broker.
+    #[cfg(feature = "kafka")]
+    Kafka {
+        /// What is measured; all of it unless one is named.
+        part: Option<kafka::Part>,
+    },
+    /// One reader on a broker that is there, for its memory to be watched.
+    #[cfg(feature = "kafka")]
+    #[command(hide = true)]
+    KafkaWork {
+        /// Its name.
+        name: String,
+        /// Where the broker is.
+        servers: String,
+        /// The topic.
+        topic: String,
+        /// How many messages.
+        messages: usize,
+    },
     /// One piece of work, for the instruction counter to watch.
     #[command(hide = true)]
     Work {
@@ -76,10 +112,28 @@ fn run(args: &Args) -> anyhow::Result<()> {
             counts::single_threaded(work, *messages)?;
             return Ok(());
         }
-        Some(Command::Throughput) => report.throughput = rounds::measure(&work, args.rounds, args.messages)?,
+        Some(Command::Throughput) => report.throughput = throughput(&work, args)?,
         Some(Command::Counts) => report.counts = counts::measure(&work)?,
+        #[cfg(feature = "redis")]
+        Some(Command::Redis { part }) => {
+            redis::measure(&mut report, *part, &args.only, args.rounds, args.messages / 10)?;
+        }
+        #[cfg(feature = "kafka")]
+        Some(Command::Kafka { part }) => {
+            kafka::measure(&mut report, *part, &args.only, args.rounds, args.messages / 2)?;
+        }
+        #[cfg(feature = "kafka")]
+        Some(Command::KafkaWork {
+            name,
+            servers,
+            topic,
+            messages,
+        }) => {
+            println!("{}", kafka::alone(name, servers, topic, *messages)?);
+            return Ok(());
+        }
         None => {
-            report.throughput = rounds::measure(&work, args.rounds, args.messages)?;
+            report.throughput = throughput(&work, args)?;
             report.counts = counts::measure(&work)?;
         }
     }
@@ -88,6 +142,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&report)?);
     }
     Ok(())
+}
+
+fn throughput(cases: &[Work], args: &Args) -> anyhow::Result<Vec<Throughput>> {
+    let messages = args.messages;
+    rounds::measure(cases, args.rounds, |work| async move {
+        Ok((messages, work.run(messages, Payload::Own).await?))
+    })
 }
 
 #[expect(clippy::print_stderr, reason = "a program's errors go there")]

@@ -1,19 +1,33 @@
 //! Throughput, in interleaved rounds: every case once, in turn, so that the machine's mood hits all alike.
 
+use std::future::Future;
+use std::time::Duration;
+
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::payload::Payload;
-use crate::work::Work;
-
 /// Worker threads: one core for each side.
 const WORKERS: usize = 2;
+
+/// One piece of work that is measured.
+pub(crate) trait Case: Copy + PartialEq {
+    /// The name on the command line and in JSON.
+    fn name(self) -> &'static str;
+
+    /// What it is, for people.
+    fn title(self) -> &'static str;
+
+    /// The raw case that it is compared with, and the ratio that is asked for.
+    fn beside(self) -> Option<(Self, f64)>;
+}
 
 /// What one case did over all rounds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Throughput {
     /// The case.
-    pub(crate) work: Work,
+    pub(crate) work: &'static str,
+    #[serde(skip)]
+    pub(crate) title: &'static str,
     /// Messages per second, the median of the rounds.
     pub(crate) median: f64,
     /// The slowest and the quickest round.
@@ -25,32 +39,38 @@ pub(crate) struct Throughput {
 /// One case beside another.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ratio {
-    /// The bare channel's case.
-    pub(crate) work: Work,
+    /// The raw case.
+    pub(crate) work: &'static str,
     /// The median of the ratios within each round.
     pub(crate) median: f64,
     /// What is asked for.
     pub(crate) asked: f64,
 }
 
-/// Measures all cases over `rounds` rounds of `messages` messages.
-pub(crate) fn measure(cases: &[Work], rounds: usize, messages: usize) -> anyhow::Result<Vec<Throughput>> {
+/// Measures all cases over `rounds` rounds. `run` does one case's work on a runtime of its own; it answers for how many
+/// messages it did so and how long that took, set-up left out.
+pub(crate) fn measure<C, F>(
+    cases: &[C],
+    rounds: usize,
+    run: impl Fn(C) -> F,
+) -> anyhow::Result<Vec<Throughput>>
+where
+    C: Case,
+    F: Future<Output = anyhow::Result<(usize, Duration)>> + Send + 'static,
+{
     let mut rates = vec![Vec::with_capacity(rounds); cases.len()];
     // One round more, not counted, warms caches and the allocator.
     for round in 0..=rounds {
         for (work, rates) in cases.iter().zip(&mut rates) {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(WORKERS)
-                .enable_all()
-                .build()?;
-            let task = runtime.spawn(work.run(messages, Payload::Own));
-            let took = runtime.block_on(task)?.with_context(|| work.name())?;
+            let runtime = runtime()?;
+            let task = runtime.spawn(run(*work));
+            let (messages, took) = runtime.block_on(task)?.with_context(|| work.name())?;
             if round > 0 {
                 rates.push(messages as f64 / took.as_secs_f64());
             }
         }
     }
-    let of = |work: Work| {
+    let of = |work: C| {
         cases
             .iter()
             .position(|other| *other == work)
@@ -66,7 +86,7 @@ pub(crate) fn measure(cases: &[Work], rounds: usize, messages: usize) -> anyhow:
             let beside = work.beside().map(|(raw, asked)| {
                 let ratios = own.iter().zip(of(raw)).map(|(own, raw)| own / raw).collect();
                 Ratio {
-                    work: raw,
+                    work: raw.name(),
                     median: median(ratios),
                     asked,
                 }
@@ -75,7 +95,8 @@ pub(crate) fn measure(cases: &[Work], rounds: usize, messages: usize) -> anyhow:
                 (low.min(*rate), high.max(*rate))
             });
             Throughput {
-                work,
+                work: work.name(),
+                title: work.title(),
                 median: median(own),
                 spread,
                 beside,
@@ -84,8 +105,16 @@ pub(crate) fn measure(cases: &[Work], rounds: usize, messages: usize) -> anyhow:
         .collect())
 }
 
+/// The runtime that all cases run on.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()?)
+}
+
 /// The middle value; of an even number, the upper one.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

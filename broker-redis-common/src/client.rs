@@ -14,8 +14,10 @@ use crate::connection::Connection;
 use crate::nodes::{Nodes, Way};
 use crate::place::Place;
 use crate::pool::Pool;
+use crate::redirect::Redirect;
 use crate::script::{Call, Script};
 use crate::server::Server;
+use crate::slots::slot_of;
 use crate::{ConnectionSettings, error, reply};
 
 /// The servers behind one opened broker: one shared connection to each, and a pool for readers that block.
@@ -137,6 +139,26 @@ impl Redis {
                 reply::granted(answer.ok_or_else(|| error::odd_reply("EVALSHA"))?)
             }
             answer => reply::granted(answer),
+        }
+    }
+
+    /// Runs a script's call on the connection that the next blocking reader takes, so that both travel together.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
+        self.check_open()?;
+        let deadline = self.settings.response_timeout;
+        let node = self.way.node_for(self, slot_of(call)).await?;
+        match self.pool.ask_ahead(node.number, call, deadline).await {
+            // On the way it finds where the stream went.
+            Some(Ok(answer)) if Redirect::of(&answer).is_some() => self.run(script, call).await,
+            Some(Ok(Value::ServerError(refusal))) if refusal.code() == "NOSCRIPT" => {
+                self.run(script, call).await
+            }
+            Some(answer) => reply::granted(answer?),
+            None => self.run(script, call).await,
         }
     }
 

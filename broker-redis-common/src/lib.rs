@@ -11,6 +11,7 @@ mod client;
 mod cluster;
 mod connection;
 pub mod error;
+mod hub;
 mod library;
 mod node;
 mod nodes;
@@ -28,8 +29,8 @@ mod tls;
 mod topology;
 
 pub use client::Redis;
+pub use hub::{Hub, Listener, Topic};
 pub use place::Place;
-
 pub use script::{Call, Script};
 pub use sentinel::Sentinel;
 pub use server::{Server, Version};

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::{Error, Result};
+use redis::{Cmd, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connection::Connection;
+use crate::error;
 
 /// The shortest time a reader stays at the server when others wait for its connection.
 const SHORTEST_SLICE: Duration = Duration::from_millis(10);
@@ -48,6 +51,30 @@ impl Pool {
         }
         let share = longest.mul_f64(self.size as f64 / (self.size + waiting) as f64) / 10;
         share.clamp(SHORTEST_SLICE.min(longest), longest)
+    }
+
+    /// Sends a command on an idle connection to that node, which goes back before the answer is there: the read that
+    /// takes it next follows the command in the same write. Answers `None` where no connection is idle.
+    pub(crate) async fn ask_ahead(
+        &self,
+        node: usize,
+        call: &Cmd,
+        deadline: Duration,
+    ) -> Option<Result<Value>> {
+        let connection = self.take_idle(node)?;
+        // Its first poll must put it on the connection: behind a read that blocks it would wait as long as that one.
+        let asking = tokio::task::coop::unconstrained(connection.ask(call));
+        let mut asking = std::pin::pin!(tokio::time::timeout(deadline, asking));
+        let first = std::future::poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await;
+        self.give_back(node, connection.clone());
+        let answer = match first {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => asking.await,
+        };
+        Some(answer.unwrap_or_else(|_| {
+            connection.give_up("it did not answer in time");
+            Err(error::silent(deadline))
+        }))
     }
 
     /// Lets go of the idle connections, and refuses further places.

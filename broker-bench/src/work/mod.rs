@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::payload::Payload;
+use crate::rounds::Case;
 
 /// Messages of one batch.
 pub(crate) const BATCH: usize = 100;
@@ -43,47 +44,6 @@ impl Work {
         Self::InlineFour,
     ];
 
-    /// The name on the command line and in JSON.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::FlumeBatch => "flume_batch",
-            Self::TokioBatch => "tokio_batch",
-            Self::InlineBatch => "inline_batch",
-            Self::InlineBatchOwned => "inline_batch_owned",
-            Self::FlumeSingle => "flume_single",
-            Self::TokioSingle => "tokio_single",
-            Self::InlineSingle => "inline_single",
-            Self::FlumeFour => "flume_four",
-            Self::InlineFour => "inline_four",
-        }
-    }
-
-    /// What it is, for people.
-    pub(crate) const fn title(self) -> &'static str {
-        match self {
-            Self::FlumeBatch => "batches of 100, flume of Vec",
-            Self::TokioBatch => "batches of 100, tokio mpsc of Vec",
-            Self::InlineBatch => "batches of 100, inline, acked by batch",
-            Self::InlineBatchOwned => "batches of 100, inline, owned deliveries acked one by one",
-            Self::FlumeSingle => "one by one, flume",
-            Self::TokioSingle => "one by one, tokio mpsc",
-            Self::InlineSingle => "one by one, inline",
-            Self::FlumeFour => "one by one, 4 to 4, flume",
-            Self::InlineFour => "one by one, 4 to 4, inline",
-        }
-    }
-
-    /// The bare channel's work that it is compared with, and the ratio that is asked for.
-    pub(crate) const fn beside(self) -> Option<(Self, f64)> {
-        match self {
-            Self::InlineBatch => Some((Self::FlumeBatch, 0.70)),
-            Self::InlineBatchOwned => Some((Self::FlumeBatch, 0.55)),
-            Self::InlineSingle => Some((Self::FlumeSingle, 0.90)),
-            Self::InlineFour => Some((Self::FlumeFour, 0.60)),
-            _ => None,
-        }
-    }
-
     /// The most instructions and allocations per message, publishing and handling together, that are asked for.
     pub(crate) const fn budget(self) -> Option<(f64, f64)> {
         match self {
@@ -105,6 +65,46 @@ impl Work {
             Self::InlineSingle => inline::singles(messages, 1, payload).await,
             Self::FlumeFour => channels::flume_singles(messages, 4, payload).await,
             Self::InlineFour => inline::singles(messages, 4, payload).await,
+        }
+    }
+}
+
+impl Case for Work {
+    fn name(self) -> &'static str {
+        match self {
+            Self::FlumeBatch => "flume_batch",
+            Self::TokioBatch => "tokio_batch",
+            Self::InlineBatch => "inline_batch",
+            Self::InlineBatchOwned => "inline_batch_owned",
+            Self::FlumeSingle => "flume_single",
+            Self::TokioSingle => "tokio_single",
+            Self::InlineSingle => "inline_single",
+            Self::FlumeFour => "flume_four",
+            Self::InlineFour => "inline_four",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::FlumeBatch => "batches of 100, flume of Vec",
+            Self::TokioBatch => "batches of 100, tokio mpsc of Vec",
+            Self::InlineBatch => "batches of 100, inline, acked by batch",
+            Self::InlineBatchOwned => "batches of 100, inline, owned deliveries acked one by one",
+            Self::FlumeSingle => "one by one, flume",
+            Self::TokioSingle => "one by one, tokio mpsc",
+            Self::InlineSingle => "one by one, inline",
+            Self::FlumeFour => "one by one, 4 to 4, flume",
+            Self::InlineFour => "one by one, 4 to 4, inline",
+        }
+    }
+
+    fn beside(self) -> Option<(Self, f64)> {
+        match self {
+            Self::InlineBatch => Some((Self::FlumeBatch, 0.70)),
+            Self::InlineBatchOwned => Some((Self::FlumeBatch, 0.55)),
+            Self::InlineSingle => Some((Self::FlumeSingle, 0.90)),
+            Self::InlineFour => Some((Self::FlumeFour, 0.60)),
+            _ => None,
         }
     }
 }

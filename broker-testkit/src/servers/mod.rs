@@ -6,6 +6,12 @@
 
 mod certificates;
 mod control;
+mod kafka;
+mod kafka_cluster;
+mod kafka_config;
+mod kafka_harness;
+mod kafka_install;
+mod kafka_probe;
 mod process;
 mod redis;
 mod redis_cluster;
@@ -17,6 +23,10 @@ mod resp;
 mod version;
 
 pub use certificates::Certificates;
+pub use kafka::KafkaServer;
+pub use kafka_cluster::KafkaCluster;
+pub use kafka_config::KafkaConfig;
+pub use kafka_harness::KafkaHarness;
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;
 pub use redis_config::RedisConfig;

@@ -1,0 +1,70 @@
+//! Redis Streams beside the raw client, on a private server.
+
+mod framework;
+mod idle;
+mod latency;
+mod raw;
+mod work;
+
+use broker_testkit::servers::{RedisConfig, RedisServer};
+use clap::ValueEnum;
+
+use work::RedisWork;
+
+use crate::report::Report;
+use crate::rounds::{self, Case as _, Throughput};
+
+/// What is measured; all of it unless one is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Messages per second.
+    Throughput,
+    /// Latency at a steady rate.
+    Latency,
+    /// What subscriptions cost that have nothing to do.
+    Idle,
+}
+
+/// Measures on a private server without persistence.
+pub(crate) fn measure(
+    report: &mut Report,
+    part: Option<Part>,
+    only: &str,
+    rounds: usize,
+    messages: usize,
+) -> anyhow::Result<()> {
+    let server = RedisConfig::new().start()?;
+    report.server = Some(server.version().to_string());
+    let wanted = |one| part.is_none_or(|part| part == one);
+    if wanted(Part::Throughput) {
+        report.throughput = throughput(&server, only, rounds, messages)?;
+    }
+    if wanted(Part::Latency) {
+        report.latency = latency::measure(&server.url(), rounds)?;
+    }
+    if wanted(Part::Idle) {
+        report.idle = idle::measure(&server)?;
+    }
+    Ok(())
+}
+
+/// Messages per second of every case whose name contains `only`, and of those they are compared with.
+fn throughput(
+    server: &RedisServer,
+    only: &str,
+    rounds: usize,
+    messages: usize,
+) -> anyhow::Result<Vec<Throughput>> {
+    let named = |work: &RedisWork| work.name().contains(only);
+    let wanted: Vec<_> = RedisWork::ALL.into_iter().filter(named).collect();
+    let compared = |work: &RedisWork| {
+        wanted
+            .iter()
+            .any(|own| own.beside().is_some_and(|(raw, _)| raw == *work))
+    };
+    let cases: Vec<_> = RedisWork::ALL
+        .into_iter()
+        .filter(|work| named(work) || compared(work))
+        .collect();
+    rounds::measure(&cases, rounds, |work| work.run(server.url(), messages))
+}
