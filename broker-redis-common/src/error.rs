@@ -153,7 +153,12 @@ fn from_code(code: &str, detail: &str) -> Error {
             Retry::Safe,
             "the server is a replica; connect to the primary",
         ),
-        "MOVED" | "ASK" => (
+        "ASK" => (
+            ErrorKind::Throttled,
+            Retry::Safe,
+            "the cluster is moving this stream's slot",
+        ),
+        "MOVED" => (
             ErrorKind::Config,
             Retry::Never,
             "the server is part of a cluster; set `cluster = true`",

@@ -21,7 +21,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn open(config: &RedisPubsubConfig, context: &OpenContext, scripts: &Scripts) -> Result<Self> {
         let name = env!("CARGO_PKG_NAME");
-        let redis = Redis::new(config.connection(), context, name, scripts.all())?;
+        let redis = Redis::new(config.connection(), context, name, scripts.of(config.mode))?;
         Ok(Self {
             redis: Arc::new(redis),
         })
