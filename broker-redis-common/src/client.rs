@@ -14,8 +14,10 @@ use crate::connection::Connection;
 use crate::nodes::{Nodes, Way};
 use crate::place::Place;
 use crate::pool::Pool;
+use crate::redirect::Redirect;
 use crate::script::{Call, Script};
 use crate::server::Server;
+use crate::slots::slot_of;
 use crate::{ConnectionSettings, error, reply};
 
 /// The servers behind one opened broker: one shared connection to each, and a pool for readers that block.
@@ -148,7 +150,10 @@ impl Redis {
     pub async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
         self.check_open()?;
         let deadline = self.settings.response_timeout;
-        match self.pool.ask_ahead(self.node.number, call, deadline).await {
+        let node = self.way.node_for(self, slot_of(call)).await?;
+        match self.pool.ask_ahead(node.number, call, deadline).await {
+            // On the way it finds where the stream went.
+            Some(Ok(answer)) if Redirect::of(&answer).is_some() => self.run(script, call).await,
             Some(Ok(Value::ServerError(refusal))) if refusal.code() == "NOSCRIPT" => {
                 self.run(script, call).await
             }
