@@ -20,7 +20,7 @@ use crate::lane::{Arrived, Lane};
 use crate::time::group_start;
 
 /// How much longer than asked a read may take: the server's clock and the way there and back.
-const GRACE: Duration = Duration::from_millis(60);
+const GRACE: Duration = Duration::from_millis(400);
 
 /// After which share of its lease an entry that nobody has asked for is given back.
 const UNSEEN_SHARE: u32 = 4;
@@ -107,12 +107,10 @@ impl Reader {
             self.hands
                 .begin(lane, max, longest.saturating_duration_since(now));
             self.hands.wake_if_moved(attention.lane).await;
-            let unseen_since = attention.unseen_since.take();
-            match self
-                .hands
-                .watch(attention.lane, unseen_since, deadline + GRACE)
-                .await
-            {
+            let looked = attention.looked;
+            let watched = self.hands.watch(attention.lane, looked, deadline + GRACE).await;
+            attention.looked = Instant::now();
+            match watched {
                 Watched::Read(answer) => {
                     asked = true;
                     attention.lane.overdue = None;
@@ -199,17 +197,14 @@ enum Watched {
 struct Attention<'a> {
     reader: &'a Arc<Reader>,
     lane: &'a mut Lane,
-    unseen_since: Option<Instant>,
+    /// Until when the requests were looked at.
+    looked: Instant,
 }
 
 impl<'a> Attention<'a> {
     fn new(reader: &'a Arc<Reader>, lane: &'a mut Lane) -> Self {
-        let unseen_since = lane.attend();
-        Self {
-            reader,
-            lane,
-            unseen_since,
-        }
+        let looked = lane.attend().unwrap_or_else(Instant::now);
+        Self { reader, lane, looked }
     }
 }
 
@@ -240,7 +235,7 @@ impl Hands {
     fn begin(self: &Arc<Self>, lane: &mut Lane, max: usize, left: Duration) {
         if lane.claiming.is_none() && self.claim_at(lane) <= Instant::now() {
             let (hands, cursor) = (Arc::clone(self), lane.cursor.clone());
-            let unanswered = lane.unanswered(self.client.config.response_timeout);
+            let unanswered = lane.unanswered();
             let reaps = lane.reaps(self.client.config.reap_after);
             let discarded = std::mem::take(&mut lane.discarded);
             lane.claimed_at = Some(Instant::now());
@@ -294,11 +289,12 @@ impl Hands {
             return Instant::now();
         };
         let regular = last + claim::interval(self.member.lease, self.group.is_listening());
-        self.group.due().map_or(regular, |due| due.min(regular))
+        let early = self.group.due().into_iter().chain(lane.claim_early()).min();
+        early.map_or(regular, |early| early.min(regular))
     }
 
     /// Waits for the first thing to happen. What is under way stays in the lane when this is dropped.
-    async fn watch(&self, lane: &mut Lane, unseen_since: Option<Instant>, until: Instant) -> Watched {
+    async fn watch(&self, lane: &mut Lane, looked: Instant, until: Instant) -> Watched {
         let mut closing = std::pin::pin!(self.client.closing.notified());
         closing.as_mut().enable();
         let mut nearer = std::pin::pin!(self.group.nearer.notified());
@@ -330,11 +326,8 @@ impl Hands {
                 *reading = None;
                 let (answer, at_once) = answer;
                 return Watched::Read(answer.map(|mut arrived| {
-                    if !at_once {
-                        arrived.seen = Instant::now();
-                    } else if let Some(unseen) = unseen_since {
-                        arrived.seen = arrived.seen.max(unseen);
-                    }
+                    let since = if at_once { looked } else { Instant::now() };
+                    arrived.seen = arrived.seen.max(since);
                     arrived
                 }));
             }
