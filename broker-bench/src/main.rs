@@ -6,7 +6,12 @@
 
 mod counts;
 mod idle;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code))]
 mod latency;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code))]
+mod memory;
 mod payload;
 #[cfg(feature = "redis")]
 mod redis;
@@ -55,6 +60,25 @@ enum Command {
         /// What is measured; all of it unless one is named.
         part: Option<redis::Part>,
     },
+    /// Kafka beside the raw client, on a private broker.
+    #[cfg(feature = "kafka")]
+    Kafka {
+        /// What is measured; all of it unless one is named.
+        part: Option<kafka::Part>,
+    },
+    /// One reader on a broker that is there, for its memory to be watched.
+    #[cfg(feature = "kafka")]
+    #[command(hide = true)]
+    KafkaWork {
+        /// Its name.
+        name: String,
+        /// Where the broker is.
+        servers: String,
+        /// The topic.
+        topic: String,
+        /// How many messages.
+        messages: usize,
+    },
     /// One piece of work, for the instruction counter to watch.
     #[command(hide = true)]
     Work {
@@ -93,6 +117,20 @@ fn run(args: &Args) -> anyhow::Result<()> {
         #[cfg(feature = "redis")]
         Some(Command::Redis { part }) => {
             redis::measure(&mut report, *part, &args.only, args.rounds, args.messages / 10)?;
+        }
+        #[cfg(feature = "kafka")]
+        Some(Command::Kafka { part }) => {
+            kafka::measure(&mut report, *part, &args.only, args.rounds, args.messages / 2)?;
+        }
+        #[cfg(feature = "kafka")]
+        Some(Command::KafkaWork {
+            name,
+            servers,
+            topic,
+            messages,
+        }) => {
+            println!("{}", kafka::alone(name, servers, topic, *messages)?);
+            return Ok(());
         }
         None => {
             report.throughput = throughput(&work, args)?;

@@ -109,10 +109,7 @@ impl Consumer {
         let mut flushing = std::pin::pin!(self.flush());
         let mut reading = std::pin::pin!(self.take(max, wait));
         let (mut flushed, mut failed) = (None, None);
-        let mut taken = Taken {
-            consumer: self,
-            deliveries: None,
-        };
+        let mut taken = Taken::new(self, None);
         std::future::poll_fn(|context| {
             // The acks first: an adapter that keeps an order executes them before the read.
             if flushed.is_none()
@@ -139,7 +136,7 @@ impl Consumer {
         if let Some(error) = failed {
             return Err(error);
         }
-        let deliveries = taken.deliveries.take().unwrap_or_default();
+        let deliveries = taken.into_deliveries();
         match flushed {
             // The acks stay and are tried again with the next read.
             Some(Err(error)) if deliveries.is_empty() => Err(error),
@@ -311,13 +308,26 @@ fn redelivered(lot: &Lot) -> usize {
         .count()
 }
 
-/// What was read while the acks are still on their way; should nobody come for it, it goes back.
-struct Taken<'a> {
-    consumer: &'a Arc<Consumer>,
+/// What was read and not handed out yet; should nobody come for it, it goes back.
+pub(super) struct Taken {
+    consumer: Arc<Consumer>,
     deliveries: Option<Deliveries>,
 }
 
-impl Drop for Taken<'_> {
+impl Taken {
+    pub(super) fn new(consumer: &Arc<Consumer>, deliveries: Option<Deliveries>) -> Self {
+        Self {
+            consumer: Arc::clone(consumer),
+            deliveries,
+        }
+    }
+
+    pub(super) fn into_deliveries(mut self) -> Deliveries {
+        self.deliveries.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Taken {
     fn drop(&mut self) {
         for lot in self.deliveries.take().iter().flat_map(Deliveries::lots) {
             self.consumer.give_back(lot.runs_from(0).collect());
