@@ -133,7 +133,10 @@ impl BaseBroker for Kafka {
             warnings: client.producer_warning().into_iter().collect(),
             details: vec![
                 detail("servers", client.config.servers()),
-                detail("connection", if client.is_connected() { "up" } else { "down" }.to_owned()),
+                detail(
+                    "connection",
+                    if client.is_connected() { "up" } else { "down" }.to_owned(),
+                ),
                 detail("messages_lost", client.lost.load(Ordering::Relaxed).to_string()),
             ],
         };

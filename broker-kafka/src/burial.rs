@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use broker_core::{Failure, GroupName, Message, Receipt, ReceiptRun, Result, Settled, Settlements, StreamName};
+use broker_core::{
+    Failure, GroupName, Message, Receipt, ReceiptRun, Result, Settled, Settlements, StreamName,
+};
 
 use crate::client::{Client, lock};
 use crate::codec;
@@ -41,7 +43,9 @@ pub(crate) async fn bury(
     failure: &Failure,
 ) -> Result<Settlements> {
     let receipts = runs.iter().flat_map(|run| run.iter());
-    let checked: Vec<_> = receipts.map(|receipt| (receipt, session.peek(receipt, who))).collect();
+    let checked: Vec<_> = receipts
+        .map(|receipt| (receipt, session.peek(receipt, who)))
+        .collect();
     let count = checked.iter().filter(|(_, peeked)| peeked.is_ok()).count();
     let mut stored = Vec::new();
     let mut failed = None;
@@ -50,14 +54,23 @@ pub(crate) async fn bury(
         let topic = dead_topic(client, &session.stream, &session.group).await?;
         let producer = client.producer().await?;
         let batch = producer.begin(count);
-        let peeked = checked.iter().filter_map(|(receipt, peeked)| Some((receipt, peeked.as_ref().ok()?)));
+        let peeked = checked
+            .iter()
+            .filter_map(|(receipt, peeked)| Some((receipt, peeked.as_ref().ok()?)));
         for (place, (receipt, peeked)) in peeked.enumerate() {
-            write(&producer, &batch, place, &topic, *receipt, peeked, consumer, failure).await;
+            write(
+                &producer, &batch, place, &topic, *receipt, peeked, consumer, failure,
+            )
+            .await;
         }
         batch.done().await;
         let failures = batch.failures();
-        stored = (0..count).map(|place| !failures.iter().any(|(index, ..)| *index == place)).collect();
-        failed = failures.first().map(|(_, code, _)| error::from_code(*code).with("topic", &topic));
+        stored = (0..count)
+            .map(|place| !failures.iter().any(|(index, ..)| *index == place))
+            .collect();
+        failed = failures
+            .first()
+            .map(|(_, code, _)| error::from_code(*code).with("topic", &topic));
     }
     let mut stored = stored.into_iter();
     let mut answers = Settlements::all(Settled::Acked, 0);
@@ -103,7 +116,10 @@ async fn write(
         (GROUP, consumer.member.group.as_str().as_bytes()),
     ];
     let key = message.message_key().map(|key| (KEY, key.as_ref()));
-    let headers = codec::with(codec::headers(message).unwrap_or_default_headers(), about.into_iter().chain(key));
+    let headers = codec::with(
+        codec::headers(message).unwrap_or_default_headers(),
+        about.into_iter().chain(key),
+    );
     let id = receipt.offset_id().to_string();
     let record = Record {
         topic,
@@ -141,7 +157,10 @@ async fn dead_topic(client: &Arc<Client>, stream: &StreamName, group: &GroupName
             settings: vec![
                 ("cleanup.policy", "compact".to_owned()),
                 // What is told about the failure comes on top of the message.
-                ("max.message.bytes", (client.native.max_message + 64 * 1024).to_string()),
+                (
+                    "max.message.bytes",
+                    (client.native.max_message + 64 * 1024).to_string(),
+                ),
             ],
         })
         .await?;
@@ -151,5 +170,6 @@ async fn dead_topic(client: &Arc<Client>, stream: &StreamName, group: &GroupName
 }
 
 pub(crate) fn millis(time: SystemTime) -> u128 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis())
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis())
 }

@@ -101,7 +101,10 @@ impl Client {
     /// How long one question may take.
     pub(crate) fn patience(&self) -> Duration {
         let allowed = self.context.config.operation_timeout;
-        allowed.saturating_sub(MARGIN).max(allowed / 2).min(Duration::from_secs(10))
+        allowed
+            .saturating_sub(MARGIN)
+            .max(allowed / 2)
+            .min(Duration::from_secs(10))
     }
 
     /// Asks the servers something, on a thread that may block.
@@ -143,7 +146,10 @@ impl Client {
     /// The producer; one that failed for good is replaced.
     pub(crate) async fn producer(self: &Arc<Self>) -> Result<Arc<Producer>> {
         self.check_open()?;
-        if let Some(producer) = lock(&self.producer).as_ref().filter(|producer| !producer.has_failed()) {
+        if let Some(producer) = lock(&self.producer)
+            .as_ref()
+            .filter(|producer| !producer.has_failed())
+        {
             return Ok(Arc::clone(producer));
         }
         let client = Arc::clone(self);
@@ -257,10 +263,14 @@ pub(crate) fn tell(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 /// Runs what may block on a thread that may.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(answer) => answer,
-        Err(error) => Err(Error::new(ErrorKind::Unexpected, "a thread of this provider failed").source(error)),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Unexpected, "a thread of this provider failed").source(error))
+        }
     }
 }
 

@@ -30,7 +30,10 @@ pub(crate) fn check(message: &Message) -> Result<()> {
         if name.contains('\0') {
             return Err(Error::new(
                 ErrorKind::InvalidMessage,
-                format!("header `{}` has a zero byte in its name; rename it", name.escape_default()),
+                format!(
+                    "header `{}` has a zero byte in its name; rename it",
+                    name.escape_default()
+                ),
             ));
         }
     }
@@ -47,13 +50,21 @@ pub(crate) fn headers(message: &Message) -> Option<OwnedHeaders> {
         (KIND, message.message_kind()),
         (TYPE, message.media_type()),
     ];
-    let own = own.into_iter().filter_map(|(key, value)| Some((key, value?.as_bytes())));
+    let own = own
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?.as_bytes())));
     let users = message.headers().iter().map(|(key, value)| (key, value.as_ref()));
-    Some(with(OwnedHeaders::new_with_capacity(message.headers().len() + 3), own.chain(users)))
+    Some(with(
+        OwnedHeaders::new_with_capacity(message.headers().len() + 3),
+        own.chain(users),
+    ))
 }
 
 /// Appends headers.
-pub(crate) fn with<'a>(headers: OwnedHeaders, more: impl Iterator<Item = (&'a str, &'a [u8])>) -> OwnedHeaders {
+pub(crate) fn with<'a>(
+    headers: OwnedHeaders,
+    more: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> OwnedHeaders {
     more.fold(headers, |headers, (key, value)| {
         headers.insert(Header {
             key,

@@ -267,7 +267,12 @@ impl KafkaConfig {
                 return refuse(key, "1 MiB to 2 GiB are expected");
             }
         }
-        for key in ["enable.auto.commit", "enable.auto.offset.store", "group.id", "bootstrap.servers"] {
+        for key in [
+            "enable.auto.commit",
+            "enable.auto.offset.store",
+            "group.id",
+            "bootstrap.servers",
+        ] {
             if self.kafka.contains_key(key) {
                 return refuse(
                     &format!("kafka.{key}"),

@@ -42,7 +42,10 @@ impl Consumer {
             return Ok(known);
         }
         let member = &self.member;
-        let session = self.client.session(&member.stream, &member.group, &member.start).await?;
+        let session = self
+            .client
+            .session(&member.stream, &member.group, &member.start)
+            .await?;
         let who = session.member(&member.consumer, member.lease);
         let known = (session, who);
         *lock(&self.known) = Some(known.clone());
@@ -52,11 +55,19 @@ impl Consumer {
     /// The membership it last read by, unless that was left.
     fn present(&self) -> Option<(Arc<Session>, Who)> {
         let known = lock(&self.known);
-        known.as_ref().filter(|(session, _)| !session.has_ended()).cloned()
+        known
+            .as_ref()
+            .filter(|(session, _)| !session.has_ended())
+            .cloned()
     }
 
     fn take(&self, session: &Session, who: Who, max: usize) -> Deliveries {
-        session.read(max, who, self.member.lease, self.member.ordering == Ordering::Sequential)
+        session.read(
+            max,
+            who,
+            self.member.lease,
+            self.member.ordering == Ordering::Sequential,
+        )
     }
 
     /// Hands out what is there at once.
@@ -140,13 +151,21 @@ impl Consumer {
         self.settle_at(runs, |_| purpose)
     }
 
-    fn settle_at(&self, runs: &[ReceiptRun], purpose: impl FnOnce(&Session) -> Purpose) -> Result<Settlements> {
+    fn settle_at(
+        &self,
+        runs: &[ReceiptRun],
+        purpose: impl FnOnce(&Session) -> Purpose,
+    ) -> Result<Settlements> {
         self.client.check_open()?;
         let Some((session, who)) = self.present() else {
             // The partitions went to others long ago, or never were here.
             let mut answers = Settlements::all(Settled::Stale, 0);
             for receipt in runs.iter().flat_map(|run| run.iter()) {
-                answers.push(if receipt.attempt == 0 { Settled::NotPending } else { Settled::Stale });
+                answers.push(if receipt.attempt == 0 {
+                    Settled::NotPending
+                } else {
+                    Settled::Stale
+                });
             }
             return Ok(answers);
         };
@@ -173,9 +192,9 @@ impl Consumer {
             Disposition::DeadLetter => {
                 self.client.check_open()?;
                 match self.present() {
-                    Some((session, who)) => {
-                        burial::bury(self, &session, who, runs, failure).await.map(|answers| nacked(&answers))
-                    }
+                    Some((session, who)) => burial::bury(self, &session, who, runs, failure)
+                        .await
+                        .map(|answers| nacked(&answers)),
                     None => self.ack(runs),
                 }
             }
@@ -215,7 +234,11 @@ impl Drop for Consumer {
 fn nacked(answers: &Settlements) -> Settlements {
     let mut nacked = Settlements::all(Settled::Nacked, 0);
     for answer in answers.iter() {
-        nacked.push(if answer == Settled::Acked { Settled::Nacked } else { answer });
+        nacked.push(if answer == Settled::Acked {
+            Settled::Nacked
+        } else {
+            answer
+        });
     }
     nacked
 }

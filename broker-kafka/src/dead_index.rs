@@ -67,7 +67,9 @@ impl Scanner<'_> {
         let mut config = self.native.consumer.clone();
         config.set("group.id", "broker-dead-letters");
         config.set("enable.partition.eof", "true");
-        config.create_with_context(Quiet).map_err(|error| error::from_kafka(&error))
+        config
+            .create_with_context(Quiet)
+            .map_err(|error| error::from_kafka(&error))
     }
 
     /// The first offset that is kept, and the one that the next record gets; `None` where there is no such topic.
@@ -86,11 +88,18 @@ impl Scanner<'_> {
     }
 
     /// Shows the records from `from` on, before `until`.
-    pub(crate) fn scan(&self, from: u64, until: u64, mut see: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
+    pub(crate) fn scan(
+        &self,
+        from: u64,
+        until: u64,
+        mut see: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<()> {
         let consumer = self.consumer()?;
         let mut list = TopicPartitionList::new();
         offsets::add(&mut list, self.topic, 0, from)?;
-        consumer.assign(&list).map_err(|error| error::from_kafka(&error))?;
+        consumer
+            .assign(&list)
+            .map_err(|error| error::from_kafka(&error))?;
         let deadline = Instant::now() + self.within;
         loop {
             match consumer.poll(Duration::from_millis(100)) {
@@ -112,9 +121,11 @@ impl Scanner<'_> {
                 None => {}
             }
             if Instant::now() > deadline {
-                return Err(Error::new(ErrorKind::Timeout, "reading the dead letters takes too long")
-                    .retry(Retry::Safe)
-                    .with("topic", self.topic));
+                return Err(
+                    Error::new(ErrorKind::Timeout, "reading the dead letters takes too long")
+                        .retry(Retry::Safe)
+                        .with("topic", self.topic),
+                );
             }
         }
     }

@@ -46,7 +46,10 @@ impl DeadLetters for Kafka {
                 let wanted = newest_first.filter(|(_, (_, time))| {
                     since.is_none_or(|since| *time >= since) && until.is_none_or(|until| *time < until)
                 });
-                wanted.map(|(offset, _)| *offset).take(limit.saturating_add(1)).collect::<Vec<_>>()
+                wanted
+                    .map(|(offset, _)| *offset)
+                    .take(limit.saturating_add(1))
+                    .collect::<Vec<_>>()
             })
             .await?;
         let more = offsets.len() > limit;
@@ -130,9 +133,16 @@ impl Place {
     }
 
     /// Looks at what is there now.
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&DeadIndex) -> T + Send + 'static) -> Result<T> {
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&DeadIndex) -> T + Send + 'static,
+    ) -> Result<T> {
         self.client.check_open()?;
-        let (client, index, topic) = (Arc::clone(&self.client), Arc::clone(&self.index), self.topic.clone());
+        let (client, index, topic) = (
+            Arc::clone(&self.client),
+            Arc::clone(&self.index),
+            self.topic.clone(),
+        );
         blocking(move || {
             let mut index = lock(&index);
             index.refresh(&Scanner {
@@ -155,14 +165,21 @@ impl Place {
         };
         match selection {
             Selection::All => self.look(all(i64::MAX)).await,
-            Selection::Before(time) => self.look(all(i64::try_from(millis(*time)).unwrap_or(i64::MAX))).await,
+            Selection::Before(time) => {
+                self.look(all(i64::try_from(millis(*time)).unwrap_or(i64::MAX)))
+                    .await
+            }
             Selection::Ids(ids) => {
                 let wanted: Option<BTreeSet<u64>> = ids.iter().map(offset_of).collect();
                 let wanted = wanted.ok_or_else(missing)?;
                 let asked = wanted.clone();
                 let all_there =
                     self.look(move |index| asked.iter().all(|offset| index.live.contains_key(offset)));
-                if all_there.await? { Ok(wanted) } else { Err(missing().with("topic", &self.topic)) }
+                if all_there.await? {
+                    Ok(wanted)
+                } else {
+                    Err(missing().with("topic", &self.topic))
+                }
             }
         }
     }
@@ -198,7 +215,10 @@ impl Place {
         let producer = self.client.producer().await?;
         let batch = producer.begin(letters.len());
         for (place, letter) in letters.iter().enumerate() {
-            let message = letter.message.clone().header(codec::REPLAYED_FROM, letter.id.to_string());
+            let message = letter
+                .message
+                .clone()
+                .header(codec::REPLAYED_FROM, letter.id.to_string());
             let headers = codec::headers(&message);
             let only_for = [(codec::FOR, self.group.as_str().as_bytes())];
             let partition = match message.message_key() {
@@ -219,7 +239,10 @@ impl Place {
 
     /// Removes entries.
     async fn remove(&self, letters: &[DeadLetter]) -> Result<()> {
-        let keys: Vec<_> = letters.iter().map(|letter| letter.original_id.to_string().into_bytes()).collect();
+        let keys: Vec<_> = letters
+            .iter()
+            .map(|letter| letter.original_id.to_string().into_bytes())
+            .collect();
         self.remove_keys(&keys).await
     }
 
@@ -302,7 +325,9 @@ fn letter(stream: &StreamName, group: &GroupName, record: &BorrowedMessage<'_>) 
         message,
         failure,
         attempts,
-        first_failed: first.map_or(last_failed, |first| SystemTime::UNIX_EPOCH + first).min(last_failed),
+        first_failed: first
+            .map_or(last_failed, |first| SystemTime::UNIX_EPOCH + first)
+            .min(last_failed),
         last_failed,
         consumer: consumer?,
     })

@@ -32,7 +32,9 @@ impl Endpoints for Kafka {
 
     async fn listener(&self, request: &ListenRequest) -> Result<Arc<dyn ReadEndpoint>> {
         match &request.source {
-            Source::Stream(stream) => Ok(Arc::new(Listener::new(self.client(), stream, &request.start).await?)),
+            Source::Stream(stream) => Ok(Arc::new(
+                Listener::new(self.client(), stream, &request.start).await?,
+            )),
             Source::Pattern(_) => Err(Error::unsupported(Capabilities::PATTERN_SUBSCRIPTION)),
         }
     }

@@ -36,10 +36,17 @@ pub(crate) fn from_code(code: Code) -> Error {
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
             (Kind::Throttled, Retry::Safe, "too few replicas are in sync")
         }
-        Code::QueueFull | Code::ThrottlingQuotaExceeded => (Kind::Throttled, Retry::Safe, "a bound was reached"),
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
-            (Kind::NotFound, Retry::Never, "there is no such topic; create it, or set `auto_create`")
+        Code::QueueFull | Code::ThrottlingQuotaExceeded => {
+            (Kind::Throttled, Retry::Safe, "a bound was reached")
         }
+        Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownPartition
+        | Code::UnknownTopicId => (
+            Kind::NotFound,
+            Retry::Never,
+            "there is no such topic; create it, or set `auto_create`",
+        ),
         Code::GroupIdNotFound => (Kind::NotFound, Retry::Never, "there is no such group"),
         Code::InvalidTopic => (
             Kind::InvalidName,
@@ -59,22 +66,29 @@ pub(crate) fn from_code(code: Code) -> Error {
         | Code::Authentication
         | Code::SSL
         | Code::UnsupportedSASLMechanism
-        | Code::DelegationTokenAuthorizationFailed => {
-            (Kind::Permission, Retry::Never, "the server refuses this user or certificate")
-        }
+        | Code::DelegationTokenAuthorizationFailed => (
+            Kind::Permission,
+            Retry::Never,
+            "the server refuses this user or certificate",
+        ),
         Code::IllegalGeneration
         | Code::UnknownMemberId
         | Code::RebalanceInProgress
         | Code::FencedInstanceId
-        | Code::AssignmentLost => (Kind::Stale, Retry::Never, "the partition was given to another member"),
+        | Code::AssignmentLost => (
+            Kind::Stale,
+            Retry::Never,
+            "the partition was given to another member",
+        ),
         Code::NonEmptyGroup => (
             Kind::Throttled,
             Retry::Never,
             "the group has members elsewhere; stop them first",
         ),
-        Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidConfig => {
-            (Kind::Config, Retry::Never, "the server refuses a topic like that")
-        }
+        Code::PolicyViolation
+        | Code::InvalidReplicationFactor
+        | Code::InvalidPartitions
+        | Code::InvalidConfig => (Kind::Config, Retry::Never, "the server refuses a topic like that"),
         _ => (Kind::Unexpected, Retry::Never, "the server refuses the request"),
     };
     Error::new(kind, line).retry(retry).source(code.to_string())
@@ -115,7 +129,11 @@ mod tests {
         for (code, kind, retry) in [
             (Code::AllBrokersDown, ErrorKind::Connection, Retry::Safe),
             (Code::MessageSizeTooLarge, ErrorKind::TooLarge, Retry::Never),
-            (Code::TopicAuthorizationFailed, ErrorKind::Permission, Retry::Never),
+            (
+                Code::TopicAuthorizationFailed,
+                ErrorKind::Permission,
+                Retry::Never,
+            ),
             (Code::UnknownTopicOrPartition, ErrorKind::NotFound, Retry::Never),
             (Code::NotEnoughReplicas, ErrorKind::Throttled, Retry::Safe),
         ] {

@@ -62,7 +62,11 @@ impl Groups for Kafka {
             let mut oldest = None;
             if let Some(session) = client.present_session(stream, &group).await {
                 for (consumer, pending, idle) in session.members() {
-                    members.push(MemberInfo { consumer, pending, idle });
+                    members.push(MemberInfo {
+                        consumer,
+                        pending,
+                        idle,
+                    });
                 }
                 oldest = session.oldest();
             }
@@ -113,7 +117,11 @@ impl Groups for Kafka {
         let id = names::group_id(stream, group);
         let options = AdminOptions::new().request_timeout(Some(client.patience()));
         let answer = admin.delete_groups(&[&id], &options).await;
-        match answer.map_err(|error| error::from_kafka(&error))?.into_iter().next() {
+        match answer
+            .map_err(|error| error::from_kafka(&error))?
+            .into_iter()
+            .next()
+        {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::GroupIdNotFound))) => Ok(false),
             Some(Err((_, code))) => Err(error::from_code(code)),
@@ -154,7 +162,11 @@ pub(crate) async fn names(client: &Arc<Client>, stream: &StreamName) -> Result<V
     let stream = stream.clone();
     let names = client.ask(move |asker, within| {
         let list = asker.fetch_group_list(None, within)?;
-        Ok(list.groups().iter().filter_map(|group| names::group_of(group.name(), &stream)).collect())
+        Ok(list
+            .groups()
+            .iter()
+            .filter_map(|group| names::group_of(group.name(), &stream))
+            .collect())
     });
     names.await
 }
@@ -171,8 +183,9 @@ pub(crate) async fn asking<T: Send + 'static>(
     config.set("group.id", names::group_id(stream, group));
     let within = client.patience();
     blocking(move || {
-        let consumer: BaseConsumer<Quiet> =
-            config.create_with_context(Quiet).map_err(|error| error::from_kafka(&error))?;
+        let consumer: BaseConsumer<Quiet> = config
+            .create_with_context(Quiet)
+            .map_err(|error| error::from_kafka(&error))?;
         question(&consumer, within)
     })
     .await
@@ -271,5 +284,9 @@ fn assigned(mut bytes: &[u8], topic: &str) -> Option<Vec<u32>> {
 /// Takes a big-endian number of `len` bytes.
 fn number(bytes: &mut &[u8], len: usize) -> Option<u32> {
     let taken = bytes.split_off(..len)?;
-    Some(taken.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
+    Some(
+        taken
+            .iter()
+            .fold(0, |number, byte| number << 8 | u32::from(*byte)),
+    )
 }

@@ -67,7 +67,8 @@ impl Intake {
 
     /// Takes one record in.
     pub(crate) fn push(&mut self, record: &BorrowedMessage<'_>) {
-        let (Ok(partition), Ok(offset)) = (u32::try_from(record.partition()), u64::try_from(record.offset())) else {
+        let (Ok(partition), Ok(offset)) = (u32::try_from(record.partition()), u64::try_from(record.offset()))
+        else {
             return;
         };
         self.count += 1;
@@ -160,7 +161,11 @@ impl Building {
 /// The message with the other one's metadata.
 fn dress(mut message: Message, mut rich: Message) -> Message {
     let owned = |text: Option<&str>| text.map(str::to_owned);
-    let parts = (owned(rich.message_id()), owned(rich.message_kind()), owned(rich.media_type()));
+    let parts = (
+        owned(rich.message_id()),
+        owned(rich.message_kind()),
+        owned(rich.media_type()),
+    );
     if !rich.headers().is_empty() {
         *message.headers_mut() = std::mem::take(rich.headers_mut());
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use broker_core::base::{BoxFuture, Deliveries, Disposition, Lot, ReadEndpoint};
 use broker_core::{
-    Capabilities, Error, ErrorKind, Failure, Receipt, ReceiptRun, Result, Settlements, StartPosition, StreamName,
+    Capabilities, Error, ErrorKind, Failure, Receipt, ReceiptRun, Result, Settlements, StartPosition,
+    StreamName,
 };
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -29,7 +30,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// A listener that sees all that is published after this returns, and from `start` on before that.
-    pub(crate) async fn new(client: &Arc<Client>, stream: &StreamName, start: &StartPosition) -> Result<Self> {
+    pub(crate) async fn new(
+        client: &Arc<Client>,
+        stream: &StreamName,
+        start: &StartPosition,
+    ) -> Result<Self> {
         let topic = client.topic(stream).await?;
         let (own, start) = (Arc::clone(client), start.clone());
         let arrived = Arc::new(Notify::new());
@@ -38,14 +43,17 @@ impl Listener {
             let mut config = own.native.consumer.clone();
             // The library asks for one; without a subscription and a commit no server hears of it.
             config.set("group.id", "broker-listener");
-            let mut consumer: BaseConsumer<Quiet> =
-                config.create_with_context(Quiet).map_err(|error| error::from_kafka(&error))?;
+            let mut consumer: BaseConsumer<Quiet> = config
+                .create_with_context(Quiet)
+                .map_err(|error| error::from_kafka(&error))?;
             consumer.set_nonempty_callback(move || waking.notify_one());
             let mut list = TopicPartitionList::new();
             for (number, at) in offsets::resolve(&consumer, &topic, &start, own.patience())? {
                 offsets::add(&mut list, &topic.name, number, at)?;
             }
-            consumer.assign(&list).map_err(|error| error::from_kafka(&error))?;
+            consumer
+                .assign(&list)
+                .map_err(|error| error::from_kafka(&error))?;
             Ok(consumer)
         })
         .await?;

@@ -113,7 +113,10 @@ fn is_ours(topic: &str) -> bool {
 
 fn is_dead(topic: &str) -> bool {
     topic.rsplit_once(DEAD).is_some_and(|(_, hash)| {
-        hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        hash.len() == 16
+            && hash
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     })
 }
 

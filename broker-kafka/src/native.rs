@@ -52,14 +52,19 @@ impl Native {
         security(config, &mut common);
 
         let mut producer = common.clone();
-        let delivery = config.delivery_timeout.unwrap_or(context.config.operation_timeout);
+        let delivery = config
+            .delivery_timeout
+            .unwrap_or(context.config.operation_timeout);
         producer.set("enable.idempotence", config.idempotence.to_string());
         producer.set("acks", if config.acks == Acks::All { "all" } else { "1" });
         producer.set("linger.ms", fine_millis(config.linger));
         producer.set("batch.size", config.batch_bytes.to_string());
         producer.set("batch.num.messages", "100000");
         producer.set("compression.codec", codec(config.compression));
-        producer.set("queue.buffering.max.kbytes", (config.send_buffer_bytes / 1024).to_string());
+        producer.set(
+            "queue.buffering.max.kbytes",
+            (config.send_buffer_bytes / 1024).to_string(),
+        );
         producer.set("queue.buffering.max.messages", "1000000");
         producer.set("message.timeout.ms", millis(delivery));
         // A new topic's leader is known a moment after the topic is.
@@ -89,7 +94,10 @@ impl Native {
         );
         // Bounded by bytes; the bound by number alone starves small messages.
         consumer.set("queued.min.messages", "1000000");
-        consumer.set("queued.max.messages.kbytes", (config.fetch_buffer_bytes / 1024).to_string());
+        consumer.set(
+            "queued.max.messages.kbytes",
+            (config.fetch_buffer_bytes / 1024).to_string(),
+        );
         let fetch = (config.fetch_buffer_bytes / 4).clamp(max_message as u64, 1_000_000_000);
         consumer.set("max.partition.fetch.bytes", fetch.to_string());
         consumer.set("fetch.max.bytes", fetch.to_string());
@@ -146,7 +154,10 @@ fn security(config: &KafkaConfig, client: &mut ClientConfig) {
     let pems = [
         ("ssl.ca", config.tls_ca.as_deref()),
         ("ssl.certificate", config.tls_cert.as_deref()),
-        ("ssl.key", config.tls_key.as_ref().map(broker_core::Secret::expose)),
+        (
+            "ssl.key",
+            config.tls_key.as_ref().map(broker_core::Secret::expose),
+        ),
     ];
     for (key, value) in pems {
         if let Some(value) = value {
@@ -181,7 +192,10 @@ fn codec(compression: Compression) -> &'static str {
 fn refused(error: KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(_, why, key, _) => {
-            let why = why.split(" for configuration property").next().unwrap_or_default();
+            let why = why
+                .split(" for configuration property")
+                .next()
+                .unwrap_or_default();
             Error::config(format!("kafka.{key}"), format!("librdkafka refuses it: {why}"))
         }
         other => Error::config("kafka", format!("librdkafka refuses the settings: {other}")),

@@ -85,7 +85,11 @@ pub(crate) fn make_group<C: ConsumerContext>(
 ) -> Result<bool> {
     let numbers: Vec<u32> = (0..topic.partitions).collect();
     let known = committed(consumer, &topic.name, &numbers, within)?;
-    let missing: Vec<u32> = known.iter().filter(|found| !found.exists).map(|found| found.number).collect();
+    let missing: Vec<u32> = known
+        .iter()
+        .filter(|found| !found.exists)
+        .map(|found| found.number)
+        .collect();
     if missing.is_empty() {
         return Ok(false);
     }
@@ -124,7 +128,9 @@ pub(crate) fn resolve<C: ConsumerContext>(
     if let StartPosition::Time(time) = position {
         let since = time.duration_since(std::time::SystemTime::UNIX_EPOCH);
         // What was stored within the same millisecond counts as later.
-        let millis = since.map_or(0, |since| i64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX));
+        let millis = since.map_or(0, |since| {
+            i64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+        });
         by_time = at_time(consumer, topic, millis, within)?;
     }
     for number in 0..topic.partitions {
@@ -132,14 +138,20 @@ pub(crate) fn resolve<C: ConsumerContext>(
         let target = match position {
             StartPosition::Earliest => low,
             StartPosition::Latest => high,
-            StartPosition::Time(_) => by_time.iter().find(|(of, _)| *of == number).map_or(high, |(_, at)| *at),
+            StartPosition::Time(_) => by_time
+                .iter()
+                .find(|(of, _)| *of == number)
+                .map_or(high, |(_, at)| *at),
             StartPosition::Id(MessageId::Offset { partition, offset }) if *partition == number => *offset,
             // A place in one partition says nothing about the others.
             StartPosition::Id(MessageId::Offset { partition, .. }) if *partition < topic.partitions => low,
             StartPosition::Id(id) => {
                 return Err(Error::new(
                     ErrorKind::InvalidMessage,
-                    format!("`{id}` is no id of this stream; `partition:offset` is expected, with a partition below {}", topic.partitions),
+                    format!(
+                        "`{id}` is no id of this stream; `partition:offset` is expected, with a partition below {}",
+                        topic.partitions
+                    ),
                 ));
             }
         };

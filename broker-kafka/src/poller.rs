@@ -140,7 +140,11 @@ impl Poller {
     fn make_room(&mut self) -> bool {
         let (stuffed, full, free) = {
             let state = self.session.state();
-            let room = if self.paused { self.pace.room / 2 } else { self.pace.room };
+            let room = if self.paused {
+                self.pace.room / 2
+            } else {
+                self.pace.room
+            };
             let (mut full, mut free) = (Vec::new(), Vec::new());
             for partition in state.partitions.values() {
                 match (partition.is_full(), partition.paused) {
@@ -184,7 +188,11 @@ impl Poller {
 
     fn pause(&self, partitions: &[u32], pause: bool) {
         let list = self.list(partitions.iter().copied());
-        let told = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        let told = if pause {
+            self.consumer.pause(&list)
+        } else {
+            self.consumer.resume(&list)
+        };
         if let Err(error) = told {
             tracing::debug!(%error, "pausing or resuming");
             return;
@@ -209,7 +217,10 @@ impl Poller {
     fn nap(&self) -> Duration {
         let (due, dirty) = {
             let state = self.session.state();
-            (state.due(), state.partitions.values().any(|partition| partition.dirty))
+            (
+                state.due(),
+                state.partitions.values().any(|partition| partition.dirty),
+            )
         };
         let due = self.session.until(due);
         if due.is_zero() {
@@ -249,7 +260,10 @@ impl Poller {
 
     /// Commits what changed, if the last time is long enough ago. The answer comes to the context.
     fn commit_soon(&mut self) {
-        if self.committed_at.is_some_and(|at| at.elapsed() < self.pace.commit_interval) {
+        if self
+            .committed_at
+            .is_some_and(|at| at.elapsed() < self.pace.commit_interval)
+        {
             return;
         }
         let context = self.consumer.context();
@@ -312,11 +326,15 @@ impl Poller {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        if matches!(code, RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset) {
+        if matches!(
+            code,
+            RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset
+        ) {
             return;
         }
         tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "polling");
-        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == RDKafkaErrorCode::Fatal;
+        let fatal =
+            matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == RDKafkaErrorCode::Fatal;
         if fatal {
             // What is fatal ends the library's client: the next read begins anew.
             tracing::warn!(%error, "the consumer failed for good and is replaced");
@@ -349,7 +367,11 @@ impl Poller {
 pub(crate) fn report_gone(client: &Client, session: &Session) {
     let gone: u64 = {
         let mut state = session.state();
-        state.partitions.values_mut().map(|partition| std::mem::take(&mut partition.gone)).sum()
+        state
+            .partitions
+            .values_mut()
+            .map(|partition| std::mem::take(&mut partition.gone))
+            .sum()
     };
     if gone > 0 {
         client.lost.fetch_add(gone, Ordering::Relaxed);

@@ -68,7 +68,9 @@ impl Producer {
                 Ok(()) => return,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => back,
                 Err((error, _)) => {
-                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::InvalidMessage);
+                    let code = error
+                        .rdkafka_error_code()
+                        .unwrap_or(RDKafkaErrorCode::InvalidMessage);
                     reports.settle(batch, index, Err((code, true)));
                     return;
                 }
@@ -129,7 +131,9 @@ impl Batch {
 
     /// The offset of the message at `index`, if it was stored.
     pub(crate) fn offset(&self, index: usize) -> Option<u64> {
-        self.offsets.get(index).map(|offset| offset.load(Ordering::Relaxed))
+        self.offsets
+            .get(index)
+            .map(|offset| offset.load(Ordering::Relaxed))
     }
 
     /// The messages that were not stored, with the reason and whether that is certain, by their places.
@@ -202,7 +206,10 @@ impl Reports {
 
     fn batch(&self, slot: usize) -> Option<Arc<Batch>> {
         let mut last = lock(&self.last);
-        if let Some(batch) = last.as_ref().filter(|batch| batch.slot == slot && batch.left.load(Ordering::Relaxed) > 0) {
+        if let Some(batch) = last
+            .as_ref()
+            .filter(|batch| batch.slot == slot && batch.left.load(Ordering::Relaxed) > 0)
+        {
             return Some(Arc::clone(batch));
         }
         let batch = lock(&self.batches).slots.get(slot).cloned().flatten();

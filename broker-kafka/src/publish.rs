@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use broker_core::{Error, Message, MessageId, Outcome, Published, Result, Retry, StreamName, partition_for_key};
+use broker_core::{
+    Error, Message, MessageId, Outcome, Published, Result, Retry, StreamName, partition_for_key,
+};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::client::Client;
@@ -48,12 +50,22 @@ impl Publisher {
         }
         let mut outcomes = Vec::with_capacity(messages.len());
         for part in messages.chunks(LARGEST) {
-            outcomes.extend(self.publish_part(&producer, &topic, turn, part).await.into_outcomes());
+            outcomes.extend(
+                self.publish_part(&producer, &topic, turn, part)
+                    .await
+                    .into_outcomes(),
+            );
         }
         Ok(Published::each(outcomes))
     }
 
-    async fn publish_part(&self, producer: &Producer, topic: &Topic, turn: u32, messages: &[Message]) -> Published {
+    async fn publish_part(
+        &self,
+        producer: &Producer,
+        topic: &Topic,
+        turn: u32,
+        messages: &[Message],
+    ) -> Published {
         let partition_of = |message: &Message| match message.message_key() {
             Some(key) => partition_for_key(key, topic.partitions),
             None => turn,

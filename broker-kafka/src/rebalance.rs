@@ -78,7 +78,13 @@ impl Rebalancer {
             if partition.committed.as_ref() == Some(&progress) {
                 continue;
             }
-            let added = offsets::add_with(&mut list, &self.session.topic.name, partition.number, progress.0, &progress.1);
+            let added = offsets::add_with(
+                &mut list,
+                &self.session.topic.name,
+                partition.number,
+                progress.0,
+                &progress.1,
+            );
             if added.is_ok() {
                 partition.committed = Some(progress);
             }
@@ -107,7 +113,11 @@ impl Rebalancer {
 
     /// Partitions are given to this member: it goes on where the last commit says.
     fn assign(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
-        let numbers: Vec<_> = list.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();
+        let numbers: Vec<_> = list
+            .elements()
+            .iter()
+            .filter_map(|element| u32::try_from(element.partition()).ok())
+            .collect();
         let committed = loop {
             match offsets::committed(consumer, &self.session.topic.name, &numbers, self.patience) {
                 Ok(committed) => break committed,
@@ -126,7 +136,8 @@ impl Rebalancer {
         {
             let mut state = self.session.state();
             for found in committed {
-                let partition = Partition::new(found.number, next_epoch(), found.start, found.progress.as_ref());
+                let partition =
+                    Partition::new(found.number, next_epoch(), found.start, found.progress.as_ref());
                 let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, found.start);
                 state.partitions.insert(found.number, partition);
             }
@@ -146,7 +157,11 @@ impl Rebalancer {
 
     /// Partitions are taken away: what is in hand has a moment to be settled, then all is committed.
     fn revoke(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
-        let numbers: Vec<_> = list.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();
+        let numbers: Vec<_> = list
+            .elements()
+            .iter()
+            .filter_map(|element| u32::try_from(element.partition()).ok())
+            .collect();
         for number in &numbers {
             if let Some(partition) = self.session.state().partitions.get_mut(number) {
                 partition.leaving = true;
@@ -164,7 +179,13 @@ impl Rebalancer {
                 for partition in going {
                     let (start, text) = partition.progress();
                     if partition.committed.as_ref() != Some(&(start, text.clone())) || partition.dirty {
-                        let _ = offsets::add_with(&mut last, &self.session.topic.name, partition.number, start, &text);
+                        let _ = offsets::add_with(
+                            &mut last,
+                            &self.session.topic.name,
+                            partition.number,
+                            start,
+                            &text,
+                        );
                     }
                 }
             }

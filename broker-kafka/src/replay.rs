@@ -33,13 +33,15 @@ impl Replay for Kafka {
             for (number, start) in offsets::resolve(consumer, &topic, &position, within)? {
                 offsets::add(&mut list, &topic.name, number, start)?;
             }
-            consumer.commit(&list, CommitMode::Sync).map_err(|refused| match is_elsewhere(&refused) {
-                true => Error::new(
-                    ErrorKind::Throttled,
-                    "the group has members elsewhere, which would not notice; stop them first",
-                ),
-                false => error::from_kafka(&refused),
-            })
+            consumer
+                .commit(&list, CommitMode::Sync)
+                .map_err(|refused| match is_elsewhere(&refused) {
+                    true => Error::new(
+                        ErrorKind::Throttled,
+                        "the group has members elsewhere, which would not notice; stop them first",
+                    ),
+                    false => error::from_kafka(&refused),
+                })
         })
         .await
     }

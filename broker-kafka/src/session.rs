@@ -7,7 +7,9 @@ use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use broker_core::base::{Deliveries, HealthReport};
-use broker_core::{ConsumerName, Error, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName};
+use broker_core::{
+    ConsumerName, Error, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName,
+};
 use tokio::sync::{Notify, oneshot};
 
 use crate::chunk::Chunk;
@@ -90,7 +92,12 @@ pub(crate) fn next_epoch() -> u32 {
 }
 
 impl Session {
-    pub(crate) fn new(client: &Arc<Client>, stream: &StreamName, group: &GroupName, topic: Arc<Topic>) -> Self {
+    pub(crate) fn new(
+        client: &Arc<Client>,
+        stream: &StreamName,
+        group: &GroupName,
+        topic: Arc<Topic>,
+    ) -> Self {
         Self {
             client: Arc::downgrade(client),
             stream: stream.clone(),
@@ -191,7 +198,9 @@ impl Session {
         let mut state = self.state();
         let member = state.members.remove(name)?;
         let partitions = state.partitions.values_mut();
-        let moved = partitions.map(|partition| partition.window.expire(member.who)).sum();
+        let moved = partitions
+            .map(|partition| partition.window.expire(member.who))
+            .sum();
         drop(state);
         self.arrived.notify_waiters();
         Some(moved)
@@ -201,9 +210,14 @@ impl Session {
     pub(crate) fn oldest(&self) -> Option<Duration> {
         let (state, now) = (self.state(), self.now());
         let lease = u64::try_from(state.lease.as_micros()).unwrap_or(u64::MAX);
-        let held = state.partitions.values().flat_map(|partition| partition.window.unsettled());
+        let held = state
+            .partitions
+            .values()
+            .flat_map(|partition| partition.window.unsettled());
         let held = held.filter(|(_, slot)| slot.tag.who().holds());
-        let since = held.map(|(_, slot)| slot.deadline.0.saturating_sub(lease)).min()?;
+        let since = held
+            .map(|(_, slot)| slot.deadline.0.saturating_sub(lease))
+            .min()?;
         Some(Duration::from_micros(now.0.saturating_sub(since)))
     }
 
@@ -249,7 +263,11 @@ impl Session {
                 .push(format!("{name}: {error}, for {}s", since.elapsed().as_secs()));
         }
         let unread: u64 = state.partitions.values().map(Partition::unread).sum();
-        let pending: u64 = state.partitions.values().map(|partition| partition.window.pending()).sum();
+        let pending: u64 = state
+            .partitions
+            .values()
+            .map(|partition| partition.window.pending())
+            .sum();
         let bytes: usize = state.partitions.values().map(|partition| partition.bytes).sum();
         report.details.push((
             name,
@@ -286,7 +304,10 @@ impl Session {
     pub(crate) fn members(&self) -> Vec<(ConsumerName, u64, Duration)> {
         let state = self.state();
         let holds = |who: Who| {
-            let held = state.partitions.values().flat_map(|partition| partition.window.unsettled());
+            let held = state
+                .partitions
+                .values()
+                .flat_map(|partition| partition.window.unsettled());
             held.filter(|(_, slot)| slot.tag.who() == who).count() as u64
         };
         let members = state.members.iter();
@@ -454,6 +475,8 @@ impl State {
 
     /// Whether a member has something in hand.
     pub(crate) fn is_in_hand(&self) -> bool {
-        self.partitions.values().any(|partition| partition.window.in_hand() > 0)
+        self.partitions
+            .values()
+            .any(|partition| partition.window.in_hand() > 0)
     }
 }

@@ -48,7 +48,11 @@ impl Client {
     }
 
     /// The membership of the group, if it is there.
-    pub(crate) async fn present_session(&self, stream: &StreamName, group: &GroupName) -> Option<Arc<Session>> {
+    pub(crate) async fn present_session(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+    ) -> Option<Arc<Session>> {
         let place = self.sessions.place(stream, group);
         let place = place.lock().await;
         place.as_ref().filter(|session| !session.has_ended()).cloned()
@@ -60,14 +64,22 @@ impl Sessions {
         let mut places = lock(&self.places);
         // Places of groups that were left are not kept for ever.
         if places.len() > 1024 {
-            places.retain(|_, place| Arc::strong_count(place) > 1 || place.try_lock().is_ok_and(|place| place.as_ref().is_some_and(|session| !session.has_ended())));
+            places.retain(|_, place| {
+                Arc::strong_count(place) > 1
+                    || place
+                        .try_lock()
+                        .is_ok_and(|place| place.as_ref().is_some_and(|session| !session.has_ended()))
+            });
         }
         Arc::clone(places.entry((stream.clone(), group.clone())).or_default())
     }
 
     fn live(&self) -> Vec<Arc<Session>> {
         let live = lock(&self.live);
-        live.iter().filter_map(std::sync::Weak::upgrade).filter(|session| !session.has_ended()).collect()
+        live.iter()
+            .filter_map(std::sync::Weak::upgrade)
+            .filter(|session| !session.has_ended())
+            .collect()
     }
 
     /// The groups that are read now.
@@ -77,7 +89,11 @@ impl Sessions {
 
     /// Leaves the stream's groups.
     pub(crate) async fn leave_stream(&self, stream: &StreamName) {
-        let own: Vec<_> = self.live().into_iter().filter(|session| session.stream == *stream).collect();
+        let own: Vec<_> = self
+            .live()
+            .into_iter()
+            .filter(|session| session.stream == *stream)
+            .collect();
         for session in own {
             let _ = stop(&session).await;
         }

@@ -14,7 +14,11 @@ impl Streams for Kafka {
     async fn list(&self) -> Result<Vec<StreamName>> {
         let topics = self.client().ask(|asker, within| {
             let metadata = asker.fetch_metadata(None, within)?;
-            Ok(metadata.topics().iter().filter_map(|topic| names::stream(topic.name())).collect())
+            Ok(metadata
+                .topics()
+                .iter()
+                .filter_map(|topic| names::stream(topic.name()))
+                .collect())
         });
         let mut streams: Vec<StreamName> = topics.await?;
         streams.sort();
@@ -28,7 +32,8 @@ impl Streams for Kafka {
         };
         let asked = topic.clone();
         let marks = client.ask(move |asker, within| {
-            let marks = (0..asked.partitions).map(|number| offsets::watermarks(asker, &asked.name, number, within));
+            let marks =
+                (0..asked.partitions).map(|number| offsets::watermarks(asker, &asked.name, number, within));
             Ok(marks.collect::<Result<Vec<_>>>())
         });
         let marks = marks.await??;
@@ -65,7 +70,10 @@ impl Streams for Kafka {
         let dead = client.ask(move |asker, within| {
             let metadata = asker.fetch_metadata(None, within)?;
             let topics = metadata.topics().iter().map(|topic| topic.name());
-            Ok(topics.filter(|topic| names::may_be_dead_letters_of(topic, &asked)).map(str::to_owned).collect::<Vec<_>>())
+            Ok(topics
+                .filter(|topic| names::may_be_dead_letters_of(topic, &asked))
+                .map(str::to_owned)
+                .collect::<Vec<_>>())
         });
         let dead = dead.await?;
         let groups = groups::names(client, stream).await?;
@@ -75,7 +83,10 @@ impl Streams for Kafka {
             .operation_timeout(Some(client.patience()));
         let mut topics = vec![topic.name.as_str()];
         // Another stream's name may begin like this one's: only topics of this stream's own groups are its own.
-        let own: Vec<_> = groups.iter().map(|group| names::dead_letters(stream, group)).collect();
+        let own: Vec<_> = groups
+            .iter()
+            .map(|group| names::dead_letters(stream, group))
+            .collect();
         topics.extend(dead.iter().filter(|name| own.contains(name)).map(String::as_str));
         let answers = admin.delete_topics(&topics, &options).await;
         let answers = answers.map_err(|error| error::from_kafka(&error))?;
@@ -88,7 +99,10 @@ impl Streams for Kafka {
                 Err((name, code)) => return Err(error::from_code(code).with("topic", name)),
             }
         }
-        let ids: Vec<_> = groups.iter().map(|group| names::group_id(stream, group)).collect();
+        let ids: Vec<_> = groups
+            .iter()
+            .map(|group| names::group_id(stream, group))
+            .collect();
         if !ids.is_empty() {
             let ids: Vec<_> = ids.iter().map(String::as_str).collect();
             // A group that has members elsewhere is theirs to leave; without the topic it has nothing left to read.

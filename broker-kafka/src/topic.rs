@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_core::{Error, ErrorKind, Retry, Result, StreamName};
+use broker_core::{Error, ErrorKind, Result, Retry, StreamName};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
@@ -50,11 +50,18 @@ impl Client {
         }
         let make = |name: String| Make {
             name,
-            partitions: self.config.partitions.and_then(|count| i32::try_from(count).ok()).unwrap_or(-1),
+            partitions: self
+                .config
+                .partitions
+                .and_then(|count| i32::try_from(count).ok())
+                .unwrap_or(-1),
             replication: self.config.replication.map_or(-1, i32::from),
             settings: self.stream_settings(),
         };
-        let partitions = match (self.make_topic(make(names::topic(stream))).await, names::second_choice(stream)) {
+        let partitions = match (
+            self.make_topic(make(names::topic(stream))).await,
+            names::second_choice(stream),
+        ) {
             (Err(refused), Some(second)) if refused.kind() == ErrorKind::InvalidName => {
                 self.make_topic(make(second.clone())).await?;
                 return self.keep(stream, second).await;
@@ -70,9 +77,15 @@ impl Client {
         if let Some(topic) = lock(&self.topics).get(stream) {
             return Ok(Some(Arc::clone(topic)));
         }
-        for name in names::second_choice(stream).into_iter().chain([names::topic(stream)]) {
+        for name in names::second_choice(stream)
+            .into_iter()
+            .chain([names::topic(stream)])
+        {
             let asked = name.clone();
-            if let Some(partitions) = self.ask(move |asker, within| partitions(asker, &asked, within)).await? {
+            if let Some(partitions) = self
+                .ask(move |asker, within| partitions(asker, &asked, within))
+                .await?
+            {
                 return Ok(Some(self.remember(stream, Topic { name, partitions })));
             }
         }
@@ -87,7 +100,11 @@ impl Client {
     /// Makes a topic; that it is there already is fine.
     pub(crate) async fn make_topic(self: &Arc<Self>, make: Make) -> Result<()> {
         let admin = self.admin().await?;
-        let mut topic = NewTopic::new(&make.name, make.partitions, TopicReplication::Fixed(make.replication));
+        let mut topic = NewTopic::new(
+            &make.name,
+            make.partitions,
+            TopicReplication::Fixed(make.replication),
+        );
         for (key, value) in &make.settings {
             topic = topic.set(key, value);
         }
@@ -114,7 +131,10 @@ impl Client {
         let until = Instant::now() + self.patience();
         loop {
             let asked = name.clone();
-            if let Some(partitions) = self.ask(move |asker, within| partitions(asker, &asked, within)).await? {
+            if let Some(partitions) = self
+                .ask(move |asker, within| partitions(asker, &asked, within))
+                .await?
+            {
                 return Ok(partitions);
             }
             if Instant::now() > until {

@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::nodes::{Nodes, Way};
 use crate::place::Place;
 use crate::pool::Pool;
+use crate::redirect::Redirect;
 use crate::script::{Call, Script};
 use crate::server::Server;
 use crate::{ConnectionSettings, error, reply};
@@ -140,20 +141,26 @@ impl Redis {
         }
     }
 
-    /// Runs a script's call on the connection that the next blocking reader takes, so that both travel together.
+    /// Runs a script's call on the connection that the next blocking reader of `key`'s node takes, so that both travel
+    /// together.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
-    pub async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
+    pub async fn run_ahead(&self, key: &str, script: &Script, call: &Cmd) -> Result<Value> {
         self.check_open()?;
-        let deadline = self.settings.response_timeout;
-        match self.pool.ask_ahead(self.node.number, call, deadline).await {
+        let node = self.way.node(self, Some(key)).await?;
+        match self
+            .pool
+            .ask_ahead(node.number, call, self.settings.response_timeout)
+            .await
+        {
             Some(Ok(Value::ServerError(refusal))) if refusal.code() == "NOSCRIPT" => {
                 self.run(script, call).await
             }
-            Some(answer) => reply::granted(answer?),
-            None => self.run(script, call).await,
+            Some(Ok(answer)) if Redirect::of(&answer).is_none() => reply::granted(answer),
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => self.run(script, call).await,
         }
     }
 

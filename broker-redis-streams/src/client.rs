@@ -90,9 +90,9 @@ impl Client {
         self.redis.run(script, call).await
     }
 
-    /// Runs a script on the connection that the next read takes, so that both travel together.
-    pub(crate) async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
-        self.redis.run_ahead(script, call).await
+    /// Runs a script on the connection that the next read of `key` takes, so that both travel together.
+    pub(crate) async fn run_ahead(&self, key: &str, script: &Script, call: &Cmd) -> Result<Value> {
+        self.redis.run_ahead(key, script, call).await
     }
 
     /// Runs a script, also for giving back what a closed broker held.

@@ -143,7 +143,7 @@ impl Hands {
             for receipt in chunk {
                 call.arg(text.write(receipt));
             }
-            let answer = self.client.run_ahead(&scripts::ACK, &call).await?;
+            let answer = self.client.run_ahead(&keys.entries, &scripts::ACK, &call).await?;
             match reply::number(&answer).map(usize::try_from) {
                 Some(Ok(count)) => acked += count,
                 Some(Err(_)) => return Ok(None),

@@ -56,7 +56,10 @@ impl Progress {
 
     /// How many messages it has that were handed out and are not settled.
     pub(crate) fn pending(&self) -> u64 {
-        let out = self.runs.iter().filter(|run| run.delivered.is_some_and(|count| count > 0));
+        let out = self
+            .runs
+            .iter()
+            .filter(|run| run.delivered.is_some_and(|count| count > 0));
         out.map(|run| run.len).sum()
     }
 
