@@ -221,12 +221,15 @@ async fn describe(client: &Client, group: &Group, info: &Value) -> Result<GroupI
 }
 
 /// The lag, counted where the server can't tell it: it is older than Redis 7, or the group was moved into the middle.
+/// What it tells is not believed for a group that has had the newest entry.
 async fn lag_of(client: &Client, group: &Group, info: &Value) -> Result<u64> {
-    if let Some(lag) = reply::count_field(info, "lag") {
-        return Ok(lag);
+    let said = reply::count_field(info, "lag");
+    if said == Some(0) {
+        return Ok(0);
     }
     let delivered = reply::field(info, "last-delivered-id").and_then(reply::text);
     let mut call = scripts::LAG.call(&[&group.keys.entries]);
     call.arg(delivered.unwrap_or("0-0"));
+    call.arg(said.map_or(String::new(), |said| said.to_string()));
     reply::expect_count(client.run(&scripts::LAG, &call).await?, "lag")
 }
