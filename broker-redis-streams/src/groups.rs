@@ -218,8 +218,8 @@ async fn describe(client: &Client, group: &Group, info: &Value) -> Result<GroupI
     })
 }
 
-/// The lag, as the server tells it or as it was counted.
+/// The lag, as it was counted or else as the server tells it.
 fn lag_of(info: &Value) -> u64 {
-    let told = reply::count_field(info, "lag");
-    told.or_else(|| reply::count_field(info, "counted")).unwrap_or(0)
+    let counted = reply::count_field(info, "counted");
+    counted.or_else(|| reply::count_field(info, "lag")).unwrap_or(0)
 }

@@ -140,6 +140,42 @@ async fn a_vanished_group_goes_on_where_it_was() {
     assert_eq!(recreated, 1);
 }
 
+/// A server that replayed a rewritten log tells a lag of long ago; a group that has had everything has none.
+#[tokio::test]
+async fn a_group_that_is_through_has_no_lag_after_a_restart() {
+    let server = RedisConfig::new().append_only().start().unwrap();
+    let broker = open(&server, &[]).unwrap();
+    broker
+        .publish_batch("orders", (0..20).map(text).collect())
+        .await
+        .unwrap();
+    let read = async |count| {
+        let mut batch = broker
+            .read_wait("orders", "billing", count, Duration::from_secs(1))
+            .await
+            .unwrap();
+        assert_eq!(batch.len(), count);
+        batch.ack().await.unwrap();
+    };
+    read(5).await;
+    server.command(&["BGREWRITEAOF"]).unwrap();
+    let until = Instant::now() + DEADLINE;
+    let is_rewritten = || {
+        let info = server.command(&["INFO", "persistence"]).unwrap().to_text();
+        info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
+    };
+    while !is_rewritten() {
+        assert!(Instant::now() < until, "the log is not rewritten");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    read(15).await;
+    server.kill().unwrap();
+    server.restart().unwrap();
+    let again = open(&server, &[]).unwrap();
+    let groups = again.groups("orders").await.unwrap();
+    assert_eq!(groups[0].lag, 0, "{groups:?}");
+}
+
 /// A key of another type is a permanent error of its stream alone.
 #[tokio::test]
 async fn a_key_of_another_type_stops_only_its_stream() {

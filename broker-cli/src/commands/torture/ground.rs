@@ -149,7 +149,11 @@ impl Private {
     fn start(provider: &str) -> Result<Self, Stop> {
         match provider {
             "redis" | "redis_streams" | "redis_pubsub" => {
-                let server = RedisConfig::new().append_only().start()?;
+                let server = RedisConfig::new()
+                    .append_only()
+                    // A log that is rewritten early is replayed quickly, and there are many restarts.
+                    .line("auto-aof-rewrite-min-size 8mb")
+                    .start()?;
                 Ok(Self {
                     port: server.port(),
                     control: Arc::new(server),
