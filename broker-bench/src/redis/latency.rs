@@ -16,8 +16,8 @@ use crate::rounds;
 /// Messages per second.
 const RATE: u32 = 1000;
 
-/// How long one case takes in one round.
-const ROUND: Duration = Duration::from_secs(3);
+/// Messages of one case in one round.
+const MESSAGES: u32 = 3 * RATE;
 
 /// Messages at the beginning that do not count.
 const WARM_UP: usize = 200;
@@ -79,7 +79,7 @@ fn percentiles(mut latencies: Vec<Duration>) -> (f64, f64) {
 fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
     let (tell, due) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        for number in 0..ROUND.as_secs() as u32 * RATE {
+        for number in 0..MESSAGES {
             let at = start + Duration::from_secs(1) / RATE * number;
             std::thread::sleep(at.saturating_duration_since(Instant::now()).saturating_sub(WATCH));
             while Instant::now() < at {
@@ -110,10 +110,6 @@ fn taken(start: Instant, payload: &[u8]) -> anyhow::Result<Duration> {
     Ok(due.elapsed())
 }
 
-fn messages() -> usize {
-    ROUND.as_secs() as usize * RATE as usize
-}
-
 fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let mut publishing = raw::connect(url).await?;
@@ -129,9 +125,9 @@ fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
                 tokio::spawn(async move { raw::publish(&mut publisher, &stamped(start, due)).await });
             }
         });
-        let mut latencies = Vec::with_capacity(messages());
+        let mut latencies = Vec::with_capacity(MESSAGES as usize);
         let mut unsettled = Vec::new();
-        while latencies.len() < messages() {
+        while latencies.len() < MESSAGES as usize {
             for (id, payload) in raw::read_and_ack(&mut reading, 100, &mut unsettled).await? {
                 latencies.push(taken(start, &payload)?);
                 unsettled.push(id);
@@ -158,8 +154,8 @@ fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
                 tokio::spawn(async move { publisher.send(Message::new(stamped(start, due))).await });
             }
         });
-        let mut latencies = Vec::with_capacity(messages());
-        while latencies.len() < messages() {
+        let mut latencies = Vec::with_capacity(MESSAGES as usize);
+        while latencies.len() < MESSAGES as usize {
             let batch = deliveries.next_batch().await.context("the broker closed")??;
             for delivery in batch.iter() {
                 latencies.push(taken(start, delivery.payload())?);
