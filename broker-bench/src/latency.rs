@@ -1,6 +1,27 @@
-//! How long messages take at a steady rate.
+//! How long a message takes from publisher to consumer at a steady rate.
+//!
+//! Arrivals are scheduled beforehand and each is measured from its scheduled time: a publisher that falls behind makes
+//! the messages late that it holds up, and hides nothing.
 
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
 use serde::Serialize;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::rounds;
+
+/// Messages per second.
+const RATE: u32 = 1000;
+
+/// Messages of one case in one round: three seconds.
+const MESSAGES: u16 = 3000;
+
+/// Messages at the beginning that do not count.
+const WARM_UP: usize = 200;
+
+/// So long before an arrival the clock is watched instead of slept on.
+const WATCH: Duration = Duration::from_micros(100);
 
 /// What one case took.
 #[derive(Debug, Serialize)]
@@ -13,4 +34,98 @@ pub(crate) struct Latency {
     pub(crate) p99: f64,
     /// The ratios to the raw client within each round, their medians, and what is asked for.
     pub(crate) beside: Option<(f64, f64, f64)>,
+}
+
+/// Measures the raw client and the framework in turn, under their names; each case answers how long each message took.
+pub(crate) fn measure(
+    rounds: usize,
+    (raw_name, through_raw): (&'static str, impl Fn() -> anyhow::Result<Vec<Duration>>),
+    (own_name, through_framework): (&'static str, impl Fn() -> anyhow::Result<Vec<Duration>>),
+) -> anyhow::Result<Vec<Latency>> {
+    let (mut raw, mut own) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let both = [through_raw()?, through_framework()?];
+        let [bare, broker] = both.map(|mut latencies| percentiles(latencies.split_off(WARM_UP)));
+        if round > 0 {
+            raw.push(bare);
+            own.push(broker);
+        }
+    }
+    let of = |values: &[(f64, f64)], part: fn(&(f64, f64)) -> f64| {
+        rounds::median(values.iter().map(part).collect())
+    };
+    let ratio = |part: fn(&(f64, f64)) -> f64| {
+        rounds::median(
+            own.iter()
+                .zip(&raw)
+                .map(|(own, raw)| part(own) / part(raw))
+                .collect(),
+        )
+    };
+    Ok(vec![
+        Latency {
+            work: raw_name,
+            p50: of(&raw, |both| both.0),
+            p99: of(&raw, |both| both.1),
+            beside: None,
+        },
+        Latency {
+            work: own_name,
+            p50: of(&own, |both| both.0),
+            p99: of(&own, |both| both.1),
+            beside: Some((ratio(|both| both.0), ratio(|both| both.1), 1.2)),
+        },
+    ])
+}
+
+fn percentiles(mut latencies: Vec<Duration>) -> (f64, f64) {
+    latencies.sort_unstable();
+    let at = |share: usize| {
+        let place = latencies.len().saturating_sub(1) * share / 100;
+        latencies
+            .get(place)
+            .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+    };
+    (at(50), at(99))
+}
+
+/// The moments at which messages are due, told when each has come, by a thread of its own: a runtime's timer is too
+/// coarse.
+pub(crate) fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
+    let (tell, due) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for number in 0..u32::from(MESSAGES) {
+            let at = start + Duration::from_secs(1) / RATE * number;
+            std::thread::sleep(at.saturating_duration_since(Instant::now()).saturating_sub(WATCH));
+            while Instant::now() < at {
+                std::hint::spin_loop();
+            }
+            if tell.send(at).is_err() {
+                return;
+            }
+        }
+    });
+    due
+}
+
+/// A payload of a hundred bytes that begins with the moment the message was due.
+pub(crate) fn stamped(start: Instant, due: Instant) -> Vec<u8> {
+    let mut payload = vec![b'x'; 100];
+    let nanos = u64::try_from((due - start).as_nanos()).unwrap_or(u64::MAX);
+    for (to, from) in payload.iter_mut().zip(nanos.to_be_bytes()) {
+        *to = from;
+    }
+    payload
+}
+
+/// How long the message with this payload took.
+pub(crate) fn taken(start: Instant, payload: &[u8]) -> anyhow::Result<Duration> {
+    let nanos = payload.first_chunk().context("a payload is too short")?;
+    let due = start + Duration::from_nanos(u64::from_be_bytes(*nanos));
+    Ok(due.elapsed())
+}
+
+/// How many messages one case publishes in one round.
+pub(crate) fn messages() -> usize {
+    usize::from(MESSAGES)
 }

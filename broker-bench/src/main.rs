@@ -6,7 +6,12 @@
 
 mod counts;
 mod idle;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code))]
 mod latency;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code))]
+mod memory;
 mod payload;
 #[cfg(feature = "redis")]
 mod redis;
@@ -55,6 +60,25 @@ enum Command {
         /// What is measured; all of it unless one is named.
         part: Option<redis::Part>,
     },
+    /// Kafka beside the raw client, on a private broker.
+    #[cfg(feature = "kafka")]
+    Kafka {
+        /// What is measured; all of it unless one is named.
+        part: Option<kafka::Part>,
+    },
+    /// One reader on a broker that is there, for its memory to be watched.
+    #[cfg(feature = "kafka")]
+    #[command(hide = true)]
+    KafkaWork {
+        /// Its name.
+        name: String,
+        /// Where the broker is.
+        servers: String,
+        /// The topic.
+        topic: String,
+        /// How many messages.
+        messages: usize,
+    },
     /// One piece of work, for the instruction counter to watch.
     #[command(hide = true)]
     Work {
@@ -88,14 +112,28 @@ fn run(args: &Args) -> anyhow::Result<()> {
             counts::single_threaded(work, *messages)?;
             return Ok(());
         }
-        Some(Command::Throughput) => report.throughput = throughput(&work, args)?,
+        Some(Command::Throughput) => report.throughput = throughput(&raced(&work), args)?,
         Some(Command::Counts) => report.counts = counts::measure(&work)?,
         #[cfg(feature = "redis")]
         Some(Command::Redis { part }) => {
             redis::measure(&mut report, *part, &args.only, args.rounds, args.messages / 10)?;
         }
+        #[cfg(feature = "kafka")]
+        Some(Command::Kafka { part }) => {
+            kafka::measure(&mut report, *part, &args.only, args.rounds, args.messages / 2)?;
+        }
+        #[cfg(feature = "kafka")]
+        Some(Command::KafkaWork {
+            name,
+            servers,
+            topic,
+            messages,
+        }) => {
+            println!("{}", kafka::alone(name, servers, topic, *messages)?);
+            return Ok(());
+        }
         None => {
-            report.throughput = throughput(&work, args)?;
+            report.throughput = throughput(&raced(&work), args)?;
             report.counts = counts::measure(&work)?;
         }
     }
@@ -111,6 +149,11 @@ fn throughput(cases: &[Work], args: &Args) -> anyhow::Result<Vec<Throughput>> {
     rounds::measure(cases, args.rounds, |work| async move {
         Ok((messages, work.run(messages, Payload::Own).await?))
     })
+}
+
+/// The engine's work is counted: its rate is that of what it stands on.
+fn raced(work: &[Work]) -> Vec<Work> {
+    work.iter().copied().filter(|work| !work.is_of_engine()).collect()
 }
 
 #[expect(clippy::print_stderr, reason = "a program's errors go there")]

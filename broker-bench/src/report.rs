@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::counts::Counts;
 use crate::idle::Idle;
 use crate::latency::Latency;
+use crate::memory::Memory;
 use crate::rounds::{Case as _, Throughput};
 
 /// All that was measured in one run.
@@ -26,6 +27,9 @@ pub(crate) struct Report {
     /// Latency at a steady rate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) latency: Vec<Latency>,
+    /// The most memory of each reader.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) memory: Vec<Memory>,
     /// What having nothing to do costs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) idle: Vec<Idle>,
@@ -40,6 +44,7 @@ impl Report {
             throughput: Vec::new(),
             counts: Vec::new(),
             latency: Vec::new(),
+            memory: Vec::new(),
             idle: Vec::new(),
         }
     }
@@ -131,6 +136,19 @@ impl Report {
         writeln!(f)
     }
 
+    fn write_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "MiB at most, beyond what the process began with\n")?;
+        writeln!(f, "{:<58} {:>9} {:>6}", "work", "peak", "asked")?;
+        for row in &self.memory {
+            write!(f, "{:<58} {:>9.1}", row.title, row.peak)?;
+            match row.asked {
+                Some(asked) => writeln!(f, " {asked:>6} {}", mark(row.peak <= asked))?,
+                None => writeln!(f)?,
+            }
+        }
+        writeln!(f)
+    }
+
     fn write_idle(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -169,6 +187,9 @@ impl fmt::Display for Report {
         }
         if !self.latency.is_empty() {
             self.write_latency(f)?;
+        }
+        if !self.memory.is_empty() {
+            self.write_memory(f)?;
         }
         if !self.idle.is_empty() {
             self.write_idle(f)?;

@@ -10,6 +10,22 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// Another server of the same cluster; one without a name is on the same host.
+    pub(crate) fn sibling(&self, other: &str, port: u16) -> Self {
+        let (own, tls) = match self {
+            Self::Tcp { host, tls, .. } => (host.as_str(), *tls),
+            Self::Unix(_) => ("localhost", false),
+        };
+        let host = if other.is_empty() { own } else { other };
+        Self::Tcp {
+            host: host.to_owned(),
+            port,
+            tls,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

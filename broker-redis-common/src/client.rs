@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::base::{EventSender, OpenContext};
-use broker_core::{Error, Result};
+use broker_core::{Error, ErrorKind, Result, Retry};
 use redis::aio::PubSub;
 use redis::{Cmd, Pipeline, Value};
 
 use crate::connection::Connection;
-use crate::node::Node;
+use crate::nodes::{Nodes, Way};
 use crate::place::Place;
 use crate::pool::Pool;
+use crate::redirect::Redirect;
 use crate::script::{Call, Script};
 use crate::server::Server;
 use crate::{ConnectionSettings, error, reply};
@@ -27,7 +28,8 @@ pub struct Redis {
     events: EventSender,
     /// What each server is taught when it is connected to.
     lessons: Vec<Cmd>,
-    node: Arc<Node>,
+    nodes: Nodes,
+    way: Way,
     pool: Pool,
     server: Mutex<Server>,
     closed: AtomicBool,
@@ -45,8 +47,10 @@ impl Redis {
         name: &'static str,
         scripts: impl IntoIterator<Item = &'a Script>,
     ) -> Result<Self> {
+        let nodes = Nodes::default();
         Ok(Self {
-            node: Arc::new(Node::new(0, settings.address()?)),
+            way: Way::new(settings.topology()?, &nodes),
+            nodes,
             pool: Pool::new(settings.pool_size),
             settings,
             name,
@@ -77,7 +81,7 @@ impl Redis {
     /// Why there is none.
     pub async fn connect(&self) -> Result<()> {
         self.check_open()?;
-        self.node.shared(self).await.map(drop)
+        self.way.node(self, None).await?.shared(self).await.map(drop)
     }
 
     /// Sends one command; a refusal by the server is an error.
@@ -137,20 +141,26 @@ impl Redis {
         }
     }
 
-    /// Runs a script's call on the connection that the next blocking reader takes, so that both travel together.
+    /// Runs a script's call on the connection that the next blocking reader of `key`'s node takes, so that both travel
+    /// together.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
-    pub async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
+    pub async fn run_ahead(&self, key: &str, script: &Script, call: &Cmd) -> Result<Value> {
         self.check_open()?;
-        let deadline = self.settings.response_timeout;
-        match self.pool.ask_ahead(self.node.number, call, deadline).await {
+        let node = self.way.node(self, Some(key)).await?;
+        match self
+            .pool
+            .ask_ahead(node.number, call, self.settings.response_timeout)
+            .await
+        {
             Some(Ok(Value::ServerError(refusal))) if refusal.code() == "NOSCRIPT" => {
                 self.run(script, call).await
             }
-            Some(answer) => reply::granted(answer?),
-            None => self.run(script, call).await,
+            Some(Ok(answer)) if Redirect::of(&answer).is_none() => reply::granted(answer),
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => self.run(script, call).await,
         }
     }
 
@@ -166,7 +176,8 @@ impl Redis {
         transaction.cmd("MULTI");
         transaction.add_command(command);
         transaction.cmd("EXEC");
-        let (node, deadline) = (self.node.number, self.settings.response_timeout);
+        let node = self.way.node(self, Some(key)).await?.number;
+        let deadline = self.settings.response_timeout;
         let answers = self
             .pool
             .transact_ahead(node, key, version, &transaction, deadline)
@@ -194,13 +205,12 @@ impl Redis {
     pub async fn place_watching(self: &Arc<Self>, key: &str, watched: Option<&str>) -> Result<Place> {
         let permit = self.pool.turn().await?;
         self.check_open()?;
-        let _ = key;
-        let node = &self.node;
+        let node = self.way.node(self, Some(key)).await?;
         let connection = match self.pool.take_idle(node.number, watched) {
             Some(idle) => idle,
             None => node.blocking(self).await?,
         };
-        Ok(Place::new(Arc::clone(self), node.number, connection, permit))
+        Ok(Place::new(Arc::clone(self), node, connection, permit))
     }
 
     /// How long a reader may block, so that those who wait for a place get their turn.
@@ -211,16 +221,16 @@ impl Redis {
 
     /// Wakes readers that are blocked at the server, by their tickets; what they were given meanwhile is not lost.
     pub async fn unblock(&self, tickets: &[i64]) {
-        let Some(shared) = self.node.live() else {
-            return;
-        };
-        let mut pipeline = Pipeline::with_capacity(tickets.len());
-        for id in tickets.iter().filter(|id| **id != 0) {
-            pipeline.cmd("CLIENT").arg("UNBLOCK").arg(*id);
-        }
-        if !pipeline.is_empty() {
-            // Where the right for it is missing, readers end with their slice.
-            let _ = shared.pipeline(&pipeline).await;
+        for node in self.nodes.all() {
+            let ids = tickets.iter().filter_map(|ticket| node.id_of(*ticket));
+            let mut pipeline = Pipeline::new();
+            for id in ids {
+                pipeline.cmd("CLIENT").arg("UNBLOCK").arg(id);
+            }
+            if let Some(shared) = node.live().filter(|_| !pipeline.is_empty()) {
+                // Where the right for it is missing, readers end with their slice.
+                let _ = shared.pipeline(&pipeline).await;
+            }
         }
     }
 
@@ -231,7 +241,23 @@ impl Redis {
     /// Why there is none.
     pub async fn listening(&self) -> Result<PubSub> {
         self.check_open()?;
-        self.node.listening(self).await
+        let mut nodes = match &self.way {
+            // Each node of a cluster hears what is published at any.
+            Way::Cluster(cluster) => {
+                cluster.node(self, None).await?;
+                cluster.masters()
+            }
+            way => vec![way.node(self, None).await?],
+        };
+        let mut outcome = Err(Error::closed());
+        nodes.sort_by_key(|node| node.live().is_none());
+        for node in nodes {
+            outcome = node.listening(self).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
     }
 
     /// What the server told about itself when it was connected to.
@@ -243,13 +269,13 @@ impl Redis {
     /// Whether there is a live connection.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.node.live().is_some()
+        self.nodes.all().iter().any(|node| node.live().is_some())
     }
 
     /// Where the server is, for people.
     #[must_use]
     pub fn address(&self) -> String {
-        self.node.address.to_string()
+        self.way.to_string()
     }
 
     /// How long the server may take to answer.
@@ -267,7 +293,9 @@ impl Redis {
     pub fn close(&self) {
         self.refuse();
         self.pool.close();
-        self.node.leave();
+        for node in self.nodes.all() {
+            node.leave();
+        }
     }
 
     /// Where events go.
@@ -286,6 +314,14 @@ impl Redis {
 
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
+    }
+
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    pub(crate) fn way(&self) -> &Way {
+        &self.way
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -320,19 +356,26 @@ impl Redis {
         for answer in answers {
             reply::granted(answer)?;
         }
+        if server.is_replica() && matches!(self.way, Way::Primary(_)) {
+            return Err(Error::new(
+                ErrorKind::Connection,
+                "the Sentinel still names a server that is a replica",
+            )
+            .retry(Retry::Safe));
+        }
         Ok(server)
     }
 
     /// Sends one command, also of a closed broker; a refusal by the server is an answer.
     async fn ask(&self, command: &Cmd) -> Result<Value> {
-        self.node.shared(self).await?.ask(command).await
+        self.way.ask(self, command).await
     }
 
     async fn pipeline_even_closed(&self, pipeline: &Pipeline) -> Result<Vec<Value>> {
         if pipeline.is_empty() {
             return Ok(Vec::new());
         }
-        self.node.shared(self).await?.pipeline(pipeline).await
+        self.way.pipeline(self, pipeline).await
     }
 
     fn known(&self) -> MutexGuard<'_, Server> {

@@ -117,7 +117,8 @@ fn from_code(code: &str, detail: &str) -> Error {
         return Error::new(ErrorKind::NotFound, "there is no such stream").source(detail.to_owned());
     }
     let (kind, retry, line) = match code {
-        "NOGROUP" => (
+        // The second is what a blocked reader is told when the stream is removed.
+        "NOGROUP" | "UNBLOCKED" => (
             ErrorKind::NotFound,
             Retry::Never,
             "there is no such stream or group",
@@ -125,7 +126,7 @@ fn from_code(code: &str, detail: &str) -> Error {
         "WRONGTYPE" => (
             ErrorKind::Unexpected,
             Retry::Never,
-            "the key holds something else than a stream; choose another name",
+            "the key holds something of another type; choose another name",
         ),
         "NOPERM" => return forbidden(detail),
         "NOAUTH" => (
@@ -152,7 +153,12 @@ fn from_code(code: &str, detail: &str) -> Error {
             Retry::Safe,
             "the server is a replica; connect to the primary",
         ),
-        "MOVED" | "ASK" => (
+        "ASK" => (
+            ErrorKind::Throttled,
+            Retry::Safe,
+            "the cluster is moving this stream's slot",
+        ),
+        "MOVED" => (
             ErrorKind::Config,
             Retry::Never,
             "the server is part of a cluster; set `cluster = true`",

@@ -8,22 +8,30 @@
 
 mod address;
 mod client;
+mod cluster;
 mod connection;
 pub mod error;
+mod hub;
 mod library;
 mod node;
+mod nodes;
 mod place;
 mod pool;
+mod redirect;
 
 pub mod reply;
 mod script;
+mod sentinel;
 mod server;
 mod settings;
+mod slots;
 mod tls;
+mod topology;
 
 pub use client::Redis;
+pub use hub::{Hub, Listener, Topic};
 pub use place::Place;
-
 pub use script::{Call, Script};
+pub use sentinel::Sentinel;
 pub use server::{Server, Version};
 pub use settings::ConnectionSettings;

@@ -1,5 +1,6 @@
 //! One server: the connection that all commands share, and new ones for those who wait.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use broker_core::{BrokerEvent, Error, ErrorKind, Result};
@@ -10,6 +11,9 @@ use crate::address::Address;
 use crate::connection::{Connection, Manner};
 use crate::{Redis, library};
 
+/// How many numbers of connections are one server's; servers count theirs from 1.
+const TICKETS: i64 = 1 << 44;
+
 /// One server.
 pub(crate) struct Node {
     /// Its number among those that this broker knows.
@@ -18,6 +22,8 @@ pub(crate) struct Node {
     library: OnceLock<redis::Client>,
     shared: Mutex<Option<Connection>>,
     connecting: tokio::sync::Mutex<()>,
+    /// Whether the last attempt to connect failed.
+    unreachable: AtomicBool,
 }
 
 impl Node {
@@ -28,6 +34,7 @@ impl Node {
             library: OnceLock::new(),
             shared: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
+            unreachable: AtomicBool::new(false),
         }
     }
 
@@ -40,18 +47,23 @@ impl Node {
         if let Some(live) = self.live() {
             return Ok(live);
         }
+        let opened = self.open(redis).await;
+        self.unreachable.store(opened.is_err(), Ordering::Release);
+        let opened = opened.map_err(|error| self.here(error))?;
+        *self.slot() = Some(opened.clone());
+        redis.events().send(BrokerEvent::Connected);
+        Ok(opened)
+    }
+
+    async fn open(&self, redis: &Redis) -> Result<Connection> {
         let manner = Manner {
             response_timeout: Some(redis.settings().response_timeout),
             connect_timeout: redis.connect_timeout(),
             events: Some(redis.events().clone()),
         };
-        let opened = Connection::open(self.library(redis)?, manner)
-            .await
-            .map_err(|error| self.here(error))?;
-        let server = redis.introduce(&opened).await.inspect_err(|_| opened.leave());
-        redis.learn_server(server.map_err(|error| self.here(error))?);
-        *self.slot() = Some(opened.clone());
-        redis.events().send(BrokerEvent::Connected);
+        let opened = Connection::open(self.library(redis)?, manner).await?;
+        let server = redis.introduce(&opened).await.inspect_err(|_| opened.leave())?;
+        redis.learn_server(server);
         Ok(opened)
     }
 
@@ -86,6 +98,25 @@ impl Node {
             .cloned()
     }
 
+    /// Whether the shared connection is of no use any more, or could not be made.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.unreachable.load(Ordering::Acquire) || self.slot().as_ref().is_some_and(Connection::is_lost)
+    }
+
+    /// The ticket by which [`Redis::unblock`] wakes a reader that this server knows by `id`.
+    pub(crate) fn ticket_of(&self, id: i64) -> i64 {
+        match i64::try_from(self.number) {
+            Ok(number) if id > 0 && id < TICKETS => number * TICKETS + id,
+            _ => 0,
+        }
+    }
+
+    /// The server's own number for the reader with that ticket, if it is this server's.
+    pub(crate) fn id_of(&self, ticket: i64) -> Option<i64> {
+        let own = i64::try_from(self.number) == Ok(ticket.div_euclid(TICKETS));
+        Some(ticket.rem_euclid(TICKETS)).filter(|id| own && *id != 0)
+    }
+
     /// Lets the shared connection go.
     pub(crate) fn leave(&self) {
         if let Some(connection) = self.slot().take() {
@@ -104,7 +135,7 @@ impl Node {
     }
 
     fn build(&self, redis: &Redis, login: RedisConnectionInfo) -> Result<redis::Client> {
-        library::client(redis.settings(), &self.address, login).map_err(|error| self.here(error))
+        library::client(redis.settings(), &self.address, login)
     }
 
     /// Names the server; the address holds no secret.

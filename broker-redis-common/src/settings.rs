@@ -6,10 +6,7 @@ use std::time::Duration;
 use broker_core::config::BrokerUrl;
 use broker_core::{Error, Result, Secret};
 
-use crate::address::Address;
-
-/// The port of a server that names none.
-const PORT: u16 = 6379;
+use crate::Sentinel;
 
 /// Where the server is and how to talk to it.
 #[derive(Clone, Debug)]
@@ -20,6 +17,12 @@ pub struct ConnectionSettings {
     pub host: Option<String>,
     /// The server's port.
     pub port: Option<u16>,
+    /// Several servers: the nodes of a cluster to begin with, or Sentinels.
+    pub hosts: Vec<String>,
+    /// Whether the servers are a cluster.
+    pub cluster: bool,
+    /// Who tells where the primary is.
+    pub sentinel: Option<Sentinel>,
     /// A Unix socket, in place of host and port.
     pub socket: Option<PathBuf>,
     /// The number of the database.
@@ -66,6 +69,13 @@ macro_rules! connection_settings {
             pub host: Option<String>,
             /// The server's port; the default is 6379.
             pub port: Option<u16>,
+            /// Several servers, as `host` or `host:port`: nodes of a cluster to begin with, or Sentinels.
+            pub hosts: Vec<String>,
+            /// Whether the servers are a cluster; several hosts say so too.
+            pub cluster: bool,
+            /// The primary's name at the Sentinels, which the hosts then are; or a table with `master`, `hosts`,
+            /// `username` and `password` of the Sentinels.
+            pub sentinel: Option<$crate::Sentinel>,
             /// A Unix socket, in place of host and port.
             pub socket: Option<::std::path::PathBuf>,
             /// The number of the database; the default is 0.
@@ -103,6 +113,9 @@ macro_rules! connection_settings {
                     uri: connection.uri,
                     host: connection.host,
                     port: connection.port,
+                    hosts: connection.hosts,
+                    cluster: connection.cluster,
+                    sentinel: connection.sentinel,
                     socket: connection.socket,
                     db: connection.db,
                     username: connection.username,
@@ -140,6 +153,9 @@ macro_rules! connection_settings {
                     uri: self.uri.clone(),
                     host: self.host.clone(),
                     port: self.port,
+                    hosts: self.hosts.clone(),
+                    cluster: self.cluster,
+                    sentinel: self.sentinel.clone(),
                     socket: self.socket.clone(),
                     db: self.db,
                     username: self.username.clone(),
@@ -163,6 +179,9 @@ impl Default for ConnectionSettings {
             uri: None,
             host: None,
             port: None,
+            hosts: Vec::new(),
+            cluster: false,
+            sentinel: None,
             socket: None,
             db: None,
             username: None,
@@ -185,7 +204,7 @@ impl ConnectionSettings {
     ///
     /// [`ErrorKind::Config`](broker_core::ErrorKind::Config), with the setting and what is wrong with it.
     pub fn check(&self) -> Result<()> {
-        let address = self.address()?;
+        self.topology()?;
         self.database()?;
         if self.pool_size == 0 {
             return Err(Error::config("pool_size", "a number from 1 is expected"));
@@ -204,7 +223,7 @@ impl ConnectionSettings {
                 "one needs the other; set both",
             ));
         }
-        let tls = matches!(address, Address::Tcp { tls: true, .. });
+        let tls = self.speaks_tls() && self.socket_path()?.is_none();
         if !tls && (self.tls_ca.is_some() || self.tls_cert.is_some()) {
             return Err(Error::config(
                 "tls",
@@ -217,39 +236,20 @@ impl ConnectionSettings {
         Ok(())
     }
 
-    /// Where the server is.
-    pub(crate) fn address(&self) -> Result<Address> {
-        let uri = self.uri.as_ref();
-        let scheme = self.scheme();
-        let path = uri.map_or("", BrokerUrl::path);
-        if is_unix(scheme) || self.socket.is_some() {
-            let socket = self.socket.clone().unwrap_or_else(|| PathBuf::from(path));
-            if socket.as_os_str().is_empty() {
-                return Err(Error::config(
-                    "uri",
-                    "no socket; write `redis+unix:///path/to/socket`",
-                ));
-            }
-            return Ok(Address::Unix(socket));
+    /// The socket, where there is one.
+    pub(crate) fn socket_path(&self) -> Result<Option<PathBuf>> {
+        if !is_unix(self.scheme()) && self.socket.is_none() {
+            return Ok(None);
         }
-        let hosts = uri.map_or(&[][..], BrokerUrl::hosts);
-        if hosts.len() > 1 {
+        let path = self.uri.as_ref().map_or("", BrokerUrl::path);
+        let socket = self.socket.clone().unwrap_or_else(|| PathBuf::from(path));
+        if socket.as_os_str().is_empty() {
             return Err(Error::config(
                 "uri",
-                "several hosts mean a cluster, which is not supported; name one server",
+                "no socket; write `redis+unix:///path/to/socket`",
             ));
         }
-        let (host, port) = hosts.first().cloned().unwrap_or_default();
-        let host = self.host.clone().unwrap_or(host);
-        Ok(Address::Tcp {
-            host: if host.is_empty() {
-                "localhost".to_owned()
-            } else {
-                host
-            },
-            port: self.port.or(port).unwrap_or(PORT),
-            tls: self.speaks_tls(),
-        })
+        Ok(Some(socket))
     }
 
     /// The number of the database.
@@ -287,7 +287,7 @@ impl ConnectionSettings {
         self.uri.as_ref().map_or("redis", BrokerUrl::scheme)
     }
 
-    fn speaks_tls(&self) -> bool {
+    pub(crate) fn speaks_tls(&self) -> bool {
         let scheme = self.scheme();
         self.tls || scheme.starts_with("rediss") || scheme.starts_with("valkeys")
     }
@@ -300,6 +300,8 @@ fn is_unix(scheme: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
+    use crate::topology::Topology;
 
     fn of(uri: &str) -> ConnectionSettings {
         ConnectionSettings {
@@ -315,23 +317,23 @@ mod tests {
     #[test]
     fn each_part_of_a_uri_is_used() {
         let settings = of("rediss://bob:secret@example.com:7000/3");
-        assert_eq!(settings.address().unwrap().to_string(), "example.com:7000");
-        assert!(matches!(
-            settings.address().unwrap(),
-            Address::Tcp { tls: true, .. }
-        ));
+        let Topology::One(address) = settings.topology().unwrap() else {
+            panic!("one host is one server");
+        };
+        assert_eq!(address.to_string(), "example.com:7000");
+        assert!(matches!(address, Address::Tcp { tls: true, .. }));
         assert_eq!(settings.database().unwrap(), 3);
         assert_eq!(settings.credentials().0, Some("bob"));
         assert!(!format!("{settings:?}").contains("secret"));
         let unix = of("redis+unix:///run/redis.sock");
-        assert_eq!(unix.address().unwrap(), Address::Unix("/run/redis.sock".into()));
+        let socket = Address::Unix("/run/redis.sock".into());
+        assert_eq!(unix.topology().unwrap(), Topology::One(socket));
         assert_eq!(unix.database().unwrap(), 0);
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
         assert!(refusal(&of("redis://h/orders")).contains("`/0`"));
-        assert!(refusal(&of("redis://a,b")).contains("cluster"));
         let alone = ConnectionSettings {
             tls_cert: Some("c.pem".into()),
             ..of("rediss://h")

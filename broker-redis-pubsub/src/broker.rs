@@ -14,6 +14,7 @@ use broker_core::{
     Capabilities, ConsumerName, Error, GroupName, LostCapability, Published, Result, Settlements,
     StartPosition, StreamName, async_trait,
 };
+use broker_redis_common::Hub;
 
 use crate::channel::{ChannelListener, Dropped};
 use crate::client::{Client, SharedClient};
@@ -22,7 +23,6 @@ use crate::config::{Mode, RedisPubsubConfig};
 use crate::keys::Keys;
 use crate::list::ListGroup;
 use crate::publisher::Publisher;
-use crate::pubsub::PubSubHub;
 use crate::queue::QueueGroup;
 use crate::reader::{Group, Reader};
 use crate::scripts::{self, Scripts};
@@ -36,7 +36,7 @@ pub struct RedisPubsub {
     client: SharedClient,
     codec: Arc<Codec>,
     scripts: Arc<Scripts>,
-    hub: Arc<PubSubHub>,
+    hub: Arc<Hub>,
     waker: Arc<Waker>,
     dropped: Dropped,
     /// Members that read by name, which keep what dropped futures had asked for.
@@ -47,7 +47,7 @@ impl RedisPubsub {
     pub(crate) fn open(config: RedisPubsubConfig, context: OpenContext) -> Result<Self> {
         let scripts = Arc::new(Scripts::new());
         let client = Arc::new(Client::open(&config, &context, &scripts)?);
-        let hub = Arc::new(PubSubHub::new(Arc::clone(&client), config.keep_alive));
+        let hub = Arc::new(Hub::new(client.redis(), config.keep_alive));
         let waker = Waker::new(
             Arc::clone(&client),
             Arc::clone(&hub),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use broker_core::base::OpenContext;
 use broker_core::{BrokerEvent, Result};
 use broker_redis_common::{Call, Place, Redis, Server};
-use redis::aio::PubSub;
 use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
 use crate::config::RedisPubsubConfig;
@@ -22,10 +21,15 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn open(config: &RedisPubsubConfig, context: &OpenContext, scripts: &Scripts) -> Result<Self> {
         let name = env!("CARGO_PKG_NAME");
-        let redis = Redis::new(config.connection(), context, name, scripts.all())?;
+        let redis = Redis::new(config.connection(), context, name, scripts.of(config.mode))?;
         Ok(Self {
             redis: Arc::new(redis),
         })
+    }
+
+    /// What it is reached by.
+    pub(crate) fn redis(&self) -> Arc<Redis> {
+        Arc::clone(&self.redis)
     }
 
     /// Where the server is, without credentials.
@@ -78,11 +82,6 @@ impl Client {
     /// A place for waiting at the server for `key`, which no response timeout cuts short.
     pub(crate) async fn waiting(&self, key: &str) -> Result<Place> {
         self.redis.place(key).await
-    }
-
-    /// A connection of its own for listening to channels.
-    pub(crate) async fn listening(&self) -> Result<PubSub> {
-        self.redis.listening().await
     }
 
     /// Refuses further calls and lets the connections go.

@@ -94,7 +94,8 @@ pub enum WireFormat {
 
 impl RedisPubsubConfig {
     fn check(&self) -> Result<()> {
-        self.connection().check()?;
+        let connection = self.connection();
+        connection.check()?;
         for (place, duration) in [
             ("block_slice", self.block_slice),
             ("poll_interval", self.poll_interval),
@@ -102,6 +103,12 @@ impl RedisPubsubConfig {
             if duration.is_zero() {
                 return Err(Error::config(place, "a duration above zero is expected"));
             }
+        }
+        if connection.is_cluster()? && self.mode == Mode::List && self.format == WireFormat::Protean {
+            return Err(Error::config(
+                "format",
+                "`protean` keeps a list's positions under keys that lie on other nodes of a cluster; use `native`",
+            ));
         }
         if self.buffer == 0 || self.buffer_bytes == 0 {
             return Err(Error::config(

@@ -33,7 +33,6 @@ mod groups;
 mod keys;
 mod list;
 mod publisher;
-mod pubsub;
 mod queue;
 mod reader;
 mod scripts;

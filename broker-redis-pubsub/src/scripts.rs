@@ -37,19 +37,15 @@ impl Scripts {
         }
     }
 
-    /// All of them, which each server is taught.
-    pub(crate) fn all(&self) -> [&Script; 9] {
-        [
-            &self.list_make,
-            &self.list_take,
-            &self.list_take_protean,
-            &self.queue_make,
-            &self.queue_take,
-            &self.queue_settle,
-            &self.peek,
-            &self.remove_group,
-            &self.remove_consumer,
-        ]
+    /// Those of a mode, which each server is taught.
+    pub(crate) fn of(&self, mode: Mode) -> Vec<&Script> {
+        let own: &[_] = match mode {
+            Mode::Channel => return Vec::new(),
+            Mode::List => &[&self.list_make, &self.list_take, &self.list_take_protean],
+            Mode::Queue => &[&self.queue_make, &self.queue_take, &self.queue_settle],
+        };
+        let shared = [&self.peek, &self.remove_group, &self.remove_consumer];
+        own.iter().copied().chain(shared).collect()
     }
 }
 

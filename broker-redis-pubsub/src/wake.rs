@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use broker_core::{Result, StreamName};
+use broker_redis_common::{Hub, Listener, Topic};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::client::SharedClient;
 use crate::keys::Keys;
-use crate::pubsub::{Listener, PubSubHub, Topic};
 use crate::reply;
 
 /// The readers of this process that wait for one stream.
@@ -46,7 +46,7 @@ impl Listener for Wake {
 /// Wakes readers when their streams have something for them.
 pub(crate) struct Waker {
     client: SharedClient,
-    hub: Arc<PubSubHub>,
+    hub: Arc<Hub>,
     streams: Mutex<HashMap<StreamName, Weak<Wake>>>,
     /// Connections that may wait at the server for pushes of other programs.
     places: Arc<Semaphore>,
@@ -55,7 +55,7 @@ pub(crate) struct Waker {
 }
 
 impl Waker {
-    pub(crate) fn new(client: SharedClient, hub: Arc<PubSubHub>, places: usize, slice: Duration) -> Self {
+    pub(crate) fn new(client: SharedClient, hub: Arc<Hub>, places: usize, slice: Duration) -> Self {
         Self {
             client,
             hub,

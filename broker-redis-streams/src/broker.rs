@@ -139,6 +139,10 @@ impl BaseBroker for RedisStreams {
                     "groups_recreated",
                     client.recreated.load(Ordering::Relaxed).to_string(),
                 ),
+                detail(
+                    "members_reaped",
+                    client.reaped.load(Ordering::Relaxed).to_string(),
+                ),
                 detail("entries_lost", client.lost.load(Ordering::Relaxed).to_string()),
             ],
         }

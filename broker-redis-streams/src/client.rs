@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker_core::base::OpenContext;
 use broker_core::{GroupName, Result, StreamName};
-use broker_redis_common::{Place, Redis, Server};
+use broker_redis_common::{Hub, Place, Redis, Server, Topic as Heard};
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -27,6 +27,7 @@ pub(crate) struct Client {
     pub(crate) config: RedisStreamsConfig,
     pub(crate) context: OpenContext,
     pub(crate) redis: Arc<Redis>,
+    hub: Hub,
     pub(crate) closing: Notify,
     pub(crate) topics: Mutex<HashMap<StreamName, Topic>>,
     pub(crate) groups: Mutex<HashMap<(StreamName, GroupName, u32), Arc<Group>>>,
@@ -34,6 +35,7 @@ pub(crate) struct Client {
     tasks: Mutex<JoinSet<()>>,
     pub(crate) recreated: AtomicU64,
     pub(crate) lost: AtomicU64,
+    pub(crate) reaped: AtomicU64,
 }
 
 impl Client {
@@ -41,8 +43,10 @@ impl Client {
     pub(crate) fn new(config: RedisStreamsConfig, context: OpenContext) -> Result<Self> {
         let name = env!("CARGO_PKG_NAME");
         let redis = Redis::new(config.connection(), &context, name, scripts::all())?;
+        let redis = Arc::new(redis);
         Ok(Self {
-            redis: Arc::new(redis),
+            hub: Hub::new(Arc::clone(&redis), config.keep_alive),
+            redis,
             config,
             context,
             closing: Notify::new(),
@@ -52,6 +56,7 @@ impl Client {
             tasks: Mutex::default(),
             recreated: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            reaped: AtomicU64::new(0),
         })
     }
 
@@ -101,9 +106,9 @@ impl Client {
         self.redis.run(script, call).await
     }
 
-    /// Runs a script on the connection that the next read takes, so that both travel together.
-    pub(crate) async fn run_ahead(&self, script: &Script, call: &Cmd) -> Result<Value> {
-        self.redis.run_ahead(script, call).await
+    /// Runs a script on the connection that the next read of `key` takes, so that both travel together.
+    pub(crate) async fn run_ahead(&self, key: &str, script: &Script, call: &Cmd) -> Result<Value> {
+        self.redis.run_ahead(key, script, call).await
     }
 
     /// Runs a script, also for giving back what a closed broker held.
@@ -114,6 +119,32 @@ impl Client {
     /// What the server told about itself when the connection was opened.
     pub(crate) fn server(&self) -> Server {
         self.redis.server()
+    }
+
+    /// Lets a group hear what other processes give back or delay; without that right it looks by itself.
+    pub(crate) fn listen(self: &Arc<Self>, group: &Arc<Group>) {
+        if !group.begin_to_listen() {
+            return;
+        }
+        let (client, group) = (Arc::clone(self), Arc::clone(group));
+        self.spawn(async move {
+            let listener: Arc<dyn broker_redis_common::Listener> = Arc::<Group>::clone(&group);
+            let topic = Heard::Channel(group.keys.wake.clone());
+            let heard = client.hub.subscribe(topic, &listener).await;
+            if let Err(error) = &heard {
+                tracing::debug!(%error, "what other processes give back is looked for from time to time");
+            }
+            group.listens(heard.is_ok());
+        });
+    }
+
+    /// Tells the readers of all processes that something of the group's is due.
+    pub(crate) async fn wake(&self, group: &Group) {
+        group.due_in(Duration::ZERO);
+        let mut tell = redis::cmd("PUBLISH");
+        tell.arg(&group.keys.wake).arg(group.wake_word(Duration::ZERO));
+        // Whoever does not hear it looks from time to time.
+        let _ = self.command(&tell).await;
     }
 
     /// Remembers a consumer, whose hands are emptied when the broker closes.
@@ -144,6 +175,7 @@ impl Client {
             return;
         }
         self.closing.notify_waiters();
+        self.hub.close();
         let consumers: Vec<_> = lock(&self.consumers)
             .drain(..)
             .filter_map(|consumer| consumer.upgrade())

@@ -26,6 +26,20 @@ connection_settings! {
         #[serde(with = "duration::option")]
         #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
         pub dedup_window: Option<Duration> = None,
+        /// How many messages a stream keeps; unset, no number bounds it. What a group still needs stays.
+        pub retention_length: Option<u64> = None,
+        /// For how long a stream keeps messages; unset, no age bounds it. What a group still needs stays.
+        #[serde(with = "duration::option")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        pub retention_age: Option<Duration> = None,
+        /// Whether what is over those bounds goes at once; the default lets some of it stay, which is cheaper.
+        pub retention_exact: bool = false,
+        /// Whether it goes even if a group still needs it; what is lost that way is counted and told.
+        pub retention_force: bool = false,
+        /// After how long without a sign of life a member is removed from its group; what it had goes to others.
+        #[serde(with = "duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        pub reap_after: Duration = Duration::from_secs(86_400),
         /// What is written: `native` keeps everything, `protean` is one JSON field as the Python framework reads it.
         pub format: WireFormat = WireFormat::default(),
     }
@@ -51,6 +65,12 @@ impl RedisStreamsConfig {
         }
         if self.block_slice.is_zero() {
             return Err(Error::config("block_slice", "a duration above zero is expected"));
+        }
+        if self.reap_after.is_zero() || self.retention_age.is_some_and(|age| age.is_zero()) {
+            return Err(Error::config(
+                "reap_after and retention_age",
+                "durations above zero are expected",
+            ));
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ mod fetch;
 mod group;
 mod groups;
 mod handed_out;
+mod joining;
 mod keys;
 mod lane;
 mod leases;

@@ -62,6 +62,11 @@ script!(
     "remove_consumer.lua"
 );
 script!(
+    /// Removes members that have long been dead.
+    REAP,
+    "reap.lua"
+);
+script!(
     /// Puts dead letters back to their group.
     REVIVE,
     "revive.lua"
@@ -98,7 +103,7 @@ script!(
 );
 
 /// All of them, to be loaded when a connection opens.
-pub(crate) fn all() -> [&'static Script; 16] {
+pub(crate) fn all() -> [&'static Script; 17] {
     [
         &JOIN,
         &ACK,
@@ -109,6 +114,7 @@ pub(crate) fn all() -> [&'static Script; 16] {
         &SEEK,
         &REMOVE_GROUP,
         &REMOVE_CONSUMER,
+        &REAP,
         &REVIVE,
         &TRIM,
         &LAG,

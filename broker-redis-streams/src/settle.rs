@@ -147,7 +147,7 @@ impl Hands {
             for receipt in chunk {
                 call.arg(text.write(receipt));
             }
-            let answer = self.client.run_ahead(&scripts::ACK, &call).await?;
+            let answer = self.client.run_ahead(&keys.entries, &scripts::ACK, &call).await?;
             match reply::number(&answer).map(usize::try_from) {
                 Some(Ok(count)) => acked += count,
                 Some(Err(_)) => return Ok(None),
@@ -247,7 +247,8 @@ impl Hands {
             .arg(&failure.reason)
             .arg(chain)
             .arg(self.group.partition.unwrap_or(0))
-            .arg(u8::from(self.is_sequential()));
+            .arg(u8::from(self.is_sequential()))
+            .arg(&keys.wake);
         call
     }
 

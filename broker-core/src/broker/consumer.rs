@@ -25,6 +25,8 @@ pub(super) struct Consumer {
     pub(super) member: Membership,
     pub(super) endpoint: Arc<dyn ReadEndpoint>,
     settles: bool,
+    /// How often a message is delivered in all.
+    pub(super) max_attempts: u32,
     pub(super) acks: Mutex<AckBuffer>,
     /// One flush at a time: who waits for the acks waits for those on their way too.
     pub(super) sending: Semaphore,
@@ -48,9 +50,10 @@ impl Consumer {
             .capabilities()
             .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
         Self {
-            shared,
             member,
             settles: acknowledges && endpoint.settles(),
+            max_attempts: shared.config.max_attempts(),
+            shared,
             endpoint,
             acks: Mutex::default(),
             sending: Semaphore::new(1),
@@ -61,6 +64,12 @@ impl Consumer {
             waiting: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
         }
+    }
+
+    /// Delivers a message so often in all, in place of the broker's setting.
+    pub(super) fn with_max_attempts(mut self, attempts: Option<u32>) -> Self {
+        self.max_attempts = attempts.unwrap_or(self.max_attempts);
+        self
     }
 
     /// Whether deliveries want settling.

@@ -294,6 +294,14 @@ impl Parcel {
         }
     }
 
+    /// Waits while a batch before this one is being tried again: one may fail between being looked at and this one's
+    /// going out, and a new connection would carry this one past it.
+    pub(super) async fn may_begin(&self) {
+        if self.queue.retrying.load(Ordering::Acquire) > 0 {
+            self.turn().await;
+        }
+    }
+
     /// Waits until the batches before this one have their answers: tried again earlier, it would overtake them.
     pub(super) async fn turn(&self) {
         loop {

@@ -15,7 +15,7 @@ use super::consumer::{Consumer, Taken};
 use super::delivery::Delivery;
 use super::lifecycle::Stage;
 use crate::base::{BoxFuture, Deliveries};
-use crate::values::{ErrorKind, GroupName, Result, StreamName};
+use crate::values::{ErrorKind, GroupName, ReceiptRun, Result, Settlements, StreamName};
 
 /// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
 const READ_WAIT: Duration = Duration::from_secs(30);
@@ -103,6 +103,21 @@ impl Subscription {
     /// What settling answers; the acks stay and are tried again.
     pub async fn settled(&self) -> Result<()> {
         self.consumer.flush().await
+    }
+
+    /// Lets the leases of deliveries in the application's hands end no sooner than `by` from now, all by one call;
+    /// answers `Acked` for each receipt where that took effect. The future is on its own, so that reading goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] without `LEASE_EXTENSION`, and what the connection answers.
+    pub fn extend(
+        &self,
+        receipts: Vec<ReceiptRun>,
+        by: Duration,
+    ) -> impl Future<Output = Result<Settlements>> + Send + 'static {
+        let consumer = Arc::clone(&self.consumer);
+        async move { consumer.extend(&receipts, by).await }
     }
 
     /// Leaves the group: sends the acks, hands back what was read ahead, and gives up the place in the group.

@@ -2,21 +2,29 @@
 
 use broker_core::{Error, ErrorKind, Result, async_trait};
 
-use super::RedisServer;
+use super::{KafkaServer, RedisServer};
 use crate::ServerControl;
 
 #[async_trait]
 impl ServerControl for RedisServer {
     async fn start(&self) -> Result<()> {
-        self.blocking(Self::restart).await
+        blocking(self, Self::restart).await
     }
 
     async fn stop(&self) -> Result<()> {
-        self.blocking(Self::stop).await
+        blocking(self, Self::stop).await
     }
 
     async fn kill(&self) -> Result<()> {
-        self.blocking(Self::kill).await
+        blocking(self, Self::kill).await
+    }
+
+    async fn pause(&self) -> Result<()> {
+        Self::pause(self)
+    }
+
+    async fn resume(&self) -> Result<()> {
+        Self::resume(self)
     }
 
     async fn configure(&self, key: &str, value: &str) -> Result<()> {
@@ -28,20 +36,46 @@ impl ServerControl for RedisServer {
             key.to_owned(),
             value.to_owned(),
         ];
-        self.blocking(move |server| server.command(&words).map(drop))
-            .await
+        blocking(self, move |server| server.command(&words).map(drop)).await
     }
 }
 
-impl RedisServer {
-    /// Does what blocks apart from the runtime's own threads.
-    async fn blocking(&self, work: impl FnOnce(&Self) -> Result<()> + Send + 'static) -> Result<()> {
-        let server = self.clone();
-        match tokio::task::spawn_blocking(move || work(&server)).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                Err(Error::new(ErrorKind::Unexpected, "controlling the server failed").source(error))
-            }
+#[async_trait]
+impl ServerControl for KafkaServer {
+    async fn start(&self) -> Result<()> {
+        blocking(self, Self::restart).await
+    }
+
+    async fn stop(&self) -> Result<()> {
+        blocking(self, Self::stop).await
+    }
+
+    async fn kill(&self) -> Result<()> {
+        blocking(self, Self::kill).await
+    }
+
+    async fn configure(&self, key: &str, _: &str) -> Result<()> {
+        // What was answered is with the kernel, which outlives the process: there is nothing to sync for a kill.
+        if key == "fsync" {
+            return Ok(());
         }
+        Err(Error::new(
+            ErrorKind::Unexpected,
+            format!(
+                "the private Kafka broker knows no setting `{key}` while it runs; give it a line at its start"
+            ),
+        ))
+    }
+}
+
+/// Does what blocks apart from the runtime's own threads.
+async fn blocking<S: Clone + Send + 'static>(
+    server: &S,
+    work: impl FnOnce(&S) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let server = server.clone();
+    match tokio::task::spawn_blocking(move || work(&server)).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Error::new(ErrorKind::Unexpected, "controlling the server failed").source(error)),
     }
 }

@@ -1,10 +1,10 @@
 //! A child process that never outlives the test.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_core::{Error, ErrorKind, Result};
@@ -125,12 +125,27 @@ pub(super) fn run(mut command: Command, install: &str) -> Result<String> {
         .stdin(Stdio::null())
         .output()
         .map_err(|error| missing(&program, install, error))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().last().unwrap_or("nothing").to_owned();
-    Err(failed(&program, "it failed", io::Error::other(last)))
+    printed(&program, &output)
+}
+
+/// Runs a program on `input` to its end and hands back what it printed.
+pub(super) fn run_with_input(mut command: Command, input: &str, install: &str) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| missing(&program, install, error))?;
+    let (stdin, text) = (child.stdin.take(), input.to_owned());
+    // Apart, as the program may print more than a pipe holds before it has read all.
+    let writer = std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(text.as_bytes())));
+    let output = child
+        .wait_with_output()
+        .map_err(|error| failed(&program, "it can't be waited for", error))?;
+    // Where it did not read to the end, its own answer says why.
+    let _ = writer.join();
+    printed(&program, &output)
 }
 
 /// Asks until `condition` holds or the time is up; answers whether it holds.
@@ -171,8 +186,33 @@ pub(super) fn free_port() -> Result<u16> {
     ))
 }
 
+/// A port of 127.0.0.1 that nobody listens at, below those that the kernel gives to clients.
+///
+/// Who keeps a port over a restart must not find it taken by a client's socket, least of all by one that looks for
+/// the server itself.
+pub(super) fn quiet_port() -> Result<u16> {
+    let tried = std::iter::repeat_with(|| fastrand::u16(12_000..32_000)).take(1_000);
+    let mut free = tried.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unexpected,
+            "no free port was found on 127.0.0.1; end what holds so many",
+        )
+    })
+}
+
 pub(super) fn failed(program: &str, what: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::Unexpected, format!("{program}: {what}")).source(error)
+}
+
+/// What a program printed, or the last line of its complaint.
+fn printed(program: &str, output: &Output) -> Result<String> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or("nothing").to_owned();
+    Err(failed(program, "it failed", io::Error::other(last)))
 }
 
 fn missing(program: &str, install: &str, error: io::Error) -> Error {

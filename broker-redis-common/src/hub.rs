@@ -3,6 +3,7 @@
 //! It connects when the first one asks, comes back by itself, subscribes again, and tells everybody about the gap.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,14 +14,13 @@ use redis::{Msg, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::client::SharedClient;
-use crate::error;
+use crate::{Redis, error};
 
 /// The longest wait between two attempts to come back.
 const MOST: Duration = Duration::from_secs(1);
 
 /// Somebody who listens.
-pub(crate) trait Listener: Send + Sync {
+pub trait Listener: Send + Sync {
     /// A message came.
     fn hear(&self, channel: &str, payload: &[u8]);
     /// Messages may have been missed between `since` and `lasted` later.
@@ -29,8 +29,10 @@ pub(crate) trait Listener: Send + Sync {
 
 /// What can be subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Topic {
+pub enum Topic {
+    /// One channel.
     Channel(String),
+    /// All channels that a pattern matches.
     Pattern(String),
 }
 
@@ -42,15 +44,17 @@ struct Order {
 }
 
 /// The listening connection.
-pub(crate) struct PubSubHub {
-    client: SharedClient,
+pub struct Hub {
+    client: Arc<Redis>,
     keep_alive: Duration,
     listeners: Arc<Listeners>,
     task: Mutex<Option<(mpsc::UnboundedSender<Order>, JoinHandle<()>)>>,
 }
 
-impl PubSubHub {
-    pub(crate) fn new(client: SharedClient, keep_alive: Duration) -> Self {
+impl Hub {
+    /// A connection that is made when the first one asks to hear something, and probed each `keep_alive`.
+    #[must_use]
+    pub fn new(client: Arc<Redis>, keep_alive: Duration) -> Self {
         Self {
             client,
             keep_alive,
@@ -60,7 +64,11 @@ impl PubSubHub {
     }
 
     /// Lets `listener` hear `topic` for as long as it lives; returns once the server has confirmed that.
-    pub(crate) async fn subscribe(&self, topic: Topic, listener: &Arc<dyn Listener>) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// That the server was not reached or refuses.
+    pub async fn subscribe(&self, topic: Topic, listener: &Arc<dyn Listener>) -> Result<()> {
         self.client.check_open()?;
         lock(&self.listeners)
             .entry(topic.clone())
@@ -81,7 +89,7 @@ impl PubSubHub {
     }
 
     /// Ends the connection.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         if let Some((_, task)) = lock(&self.task).take() {
             task.abort();
         }
@@ -109,14 +117,20 @@ impl PubSubHub {
     }
 }
 
-impl Drop for PubSubHub {
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hub {
     fn drop(&mut self) {
         self.close();
     }
 }
 
 struct Task {
-    client: SharedClient,
+    client: Arc<Redis>,
     keep_alive: Duration,
     listeners: Arc<Listeners>,
     orders: mpsc::UnboundedReceiver<Order>,

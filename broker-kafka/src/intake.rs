@@ -1,0 +1,188 @@
+//! From the library's records to chunks.
+
+use std::ops::Range;
+
+use broker_core::Message;
+use bytes::Bytes;
+use rdkafka::Message as _;
+use rdkafka::message::BorrowedMessage;
+
+use crate::chunk::Chunk;
+use crate::codec;
+
+/// The most bytes of one chunk: it is freed as a whole.
+const PIECE: usize = 256 * 1024;
+/// The most messages of one chunk.
+const MESSAGES: usize = 1024;
+
+/// Records on their way into chunks: their bytes are copied into one piece per chunk.
+///
+/// The library's own memory could be lent out instead, but it belongs to the client: one message that a handler keeps
+/// would keep the client from ending, and each would cost an allocation of its own.
+#[derive(Default)]
+pub(crate) struct Intake {
+    /// The group that reads; what is for another one is passed over.
+    group: Vec<u8>,
+    runs: Vec<Building>,
+    count: usize,
+}
+
+/// What came in of a partition, in order.
+pub(crate) enum Arrived {
+    /// Messages.
+    Chunk(u32, Chunk),
+    /// An offset whose message is not for this group.
+    Passed(u32, u64),
+}
+
+#[derive(Default)]
+struct Building {
+    partition: u32,
+    first: u64,
+    /// Set where it is one message that is not for this group.
+    passed: bool,
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+    times: Vec<i64>,
+}
+
+struct Place {
+    payload: Range<usize>,
+    key: Option<Range<usize>>,
+    /// A message with headers, whose payload and key are still to be set.
+    rich: Option<Message>,
+}
+
+impl Intake {
+    pub(crate) fn new(group: &str) -> Self {
+        Self {
+            group: group.as_bytes().to_vec(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Takes one record in.
+    pub(crate) fn push(&mut self, record: &BorrowedMessage<'_>) {
+        let (Ok(partition), Ok(offset)) = (u32::try_from(record.partition()), u64::try_from(record.offset()))
+        else {
+            return;
+        };
+        self.count += 1;
+        let mut rich = None;
+        if let Some(headers) = record.headers() {
+            let pairs = codec::pairs(headers).into_iter();
+            let (message, framework) = codec::decode(Message::default(), pairs, |_, _| false);
+            if framework.only_for.is_some_and(|group| group != self.group) {
+                self.runs.push(Building {
+                    partition,
+                    first: offset,
+                    passed: true,
+                    ..Building::default()
+                });
+                return;
+            }
+            rich = Some(message);
+        }
+        let payload = record.payload();
+        if payload.is_none() {
+            rich = Some(codec::mark_null(rich.unwrap_or_default()));
+        }
+        let run = self.run_for(partition, offset);
+        let place = Place {
+            payload: append(&mut run.bytes, payload.unwrap_or_default()),
+            key: record.key().map(|key| append(&mut run.bytes, key)),
+            rich,
+        };
+        run.places.push(place);
+        run.times.push(record.timestamp().to_millis().unwrap_or(-1));
+    }
+
+    /// What came in since the last time.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Arrived> + use<> {
+        self.count = 0;
+        std::mem::take(&mut self.runs).into_iter().map(Building::finish)
+    }
+
+    fn run_for(&mut self, partition: u32, offset: u64) -> &mut Building {
+        let fits = self.runs.last().is_some_and(|run| {
+            !run.passed
+                && run.partition == partition
+                && run.first + run.places.len() as u64 == offset
+                && run.places.len() < MESSAGES
+                && run.bytes.len() < PIECE
+        });
+        if !fits {
+            self.runs.push(Building {
+                partition,
+                first: offset,
+                ..Building::default()
+            });
+        }
+        let last = self.runs.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "one was pushed if there was none")]
+        &mut self.runs[last]
+    }
+}
+
+impl Building {
+    fn finish(self) -> Arrived {
+        if self.passed {
+            return Arrived::Passed(self.partition, self.first);
+        }
+        let all = Bytes::from(self.bytes);
+        let bytes = all.len() + self.places.len() * size_of::<Message>();
+        let messages = self.places.into_iter().map(|place| {
+            let payload = all.slice(place.payload);
+            let mut message = Message::new(payload);
+            if let Some(rich) = place.rich {
+                message = dress(message, rich);
+            }
+            if let Some(key) = place.key {
+                message = message.key(all.slice(key));
+            }
+            message
+        });
+        Arrived::Chunk(
+            self.partition,
+            Chunk {
+                first: self.first,
+                messages: messages.collect(),
+                times: self.times,
+                bytes,
+            },
+        )
+    }
+}
+
+/// The message with the other one's metadata.
+fn dress(mut message: Message, mut rich: Message) -> Message {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let parts = (
+        owned(rich.message_id()),
+        owned(rich.message_kind()),
+        owned(rich.media_type()),
+    );
+    if !rich.headers().is_empty() {
+        *message.headers_mut() = std::mem::take(rich.headers_mut());
+    }
+    if let Some(id) = parts.0 {
+        message = message.id(id);
+    }
+    if let Some(kind) = parts.1 {
+        message = message.kind(kind);
+    }
+    if let Some(media_type) = parts.2 {
+        message = message.content_type(media_type);
+    }
+    message
+}
+
+fn append(bytes: &mut Vec<u8>, more: &[u8]) -> Range<usize> {
+    let start = bytes.len();
+    bytes.extend_from_slice(more);
+    start..bytes.len()
+}

@@ -1,0 +1,49 @@
+#![doc = include_str!("../README.md")]
+
+mod broker;
+mod burial;
+mod chunk;
+mod claims;
+mod client;
+mod codec;
+mod config;
+mod consumer;
+mod dead_index;
+mod dead_letters;
+mod endpoint;
+mod error;
+mod groups;
+mod intake;
+mod leases;
+mod listener;
+mod names;
+mod native;
+mod offsets;
+mod partition;
+mod partitions;
+mod passed;
+mod poller;
+mod producer;
+mod publish;
+mod rebalance;
+mod replay;
+mod session;
+mod sessions;
+mod streams;
+mod topic;
+mod window;
+
+pub use broker::Kafka;
+pub use config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslMechanism};
+pub use passed::Passed;
+
+use broker_core::registry::Provider;
+
+/// The provider as the registry knows it.
+pub static PROVIDER: Provider = config::describe(
+    Provider::new::<KafkaConfig>("kafka", env!("CARGO_PKG_NAME"))
+        .schemes(&["kafka", "kafkas", "kafka+ssl"])
+        .modes(&[("", claims::ALL)]),
+);
+
+broker_core::register_provider!(PROVIDER);

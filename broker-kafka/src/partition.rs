@@ -1,0 +1,353 @@
+//! A partition that this process owns: its window, and the messages that belong to it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use broker_core::base::{Deliveries, Lot};
+use broker_core::{Message, Receipt, ReceiptRun, Settled};
+
+use crate::chunk::Chunk;
+use crate::window::{Arrival, Moment, Progress, Purpose, SPAN, Tag, Who, Window};
+
+/// A partition that this process owns.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) number: u32,
+    /// Rises with each owner, all over the group.
+    pub(crate) generation: u64,
+    /// Tells this ownership from any other in this process; the upper half of its receipts' fences.
+    pub(crate) epoch: u32,
+    pub(crate) window: Window,
+    held: VecDeque<Held>,
+    /// The first offset that has not come in.
+    pub(crate) fetched: u64,
+    /// The bytes of messages that are kept.
+    pub(crate) bytes: usize,
+    /// Whether it is being given to another member: nothing is handed out any more.
+    pub(crate) leaving: bool,
+    /// Whether the library was told not to fetch from it.
+    pub(crate) paused: bool,
+    /// What was committed last: position and text.
+    pub(crate) committed: Option<(u64, String)>,
+    /// Whether something changed since.
+    pub(crate) dirty: bool,
+    /// Messages that an earlier owner had and that are gone.
+    pub(crate) gone: u64,
+}
+
+/// Messages that are kept until all of them are settled.
+#[derive(Debug)]
+struct Held {
+    first: u64,
+    len: u64,
+    /// How many of them are not settled.
+    left: u64,
+    chunk: Option<Arc<Chunk>>,
+}
+
+/// Who reads, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) who: Who,
+    pub(crate) now: Moment,
+    pub(crate) deadline: Moment,
+    pub(crate) sequential: bool,
+}
+
+impl Partition {
+    pub(crate) fn new(number: u32, epoch: u32, start: u64, progress: Option<&Progress>) -> Self {
+        let window = match progress {
+            Some(progress) => Window::inherit(start, progress, SPAN),
+            None => Window::new(start, SPAN),
+        };
+        Self {
+            number,
+            generation: progress.map_or(0, |progress| progress.generation) + 1,
+            epoch,
+            window,
+            held: VecDeque::new(),
+            fetched: start,
+            bytes: 0,
+            leaving: false,
+            paused: false,
+            committed: None,
+            // The new generation is worth a commit of its own.
+            dirty: true,
+            gone: 0,
+        }
+    }
+
+    /// Begins anew at `start`; receipts from before are stale.
+    pub(crate) fn move_to(&mut self, start: u64, epoch: u32) {
+        let paused = self.paused;
+        let generation = self.generation;
+        *self = Self::new(self.number, epoch, start, None);
+        (self.paused, self.generation) = (paused, generation + 1);
+    }
+
+    /// Messages came in.
+    pub(crate) fn arrive(&mut self, chunk: Chunk) {
+        let (first, len) = (chunk.first, chunk.len());
+        if first < self.fetched || len == 0 {
+            // What was read before the position moved.
+            return;
+        }
+        self.fetched = first + len;
+        let mut left = 0;
+        for offset in first..self.fetched {
+            let (arrival, gone) = self.window.arrive(offset);
+            self.gone += gone;
+            self.dirty |= gone > 0;
+            match arrival {
+                Arrival::Done => {}
+                Arrival::Again => left += 1,
+                Arrival::New => {
+                    // All that follow are new as well.
+                    left += self.fetched - offset;
+                    break;
+                }
+            }
+        }
+        if left == 0 {
+            return;
+        }
+        self.bytes += chunk.bytes;
+        let chunk = Arc::new(chunk);
+        if self.window.is_laned() {
+            for offset in first..self.window.next().min(self.fetched) {
+                self.enter_lane(offset, &chunk);
+            }
+        }
+        self.held.push_back(Held {
+            first,
+            len,
+            left,
+            chunk: Some(chunk),
+        });
+    }
+
+    /// A message came in that is not for this group.
+    pub(crate) fn pass(&mut self, offset: u64) {
+        if offset < self.fetched {
+            return;
+        }
+        self.fetched = offset + 1;
+        let (_, gone) = self.window.arrive(offset);
+        self.gone += gone;
+        if self.held.is_empty() && self.window.next() <= offset {
+            self.window.pass(offset);
+        }
+        self.dirty = true;
+    }
+
+    /// Whether the library should stop fetching from it for now: its window is full, and much waits behind it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.fetched >= self.window.end().saturating_add(SPAN / 4)
+    }
+
+    /// Hands out up to `max` messages; answers how many.
+    pub(crate) fn read(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
+        if self.leaving {
+            return 0;
+        }
+        self.window.tick(reading.now);
+        if reading.sequential && !self.window.is_laned() {
+            self.lay_lanes();
+        }
+        let mut count = 0;
+        if self.window.has_ready() {
+            count += self.read_again(max, reading, out);
+        }
+        while count < max {
+            let more = match self.window.is_laned() {
+                true => self.read_one_of_key(reading, out),
+                false => self.read_run(max - count, reading, out),
+            };
+            if more == 0 {
+                break;
+            }
+            count += more;
+        }
+        self.dirty |= count > 0;
+        count
+    }
+
+    fn read_again(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
+        let (mut count, mut from) = (0, 0);
+        while count < max {
+            let Some(offset) = self.window.first_ready(from, reading.sequential) else {
+                break;
+            };
+            from = offset + 1;
+            let Some((chunk, index)) = self.find(offset) else {
+                continue;
+            };
+            if let Some(tag) = self.window.hand_out_again(offset, reading.who, reading.deadline) {
+                out.push(Lot::run(chunk, index, self.run(offset, 1, tag)));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Hands out new messages that lie together.
+    fn read_run(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
+        let Some((chunk, first, until)) = self.next_new() else {
+            return 0;
+        };
+        let count = (until - first).min(max as u64);
+        let tag = self.window.hand_out(first, count, reading.who, reading.deadline);
+        let index = place(first - chunk.first);
+        out.push(Lot::run(chunk, index, self.run(first, count, tag)));
+        place(count)
+    }
+
+    /// Hands out the next new message whose key is free.
+    fn read_one_of_key(&mut self, reading: Reading, out: &mut Deliveries) -> usize {
+        while let Some((chunk, offset, _)) = self.next_new() {
+            let index = place(offset - chunk.first);
+            let free = match chunk.messages.get(index).and_then(Message::message_key) {
+                Some(key) => self.window.enter_lane(offset, key),
+                None => true,
+            };
+            if free || !reading.sequential {
+                let tag = self.window.hand_out(offset, 1, reading.who, reading.deadline);
+                out.push(Lot::run(chunk, index, self.run(offset, 1, tag)));
+                return 1;
+            }
+            self.window.park(offset);
+            self.dirty = true;
+        }
+        0
+    }
+
+    /// The next message that was never handed out, with its chunk and where what follows it there ends.
+    fn next_new(&self) -> Option<(Arc<Chunk>, u64, u64)> {
+        let (next, end) = (self.window.next(), self.window.end());
+        let at = self.held.partition_point(|held| held.first + held.len <= next);
+        let held = self.held.get(at)?;
+        let first = held.first.max(next);
+        let until = (held.first + held.len).min(end);
+        (first < until).then_some(())?;
+        Some((Arc::clone(held.chunk.as_ref()?), first, until))
+    }
+
+    fn run(&self, first: u64, count: u64, tag: Tag) -> ReceiptRun {
+        ReceiptRun {
+            first: Receipt {
+                partition: self.number,
+                attempt: tag.attempt(),
+                sequence: first,
+                major: 0,
+                fence: u64::from(self.epoch) << 32 | u64::from(tag.holder()),
+            },
+            len: u32::try_from(count).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Keeps order by key from now on.
+    fn lay_lanes(&mut self) {
+        self.window.lay_lanes();
+        let unsettled: Vec<_> = self.window.unsettled().map(|(offset, _)| offset).collect();
+        for offset in unsettled {
+            if let Some((chunk, _)) = self.find(offset) {
+                self.enter_lane(offset, &chunk);
+            }
+        }
+    }
+
+    fn enter_lane(&mut self, offset: u64, chunk: &Chunk) {
+        let index = place(offset.saturating_sub(chunk.first));
+        if let Some(key) = chunk.messages.get(index).and_then(Message::message_key) {
+            self.window.enter_lane(offset, key);
+        }
+    }
+
+    /// Where the message at `offset` lies, if it is kept.
+    pub(crate) fn find(&self, offset: u64) -> Option<(Arc<Chunk>, usize)> {
+        let at = self.held.partition_point(|held| held.first + held.len <= offset);
+        let held = self.held.get(at).filter(|held| held.first <= offset)?;
+        let chunk = held.chunk.as_ref()?;
+        Some((Arc::clone(chunk), place(offset - held.first)))
+    }
+
+    /// Settles a run of receipts; appends an answer for each. Answers whether a message became ready.
+    pub(crate) fn settle(
+        &mut self,
+        run: ReceiptRun,
+        who: Who,
+        purpose: Purpose,
+        now: Moment,
+        mut answer: impl FnMut(Settled, u32),
+    ) -> bool {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
+        let holder = run.first.fence as u32;
+        let tag = Tag::from_receipt(run.first.attempt, holder);
+        let usual = match purpose {
+            Purpose::Done | Purpose::Extend(_) => Settled::Acked,
+            Purpose::Requeue(..) | Purpose::GiveBack => Settled::Nacked,
+        };
+        let (first, count) = (run.first.sequence, u64::from(run.len));
+        if matches!(purpose, Purpose::Done) && self.window.settle_run(first, count, tag, who, now) {
+            self.release(first, count);
+            self.dirty = true;
+            answer(usual, run.len);
+            return false;
+        }
+        let mut readied = false;
+        for offset in first..first.saturating_add(count) {
+            let settled = match self.window.check(offset, tag, who, now) {
+                Ok(()) => {
+                    readied |= self.window.settle(offset, purpose, now);
+                    if matches!(purpose, Purpose::Done) {
+                        self.release(offset, 1);
+                    }
+                    self.dirty |= !matches!(purpose, Purpose::Extend(_));
+                    usual
+                }
+                Err(other) => other,
+            };
+            answer(settled, 1);
+        }
+        readied
+    }
+
+    /// When the message failed for the first time.
+    pub(crate) fn first_failed(&self, offset: u64) -> Option<SystemTime> {
+        self.window.first_failed(offset)
+    }
+
+    /// Frees what is settled.
+    fn release(&mut self, first: u64, count: u64) {
+        let end = first + count;
+        let mut at = self.held.partition_point(|held| held.first + held.len <= first);
+        while let Some(held) = self.held.get_mut(at).filter(|held| held.first < end) {
+            let overlap = (held.first + held.len).min(end) - held.first.max(first);
+            held.left = held.left.saturating_sub(overlap);
+            if held.left == 0
+                && let Some(chunk) = held.chunk.take()
+            {
+                self.bytes = self.bytes.saturating_sub(chunk.bytes);
+            }
+            at += 1;
+        }
+        while self.held.front().is_some_and(|held| held.chunk.is_none()) {
+            self.held.pop_front();
+        }
+    }
+
+    /// Position and text for a commit.
+    pub(crate) fn progress(&self) -> (u64, String) {
+        (self.window.low(), self.window.progress(self.generation).to_text())
+    }
+
+    /// Messages that came in and were never handed out.
+    pub(crate) fn unread(&self) -> u64 {
+        self.fetched.saturating_sub(self.window.next())
+    }
+}
+
+fn place(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,390 @@
+//! The thread that polls for a group: it never waits for a handler.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use broker_core::{BrokerEvent, Error, ErrorKind, Result, StartPosition};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::oneshot;
+
+use crate::client::{Client, blocking, lock};
+use crate::intake::Intake;
+use crate::rebalance::Rebalancer;
+use crate::session::{Order, Session};
+use crate::{error, names, offsets};
+
+/// How many records are taken in before readers get to see them.
+const TURN: usize = 512;
+/// The longest sleep: the library wants to be polled now and then, whatever happens.
+const NAP: Duration = Duration::from_millis(200);
+/// How long a poller that has no room stops polling before it tells the library to stop fetching.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a group that nobody reads any more is kept, in case somebody does again.
+const GRACE: Duration = Duration::from_millis(300);
+
+pub(crate) type GroupConsumer = BaseConsumer<Rebalancer>;
+
+/// Makes the group if it is not there, joins it, and starts its thread.
+pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &StartPosition) -> Result<()> {
+    let (client, session, start) = (Arc::clone(client), Arc::clone(session), start.clone());
+    blocking(move || {
+        let mut config = client.native.consumer.clone();
+        config.set("group.id", names::group_id(&session.stream, &session.group));
+        let context = Rebalancer::new(&client, &session);
+        let mut consumer: GroupConsumer = config
+            .create_with_context(context)
+            .map_err(|error| error::from_kafka(&error))?;
+        offsets::make_group(&consumer, &session.topic, &start, client.patience())?;
+        let waking = Arc::downgrade(&session);
+        consumer.set_nonempty_callback(move || {
+            if let Some(session) = waking.upgrade() {
+                session.wake();
+            }
+        });
+        consumer
+            .subscribe(&[&session.topic.name])
+            .map_err(|error| error::from_kafka(&error))?;
+        let poller = Poller {
+            pace: Pace {
+                commit_interval: client.config.commit_interval,
+                idle_timeout: client.config.idle_timeout,
+                room: usize::try_from(client.config.read_buffer_bytes).unwrap_or(usize::MAX),
+                patience: client.patience(),
+            },
+            session: Arc::clone(&session),
+            consumer,
+            paused: false,
+            stuffed_since: None,
+            committed_at: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("kafka-poll".to_owned())
+            .spawn(move || poller.run())
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "no thread to poll with").source(error))?;
+        session.set_poller(thread.thread().clone());
+        session.wake();
+        Ok(())
+    })
+    .await
+}
+
+struct Pace {
+    commit_interval: Duration,
+    idle_timeout: Duration,
+    room: usize,
+    patience: Duration,
+}
+
+struct Poller {
+    session: Arc<Session>,
+    consumer: GroupConsumer,
+    pace: Pace,
+    /// Whether everything is paused, for want of room.
+    paused: bool,
+    stuffed_since: Option<Instant>,
+    committed_at: Option<Instant>,
+}
+
+impl Poller {
+    fn run(mut self) {
+        loop {
+            for order in self.session.orders() {
+                match order {
+                    Order::Commit(answer) => drop(answer.send(self.commit_now())),
+                    Order::Seek(position, answer) => drop(answer.send(self.seek(&position))),
+                    Order::Stop(done) => return self.stop(done),
+                }
+            }
+            let more = self.poll();
+            self.commit_soon();
+            if self.is_idle() {
+                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "nobody reads: the group is left");
+                let (done, _) = oneshot::channel();
+                return self.stop(done);
+            }
+            if !more {
+                let nap = self.nap();
+                if !nap.is_zero() {
+                    std::thread::park_timeout(nap);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the library has; answers whether there may be more at once.
+    fn poll(&mut self) -> bool {
+        if !self.make_room() {
+            return false;
+        }
+        let context = Arc::clone(self.consumer.context());
+        let mut more = true;
+        for _ in 0..TURN {
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(record)) => lock(&context.intake).push(&record),
+                Some(Err(error)) => self.trouble(&error),
+                None => {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        context.flush();
+        more
+    }
+
+    /// Whether there is room for more. Where there is none for long, the library is told to stop fetching.
+    fn make_room(&mut self) -> bool {
+        let (stuffed, full, free) = {
+            let state = self.session.state();
+            let room = if self.paused {
+                self.pace.room / 2
+            } else {
+                self.pace.room
+            };
+            let (mut full, mut free) = (Vec::new(), Vec::new());
+            for partition in state.partitions.values() {
+                match (partition.is_full(), partition.paused) {
+                    (true, false) => full.push(partition.number),
+                    (false, true) => free.push(partition.number),
+                    _ => {}
+                }
+            }
+            (state.is_stuffed(room), full, free)
+        };
+        if !full.is_empty() {
+            self.pause(&full, true);
+        }
+        if !stuffed {
+            self.stuffed_since = None;
+            if self.paused {
+                self.paused = false;
+                let all: Vec<_> = {
+                    let state = self.session.state();
+                    let open = state.partitions.values().filter(|partition| !partition.is_full());
+                    open.map(|partition| partition.number).collect()
+                };
+                self.pause(&all, false);
+            } else if !free.is_empty() {
+                self.pause(&free, false);
+            }
+            return true;
+        }
+        if self.paused {
+            return true;
+        }
+        let since = *self.stuffed_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE {
+            return false;
+        }
+        self.paused = true;
+        let all: Vec<_> = self.session.state().partitions.keys().copied().collect();
+        self.pause(&all, true);
+        true
+    }
+
+    fn pause(&self, partitions: &[u32], pause: bool) {
+        let list = self.list(partitions.iter().copied());
+        let told = if pause {
+            self.consumer.pause(&list)
+        } else {
+            self.consumer.resume(&list)
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "pausing or resuming");
+            return;
+        }
+        let mut state = self.session.state();
+        for number in partitions {
+            if let Some(partition) = state.partitions.get_mut(number) {
+                partition.paused = pause;
+            }
+        }
+    }
+
+    fn list(&self, partitions: impl Iterator<Item = u32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for number in partitions.filter_map(|number| i32::try_from(number).ok()) {
+            list.add_partition(&self.session.topic.name, number);
+        }
+        list
+    }
+
+    /// How long nothing needs to be done.
+    fn nap(&self) -> Duration {
+        let (due, dirty) = {
+            let state = self.session.state();
+            (
+                state.due(),
+                state.partitions.values().any(|partition| partition.dirty),
+            )
+        };
+        let due = self.session.until(due);
+        if due.is_zero() {
+            let now = self.session.now();
+            let mut state = self.session.state();
+            for partition in state.partitions.values_mut() {
+                partition.window.tick(now);
+            }
+            drop(state);
+            self.session.arrived.notify_waiters();
+            return Duration::from_millis(1);
+        }
+        let mut nap = NAP.min(due);
+        if dirty {
+            let since = self.committed_at.map_or(Duration::MAX, |at| at.elapsed());
+            let wait = self.pace.commit_interval.saturating_sub(since);
+            nap = nap.min(wait.max(Duration::from_millis(1)));
+        }
+        if self.stuffed_since.is_some() && !self.paused {
+            nap = nap.min(Duration::from_millis(5));
+        }
+        nap
+    }
+
+    /// Nobody has read or settled for long, and nobody holds anything: others may have the partitions.
+    fn is_idle(&self) -> bool {
+        if self.session.has_readers() {
+            return false;
+        }
+        let state = self.session.state();
+        let idle = state.used.map_or(Duration::ZERO, |used| used.elapsed());
+        if state.users == 0 && (state.left || idle > GRACE) {
+            return !state.is_in_hand();
+        }
+        idle > self.pace.idle_timeout && !state.is_in_hand()
+    }
+
+    /// Commits what changed, if the last time is long enough ago. The answer comes to the context.
+    fn commit_soon(&mut self) {
+        if self
+            .committed_at
+            .is_some_and(|at| at.elapsed() < self.pace.commit_interval)
+        {
+            return;
+        }
+        let context = self.consumer.context();
+        if context.committing() {
+            return;
+        }
+        let list = context.changes();
+        if list.count() == 0 {
+            return;
+        }
+        self.committed_at = Some(Instant::now());
+        context.commit_begins();
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            context.commit_ends(Err(error), &list);
+        }
+    }
+
+    /// Commits what changed, and waits for it.
+    fn commit_now(&self) -> Result<()> {
+        let context = self.consumer.context();
+        context.flush();
+        let list = context.changes();
+        if list.count() == 0 {
+            return Ok(());
+        }
+        let answer = self.consumer.commit(&list, CommitMode::Sync);
+        let told = answer.as_ref().map_err(error::from_kafka).map(|()| ());
+        context.commit_ends(answer, &list);
+        told
+    }
+
+    fn seek(&mut self, position: &StartPosition) -> Result<()> {
+        self.consumer.context().flush();
+        let topic = Arc::clone(&self.session.topic);
+        let numbers: Vec<u32> = self.session.state().partitions.keys().copied().collect();
+        if u32::try_from(numbers.len()).ok() != Some(topic.partitions) {
+            return Err(Error::new(
+                ErrorKind::Throttled,
+                "other members own some of the partitions; stop them first, or wait until this one owns all",
+            ));
+        }
+        let targets = offsets::resolve(&self.consumer, &topic, position, self.pace.patience)?;
+        let mut list = TopicPartitionList::new();
+        {
+            let mut state = self.session.state();
+            for (number, start) in &targets {
+                if let Some(partition) = state.partitions.get_mut(number) {
+                    partition.move_to(*start, crate::session::next_epoch());
+                }
+                offsets::add(&mut list, &topic.name, *number, *start)?;
+            }
+        }
+        self.consumer
+            .seek_partitions(list, self.pace.patience)
+            .map_err(|error| error::from_kafka(&error))?;
+        self.commit_now()
+    }
+
+    fn trouble(&self, error: &KafkaError) {
+        let Some(code) = error.rdkafka_error_code() else {
+            return;
+        };
+        if matches!(
+            code,
+            RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset
+        ) {
+            return;
+        }
+        tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "polling");
+        let fatal =
+            matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == RDKafkaErrorCode::Fatal;
+        if fatal {
+            // What is fatal ends the library's client: the next read begins anew.
+            tracing::warn!(%error, "the consumer failed for good and is replaced");
+            self.session.end();
+            return;
+        }
+        let error = match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => return,
+            code => error::from_code(code),
+        };
+        self.session.state().trouble = Some((Instant::now(), error));
+        self.session.arrived.notify_waiters();
+    }
+
+    /// Commits, leaves, and ends the library's client, which blocks.
+    fn stop(self, done: oneshot::Sender<()>) {
+        self.session.end();
+        if let Err(error) = self.commit_now() {
+            tracing::debug!(%error, "the last commit failed: what it told comes again");
+        }
+        self.consumer.context().leave();
+        let session = Arc::clone(&self.session);
+        drop(self);
+        let _ = done.send(());
+        drop(session);
+    }
+}
+
+/// What groups lost because messages are gone.
+pub(crate) fn report_gone(client: &Client, session: &Session) {
+    let gone: u64 = {
+        let mut state = session.state();
+        state
+            .partitions
+            .values_mut()
+            .map(|partition| std::mem::take(&mut partition.gone))
+            .sum()
+    };
+    if gone > 0 {
+        client.lost.fetch_add(gone, Ordering::Relaxed);
+        client.context.events.send(BrokerEvent::MessagesLost {
+            stream: session.stream.clone(),
+            group: session.group.clone(),
+            count: gone,
+        });
+    }
+}
+
+/// Counts commits that are on their way.
+pub(crate) type InFlight = AtomicU64;
+
+/// The intake that poller and rebalancer share: what was polled comes in before partitions change.
+pub(crate) type SharedIntake = Mutex<Intake>;

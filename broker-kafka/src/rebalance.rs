@@ -1,0 +1,249 @@
+//! What happens when partitions come and go, and when commits are answered.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::client::{Client, lock, tell};
+use crate::intake::Intake;
+use crate::offsets;
+use crate::partition::Partition;
+use crate::poller::{GroupConsumer, InFlight, SharedIntake, report_gone};
+use crate::session::{Session, next_epoch};
+
+/// The context of a group's consumer; the library calls it on the poller's thread.
+pub(crate) struct Rebalancer {
+    client: Weak<Client>,
+    session: Arc<Session>,
+    pub(crate) intake: SharedIntake,
+    in_flight: InFlight,
+    leaving: AtomicBool,
+    revocation_wait: Duration,
+    patience: Duration,
+}
+
+impl Rebalancer {
+    pub(crate) fn new(client: &Arc<Client>, session: &Arc<Session>) -> Self {
+        Self {
+            client: Arc::downgrade(client),
+            session: Arc::clone(session),
+            intake: Mutex::new(Intake::new(session.group.as_str())),
+            in_flight: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            revocation_wait: client.config.revocation_wait,
+            patience: client.patience(),
+        }
+    }
+
+    /// Hands what was polled to the session.
+    pub(crate) fn flush(&self) {
+        let mut intake = lock(&self.intake);
+        if intake.len() == 0 {
+            return;
+        }
+        self.session.arrive(intake.take());
+        drop(intake);
+        if let Some(client) = self.client.upgrade() {
+            report_gone(&client, &self.session);
+        }
+    }
+
+    /// Nothing is waited for any more.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn committing(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn commit_begins(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is to be committed. It counts as committed from now on, until the answer says otherwise.
+    pub(crate) fn changes(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        let mut state = self.session.state();
+        for partition in state.partitions.values_mut().filter(|partition| partition.dirty) {
+            partition.dirty = false;
+            let progress = partition.progress();
+            if partition.committed.as_ref() == Some(&progress) {
+                continue;
+            }
+            let added = offsets::add_with(
+                &mut list,
+                &self.session.topic.name,
+                partition.number,
+                progress.0,
+                &progress.1,
+            );
+            if added.is_ok() {
+                partition.committed = Some(progress);
+            }
+        }
+        list
+    }
+
+    /// A commit was answered. What failed is committed anew with the next one.
+    pub(crate) fn commit_ends(&self, answer: KafkaResult<()>, list: &TopicPartitionList) {
+        let failed_all = answer.is_err();
+        if let Err(error) = &answer {
+            tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "a commit failed");
+        }
+        let mut state = self.session.state();
+        for element in list.elements() {
+            if !failed_all && element.error().is_ok() {
+                continue;
+            }
+            let number = u32::try_from(element.partition()).unwrap_or(u32::MAX);
+            if let Some(partition) = state.partitions.get_mut(&number) {
+                partition.dirty = true;
+                partition.committed = None;
+            }
+        }
+    }
+
+    /// Partitions are given to this member: it goes on where the last commit says.
+    fn assign(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
+        let numbers: Vec<_> = list
+            .elements()
+            .iter()
+            .filter_map(|element| u32::try_from(element.partition()).ok())
+            .collect();
+        let committed = loop {
+            match offsets::committed(consumer, &self.session.topic.name, &numbers, self.patience) {
+                Ok(committed) => break committed,
+                // Beginning anywhere else would lose messages or repeat them.
+                Err(error) if self.leaving.load(Ordering::Acquire) || consumer.assignment_lost() => {
+                    tracing::debug!(%error, "partitions are given up before their position is known");
+                    return give_up(consumer, list);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the position of partitions is not known yet");
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+        };
+        let mut starts = TopicPartitionList::new();
+        {
+            let mut state = self.session.state();
+            for found in committed {
+                let partition =
+                    Partition::new(found.number, next_epoch(), found.start, found.progress.as_ref());
+                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, found.start);
+                state.partitions.insert(found.number, partition);
+            }
+            state.assigned = true;
+            state.trouble = None;
+        }
+        let told = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&starts),
+            _ => consumer.assign(&starts),
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "partitions were not taken");
+        }
+        self.session.arrived.notify_waiters();
+        tracing::debug!(stream = %self.session.stream, group = %self.session.group, ?numbers, "partitions came");
+    }
+
+    /// Partitions are taken away: what is in hand has a moment to be settled, then all is committed.
+    fn revoke(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
+        let numbers: Vec<_> = list
+            .elements()
+            .iter()
+            .filter_map(|element| u32::try_from(element.partition()).ok())
+            .collect();
+        for number in &numbers {
+            if let Some(partition) = self.session.state().partitions.get_mut(number) {
+                partition.leaving = true;
+            }
+        }
+        let lost = consumer.assignment_lost();
+        if !lost && !self.leaving.load(Ordering::Acquire) {
+            self.session.wait_for_hands(Instant::now() + self.revocation_wait);
+        }
+        if !lost {
+            let mut last = TopicPartitionList::new();
+            {
+                let state = self.session.state();
+                let going = numbers.iter().filter_map(|number| state.partitions.get(number));
+                for partition in going {
+                    let (start, text) = partition.progress();
+                    if partition.committed.as_ref() != Some(&(start, text.clone())) || partition.dirty {
+                        let _ = offsets::add_with(
+                            &mut last,
+                            &self.session.topic.name,
+                            partition.number,
+                            start,
+                            &text,
+                        );
+                    }
+                }
+            }
+            if last.count() > 0
+                && let Err(error) = consumer.commit(&last, CommitMode::Sync)
+            {
+                tracing::debug!(%error, "the last commit of partitions failed: what it told comes again");
+            }
+        }
+        {
+            let mut state = self.session.state();
+            for number in &numbers {
+                state.partitions.remove(number);
+            }
+        }
+        give_up(consumer, list);
+        tracing::debug!(stream = %self.session.stream, group = %self.session.group, ?numbers, lost, "partitions went");
+    }
+}
+
+fn give_up(consumer: &GroupConsumer, list: &TopicPartitionList) {
+    let told = match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        _ => consumer.unassign(),
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "partitions were not given up");
+    }
+}
+
+impl ClientContext for Rebalancer {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tell(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.session.end();
+        }
+    }
+}
+
+impl ConsumerContext for Rebalancer {
+    fn rebalance(&self, consumer: &GroupConsumer, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        // What was polled so far belongs to the partitions as they were.
+        self.flush();
+        match what {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => self.revoke(consumer, list),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        // A synchronous commit is answered here as well.
+        let _ = self
+            .in_flight
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1));
+        self.commit_ends(result, offsets);
+    }
+}

@@ -1,0 +1,482 @@
+//! A group's membership in this process: what its poller brings in and its members take and settle.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use broker_core::base::{Deliveries, HealthReport};
+use broker_core::{
+    ConsumerName, Error, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::chunk::Chunk;
+use crate::client::{Client, lock};
+use crate::intake::Arrived;
+use crate::partition::{Partition, Reading};
+use crate::topic::Topic;
+use crate::window::{Moment, Purpose, SPAN, Tag, Who};
+
+/// A group's membership in this process.
+pub(crate) struct Session {
+    pub(crate) client: Weak<Client>,
+    pub(crate) stream: StreamName,
+    pub(crate) group: GroupName,
+    pub(crate) topic: Arc<Topic>,
+    state: Mutex<State>,
+    /// Told when something may be read.
+    pub(crate) arrived: Notify,
+    /// Told when something was settled, for a revocation that waits.
+    settled: Condvar,
+    orders: Mutex<Vec<Order>>,
+    poller: Mutex<Option<Thread>>,
+    /// Read calls that wait.
+    readers: AtomicUsize,
+    ended: AtomicBool,
+    clock: Instant,
+}
+
+/// What the poller is asked to do.
+pub(crate) enum Order {
+    /// Commits what is settled, and waits for it.
+    Commit(oneshot::Sender<broker_core::Result<()>>),
+    /// Moves the group.
+    Seek(StartPosition, oneshot::Sender<broker_core::Result<()>>),
+    /// Commits and leaves the group.
+    Stop(oneshot::Sender<()>),
+}
+
+/// What a session knows.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) partitions: BTreeMap<u32, Partition>,
+    members: HashMap<ConsumerName, Member>,
+    /// The partition that is read first next time.
+    turn: u32,
+    /// Why nothing can be read, since when.
+    pub(crate) trouble: Option<(Instant, Error)>,
+    /// When a member last read or settled.
+    pub(crate) used: Option<Instant>,
+    /// After how long without that the partitions go to others.
+    pub(crate) lease: Duration,
+    /// Whether the server has given out the partitions at least once.
+    pub(crate) assigned: bool,
+    /// How many members there have been.
+    numbered: u32,
+    /// Consumers that read by it.
+    pub(crate) users: usize,
+    /// Whether the last of them said that it leaves.
+    pub(crate) left: bool,
+}
+
+/// A delivery's message.
+pub(crate) struct Peeked {
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) index: usize,
+    pub(crate) first_failed: Option<SystemTime>,
+}
+
+struct Member {
+    who: Who,
+    seen: Instant,
+}
+
+/// Tells each ownership of a partition in this process from all others.
+static EPOCHS: AtomicU32 = AtomicU32::new(1);
+
+/// A number that no other ownership in this process has.
+pub(crate) fn next_epoch() -> u32 {
+    EPOCHS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Session {
+    pub(crate) fn new(
+        client: &Arc<Client>,
+        stream: &StreamName,
+        group: &GroupName,
+        topic: Arc<Topic>,
+    ) -> Self {
+        Self {
+            client: Arc::downgrade(client),
+            stream: stream.clone(),
+            group: group.clone(),
+            topic,
+            state: Mutex::new(State {
+                used: Some(Instant::now()),
+                lease: client.context.config.message_timeout,
+                ..State::default()
+            }),
+            arrived: Notify::new(),
+            settled: Condvar::new(),
+            orders: Mutex::default(),
+            poller: Mutex::default(),
+            readers: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            clock: Instant::now(),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment(u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// How long from now until `moment`.
+    pub(crate) fn until(&self, moment: Moment) -> Duration {
+        match moment {
+            Moment::NEVER => Duration::MAX,
+            Moment(at) => Duration::from_micros(at.saturating_sub(self.now().0)),
+        }
+    }
+
+    /// Whether it has left the group, or is about to.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.arrived.notify_waiters();
+    }
+
+    pub(crate) fn set_poller(&self, thread: Thread) {
+        *lock(&self.poller) = Some(thread);
+    }
+
+    /// Has the poller look at things now.
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = lock(&self.poller).as_ref() {
+            thread.unpark();
+        }
+    }
+
+    /// Asks the poller to do something.
+    pub(crate) fn order(&self, order: Order) {
+        lock(&self.orders).push(order);
+        self.wake();
+    }
+
+    pub(crate) fn orders(&self) -> Vec<Order> {
+        std::mem::take(&mut *lock(&self.orders))
+    }
+
+    /// The member of that name.
+    pub(crate) fn member(&self, name: &ConsumerName, lease: Duration) -> Who {
+        let mut state = self.state();
+        state.lease = lease;
+        state.users += 1;
+        state.left = false;
+        let seen = Instant::now();
+        // Numbers are not used again: an old receipt must not become a new member's.
+        let next = state.numbered;
+        state.numbered += u32::from(!state.members.contains_key(name));
+        let member = state.members.entry(name.clone()).or_insert_with(|| Member {
+            who: Who::member(next).unwrap_or(Who::NOBODY),
+            seen,
+        });
+        member.seen = seen;
+        member.who
+    }
+
+    /// A consumer is gone; with `leave`, it said so. What it has in hand stays until it is settled.
+    pub(crate) fn forget(&self, leave: bool) {
+        let mut state = self.state();
+        state.users = state.users.saturating_sub(1);
+        state.left = leave && state.users == 0;
+        state.used = Some(Instant::now());
+        drop(state);
+        self.wake();
+    }
+
+    /// Takes a member's deliveries away and readies them for the others; answers how many, where it is one.
+    pub(crate) fn remove(&self, name: &ConsumerName) -> Option<u64> {
+        let mut state = self.state();
+        let member = state.members.remove(name)?;
+        let partitions = state.partitions.values_mut();
+        let moved = partitions
+            .map(|partition| partition.window.expire(member.who))
+            .sum();
+        drop(state);
+        self.arrived.notify_waiters();
+        Some(moved)
+    }
+
+    /// How long the oldest delivery has been out.
+    pub(crate) fn oldest(&self) -> Option<Duration> {
+        let (state, now) = (self.state(), self.now());
+        let lease = u64::try_from(state.lease.as_micros()).unwrap_or(u64::MAX);
+        let held = state
+            .partitions
+            .values()
+            .flat_map(|partition| partition.window.unsettled());
+        let held = held.filter(|(_, slot)| slot.tag.who().holds());
+        let since = held
+            .map(|(_, slot)| slot.deadline.0.saturating_sub(lease))
+            .min()?;
+        Some(Duration::from_micros(now.0.saturating_sub(since)))
+    }
+
+    /// Waits until the server has given out partitions.
+    pub(crate) async fn wait_until_assigned(&self, within: Duration) -> broker_core::Result<()> {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            let owned = self.state().partitions.len();
+            if self.has_ended() || u32::try_from(owned) == Ok(self.topic.partitions) {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline, arrived).await.is_err() {
+                // Others own the rest, which whoever asked is told.
+                return Ok(());
+            }
+        }
+    }
+
+    /// Adds to a health report.
+    pub(crate) fn describe(&self, report: &mut HealthReport) {
+        let state = self.state();
+        let name = format!("{}/{}", self.stream, self.group);
+        for partition in state.partitions.values() {
+            if partition.window.next() >= partition.window.end() {
+                report.warnings.push(format!(
+                    "{name}: partition {} waits for message {}, which {SPAN} others have overtaken",
+                    partition.number,
+                    partition.window.low(),
+                ));
+            }
+            if partition.window.is_crowded() {
+                report.warnings.push(format!(
+                    "{name}: so many messages of partition {} fail that they wait for each other",
+                    partition.number
+                ));
+            }
+        }
+        if let Some((since, error)) = &state.trouble {
+            report
+                .warnings
+                .push(format!("{name}: {error}, for {}s", since.elapsed().as_secs()));
+        }
+        let unread: u64 = state.partitions.values().map(Partition::unread).sum();
+        let pending: u64 = state
+            .partitions
+            .values()
+            .map(|partition| partition.window.pending())
+            .sum();
+        let bytes: usize = state.partitions.values().map(|partition| partition.bytes).sum();
+        report.details.push((
+            name,
+            format!(
+                "{} partitions, {unread} read ahead, {pending} unsettled, {bytes} bytes",
+                state.partitions.len()
+            ),
+        ));
+    }
+
+    /// What settling `receipt` would answer, or the message that it is for.
+    pub(crate) fn peek(&self, receipt: Receipt, who: Who) -> std::result::Result<Peeked, Settled> {
+        let now = self.now();
+        let state = self.state();
+        if receipt.attempt == 0 {
+            return Err(Settled::NotPending);
+        }
+        let partition = state.partitions.get(&receipt.partition).ok_or(Settled::Stale)?;
+        if u64::from(partition.epoch) != receipt.fence >> 32 {
+            return Err(Settled::Stale);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
+        let tag = Tag::from_receipt(receipt.attempt, receipt.fence as u32);
+        partition.window.check(receipt.sequence, tag, who, now)?;
+        let (chunk, index) = partition.find(receipt.sequence).ok_or(Settled::NotPending)?;
+        Ok(Peeked {
+            chunk,
+            index,
+            first_failed: partition.first_failed(receipt.sequence),
+        })
+    }
+
+    /// The members with what each holds, and how long ago each was seen.
+    pub(crate) fn members(&self) -> Vec<(ConsumerName, u64, Duration)> {
+        let state = self.state();
+        let holds = |who: Who| {
+            let held = state
+                .partitions
+                .values()
+                .flat_map(|partition| partition.window.unsettled());
+            held.filter(|(_, slot)| slot.tag.who() == who).count() as u64
+        };
+        let members = state.members.iter();
+        members
+            .map(|(name, member)| (name.clone(), holds(member.who), member.seen.elapsed()))
+            .collect()
+    }
+
+    /// Hands out what is there.
+    pub(crate) fn read(&self, max: usize, who: Who, lease: Duration, sequential: bool) -> Deliveries {
+        let now = self.now();
+        let lease = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
+        let reading = Reading {
+            who,
+            now,
+            deadline: Moment(now.0.saturating_add(lease).min(u64::MAX - 1)),
+            sequential,
+        };
+        let mut out = Deliveries::new();
+        let mut state = self.state();
+        state.used = Some(Instant::now());
+        let turn = state.turn;
+        let mut left = max;
+        // Each read begins behind the partition that the one before it took from, so that none starves.
+        let mut next = turn;
+        for part in [turn..u32::MAX, 0..turn] {
+            for (number, partition) in state.partitions.range_mut(part) {
+                if left == 0 {
+                    break;
+                }
+                let count = partition.read(left, reading, &mut out);
+                left -= count;
+                if count > 0 {
+                    next = number + 1;
+                }
+            }
+        }
+        state.turn = next;
+        drop(state);
+        if left < max {
+            // What is out has to be committed, and what is due to end, ends.
+            self.wake();
+        }
+        out
+    }
+
+    /// Settles; one answer per receipt, in order.
+    pub(crate) fn settle(&self, runs: &[ReceiptRun], who: Who, purpose: Purpose) -> Settlements {
+        let now = self.now();
+        let usual = match purpose {
+            Purpose::Done | Purpose::Extend(_) => Settled::Acked,
+            Purpose::Requeue(..) | Purpose::GiveBack => Settled::Nacked,
+        };
+        let mut answers = Settlements::all(usual, 0);
+        let mut state = self.state();
+        state.used = Some(Instant::now());
+        let mut readied = false;
+        for run in runs {
+            let epoch = run.first.fence >> 32;
+            let mut push = |settled, count| {
+                for _ in 0..count {
+                    answers.push(settled);
+                }
+            };
+            match state.partitions.get_mut(&run.first.partition) {
+                _ if run.first.attempt == 0 => push(Settled::NotPending, run.len),
+                Some(partition) if u64::from(partition.epoch) == epoch => {
+                    readied |= partition.settle(*run, who, purpose, now, push);
+                }
+                _ => push(Settled::Stale, run.len),
+            }
+        }
+        let leaving = state.partitions.values().any(|partition| partition.leaving);
+        drop(state);
+        if readied {
+            self.arrived.notify_waiters();
+        }
+        if leaving {
+            self.settled.notify_all();
+        }
+        self.wake();
+        answers
+    }
+
+    /// Waits, on the poller's thread, until nothing of the leaving partitions is in hand, at most until `deadline`.
+    pub(crate) fn wait_for_hands(&self, deadline: Instant) {
+        let mut state = self.state();
+        loop {
+            let in_hand = state
+                .partitions
+                .values()
+                .filter(|partition| partition.leaving)
+                .any(|partition| partition.window.in_hand() > 0);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !in_hand || left.is_zero() {
+                return;
+            }
+            state = match self.settled.wait_timeout(state, left) {
+                Ok((state, _)) => state,
+                Err(poisoned) => PoisonError::into_inner(poisoned).0,
+            };
+        }
+    }
+
+    /// Takes in what came; answers whether something can be read now.
+    pub(crate) fn arrive(&self, arrived: impl Iterator<Item = Arrived>) -> bool {
+        let mut state = self.state();
+        let mut any = false;
+        for one in arrived {
+            match one {
+                Arrived::Chunk(number, chunk) => {
+                    if let Some(partition) = state.partitions.get_mut(&number) {
+                        partition.arrive(chunk);
+                        any = true;
+                    }
+                }
+                Arrived::Passed(number, offset) => {
+                    if let Some(partition) = state.partitions.get_mut(&number) {
+                        partition.pass(offset);
+                    }
+                }
+            }
+        }
+        state.trouble = None;
+        drop(state);
+        if any {
+            self.arrived.notify_waiters();
+        }
+        any
+    }
+
+    /// A call that waits to read, for as long as the answer lives.
+    pub(crate) fn reading(&self) -> ReaderWaits<'_> {
+        self.readers.fetch_add(1, Ordering::SeqCst);
+        ReaderWaits(self)
+    }
+
+    pub(crate) fn has_readers(&self) -> bool {
+        self.readers.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A read call that waits.
+pub(crate) struct ReaderWaits<'a>(&'a Session);
+
+impl Drop for ReaderWaits<'_> {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::SeqCst);
+        self.0.state().used = Some(Instant::now());
+    }
+}
+
+impl State {
+    /// Whether so much is kept that no more should come in.
+    pub(crate) fn is_stuffed(&self, bytes: usize) -> bool {
+        let kept: usize = self.partitions.values().map(|partition| partition.bytes).sum();
+        kept >= bytes
+    }
+
+    /// When something becomes ready by itself.
+    pub(crate) fn due(&self) -> Moment {
+        let due = self.partitions.values().map(|partition| partition.window.due());
+        due.min().unwrap_or(Moment::NEVER)
+    }
+
+    /// Whether a member has something in hand.
+    pub(crate) fn is_in_hand(&self) -> bool {
+        self.partitions
+            .values()
+            .any(|partition| partition.window.in_hand() > 0)
+    }
+}

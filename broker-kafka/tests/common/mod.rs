@@ -1,0 +1,33 @@
+//! The conformance suite on a private Kafka broker.
+
+use broker_core::Result;
+use broker_kafka::PROVIDER;
+use broker_testkit::servers::{KafkaConfig, KafkaHarness};
+use broker_testkit::{Limits, Part, Suite, Timing};
+
+/// The suite on streams with so many partitions.
+pub(crate) fn suite(partitions: u32) -> Result<Suite> {
+    let server = KafkaConfig::new().proxied().start()?;
+    let harness = KafkaHarness::new(&PROVIDER, server)
+        .set("partitions", i64::from(partitions))
+        .set("session_timeout", "6s")
+        .set("heartbeat_interval", "500ms")
+        .set("revocation_wait", "500ms")
+        .set("idle_timeout", "1s")
+        .limits(Limits {
+            partitions: Some(partitions),
+            ..Limits::default()
+        })
+        // The network goes through a proxy, and the machine may be busy.
+        .timing(Timing {
+            scale: 3.0,
+            ..Timing::default()
+        });
+    Ok(Suite::new(harness)
+        .absent(Part::Clock, "leases go by the process's own clock")
+        .absent(
+            Part::ConsumerProcess,
+            "consumers of this suite live in its process",
+        )
+        .absent(Part::Raw, "nothing reaches the log past the adapter"))
+}
