@@ -84,6 +84,27 @@ impl Place {
         answer
     }
 
+    /// Whether its connection still watches a key, for a transaction that did not come.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::watches_any)
+    }
+
+    /// Takes note that its connection has watched `key` since that had this version, for
+    /// [`Redis::transact_ahead`].
+    pub fn watching(&mut self, key: &str, version: u32) {
+        if let Some(connection) = &self.connection {
+            connection.watch(key, version);
+        }
+    }
+
+    /// Takes note that its connection watches nothing.
+    pub fn unwatch(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.unwatch();
+        }
+    }
+
     /// Makes this place's server know a script.
     ///
     /// # Errors

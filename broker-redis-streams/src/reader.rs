@@ -1,6 +1,6 @@
 //! A member of a group that reads.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(crate) struct Hands {
     pub(crate) groups: String,
     /// The server's number for the connection this member's read is blocked on; else zero.
     pub(crate) blocked: AtomicI64,
+    /// Whether the last read found anything.
+    pub(crate) busy: AtomicBool,
 }
 
 /// A member of a group that reads.
@@ -64,6 +66,7 @@ impl Reader {
             member: member.clone(),
             handed_out: Mutex::default(),
             blocked: AtomicI64::new(0),
+            busy: AtomicBool::new(false),
             groups: stream.groups.clone(),
         });
         hands.join(&group_start(&member.start)?, None).await?;
