@@ -5,13 +5,22 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use broker_core::broker::Delivery;
 use broker_core::{Broker, Error, ErrorKind, Retry};
 use futures_util::FutureExt as _;
 use support::{CLAIMS, Script, Step, broker, broker_with, in_flight, numbered, settings, subscribe};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 fn ahead() -> (Broker, Script) {
     broker_with(Script::new(CLAIMS).reading_ahead(), settings())
+}
+
+/// Waits until the second read is under way.
+async fn reads_on(script: &Script) {
+    script
+        .until("it reads on", |state| state.count("read") == 2)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,9 +108,7 @@ async fn a_read_ahead_ends_with_its_subscription() {
     script.put(4);
     let mut deliveries = subscribe(&broker, 8).await;
     let mut held = deliveries.next_batch().await.unwrap().unwrap();
-    script
-        .until("it reads on", |state| state.count("read") == 2)
-        .await;
+    reads_on(&script).await;
     drop(deliveries);
     tokio::time::sleep(Duration::from_millis(1)).await;
     script.put(1);
@@ -134,9 +141,7 @@ async fn an_error_ahead_is_told_after_what_came_before_it() {
     let first = deliveries.next_batch().await.unwrap().unwrap();
     assert_eq!(first.len(), 2);
     drop(first);
-    script
-        .until("it reads on", |state| state.count("read") == 2)
-        .await;
+    reads_on(&script).await;
     let error = Error::new(ErrorKind::Permission, "not any more").retry(Retry::Never);
     script.fail("read", 1, &error);
     let second = deliveries.next_batch().await.unwrap().unwrap();
@@ -153,9 +158,7 @@ async fn acks_do_not_linger_while_a_read_ahead_is_waited_for() {
     script.put(4);
     let mut deliveries = subscribe(&broker, 8).await;
     let batch = deliveries.next_batch().await.unwrap().unwrap();
-    script
-        .until("it reads on", |state| state.count("read") == 2)
-        .await;
+    reads_on(&script).await;
     let start = Instant::now();
     batch.ack_later();
     let next = tokio::spawn(async move { deliveries.next().await.unwrap().unwrap() });
@@ -182,11 +185,20 @@ async fn nothing_is_read_ahead_where_little_was_there() {
     assert_eq!(script.count("read"), 1);
     batch.ack_later();
     assert!(deliveries.next().now_or_never().is_none());
-    script
-        .until("it reads on", |state| state.count("read") == 2)
-        .await;
+    reads_on(&script).await;
     let order: Vec<_> = script.state().calls.iter().map(|call| call.operation).collect();
     assert_eq!(order.get(order.len() - 2..), Some(&["ack", "read"][..]));
+}
+
+/// Waits until the acks that a kept read takes along are on their way, lets them through, and settles `delivery`.
+async fn settles_beside(script: &Script, gate: &Semaphore, delivery: Delivery) {
+    script
+        .until("the ack is on its way", |state| state.count("ack") == 1)
+        .await;
+    gate.add_permits(1);
+    let acked = tokio::time::timeout(Duration::from_secs(1), delivery.ack()).await;
+    acked.expect("nobody is in the way").unwrap();
+    assert_eq!(script.acked(), [0, 1]);
 }
 
 /// The acks of a read that its caller keeps, and does not poll, keep nobody else from settling.
@@ -200,13 +212,7 @@ async fn a_kept_read_does_not_hold_the_turn_to_send() {
     first.ack_later();
     let gate = script.gate("ack");
     assert!(deliveries.next().now_or_never().is_none(), "nothing is there");
-    script
-        .until("the ack is on its way", |state| state.count("ack") == 1)
-        .await;
-    gate.add_permits(1);
-    let acked = tokio::time::timeout(Duration::from_secs(1), second.ack()).await;
-    acked.expect("nobody is in the way").unwrap();
-    assert_eq!(script.acked(), [0, 1]);
+    settles_beside(&script, &gate, second).await;
 }
 
 /// Nor does one that goes by name.
@@ -220,13 +226,7 @@ async fn a_kept_read_by_name_does_not_hold_the_turn_to_send() {
     let gate = script.gate("ack");
     let mut reading = Box::pin(broker.read_wait("s", "g", 2, Duration::from_secs(60)));
     assert!(reading.as_mut().now_or_never().is_none(), "nothing is there");
-    script
-        .until("the ack is on its way", |state| state.count("ack") == 1)
-        .await;
-    gate.add_permits(1);
-    let acked = tokio::time::timeout(Duration::from_secs(1), second.ack()).await;
-    acked.expect("nobody is in the way").unwrap();
-    assert_eq!(script.acked(), [0, 1]);
+    settles_beside(&script, &gate, second).await;
     drop(reading);
 }
 

@@ -187,12 +187,12 @@ impl InlineConfig {
         self.capabilities.unwrap_or_default()
     }
 
-    /// The name of the shared state, if there is to be one. `place` is where the settings were written.
-    pub(crate) fn shared_name(&self, place: &str) -> Result<Option<String>> {
+    /// The name of the shared state, if there is to be one.
+    pub(crate) fn shared_name(&self) -> Result<Option<String>> {
         let Some(uri) = &self.uri else {
             return Ok(self.shared.clone());
         };
-        let wrong = |message: &str| Err(Error::config(format!("{place}.uri"), message));
+        let wrong = |message: &str| Err(Error::config("uri", message));
         let path = uri.path().trim_matches('/');
         let named = match uri.hosts() {
             [] => None,
@@ -211,8 +211,8 @@ impl InlineConfig {
         }
     }
 
-    /// The bounds, checked. `place` is where the settings were written.
-    pub(crate) fn limits(&self, place: &str) -> Result<Limits> {
+    /// The bounds, checked.
+    pub(crate) fn limits(&self) -> Result<Limits> {
         let bounds = [
             ("partitions", self.partitions as usize, 1_024),
             ("capacity", self.capacity, usize::MAX / 2),
@@ -225,7 +225,7 @@ impl InlineConfig {
         for (key, value, most) in bounds {
             if value == 0 || value > most {
                 return Err(Error::config(
-                    format!("{place}.{key}"),
+                    key,
                     format!("{value} is out of bounds; a number from 1 to {most} is expected"),
                 ));
             }
@@ -237,7 +237,7 @@ impl InlineConfig {
                 .contains(Capabilities::STREAM_PARTITIONING)
         {
             return Err(Error::config(
-                format!("{place}.partitions"),
+                "partitions",
                 "more than one partition needs STREAM_PARTITIONING, which `capabilities` leaves out",
             ));
         }

@@ -47,7 +47,10 @@ impl Broker {
         common.validate(|key| format!("brokers.{name}.{key}"))?;
         let require_place = format!("brokers.{name}.require");
         Self::assemble(name, common, require_place, C::PROVIDER, |context| {
-            Ok(Box::new(config.open(context)?))
+            let broker = config
+                .open(context)
+                .map_err(|error| error.placed(|key| format!("brokers.{name}.{key}")))?;
+            Ok(Box::new(broker))
         })
     }
 

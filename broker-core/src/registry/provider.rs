@@ -23,7 +23,9 @@ pub trait ProviderConfig: DeserializeOwned + Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the settings contradict each other.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the settings contradict each other: made by
+    /// [`Error::config`](crate::Error::config) with the setting's key alone, to which the caller adds where it was
+    /// written.
     fn open(self, context: OpenContext) -> Result<Self::Broker>;
 }
 
@@ -117,7 +119,11 @@ impl Provider {
 }
 
 fn open<C: ProviderConfig>(settings: &Settings, context: OpenContext) -> Result<Box<dyn DynBroker>> {
-    Ok(Box::new(settings.parse::<C>()?.open(context)?))
+    let config: C = settings.parse()?;
+    let broker = config
+        .open(context)
+        .map_err(|error| error.placed(|key| settings.place_of(key)))?;
+    Ok(Box::new(broker))
 }
 
 impl fmt::Debug for Provider {

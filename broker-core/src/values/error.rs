@@ -97,6 +97,8 @@ struct Inner {
     kind: ErrorKind,
     retry: Retry,
     message: Cow<'static, str>,
+    /// How much of the message names the place of a wrong setting.
+    place: usize,
     operation: Option<&'static str>,
     provider: Option<Cow<'static, str>>,
     capability: Option<Capabilities>,
@@ -116,6 +118,7 @@ impl Error {
             kind,
             retry,
             message: message.into(),
+            place: 0,
             operation: None,
             provider: None,
             capability: None,
@@ -138,7 +141,27 @@ impl Error {
     /// The configuration is wrong at `place`, a file and a dotted path.
     #[must_use]
     pub fn config(place: impl fmt::Display, message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Config, format!("{place}: {message}"))
+        let place = place.to_string();
+        let mut error = Self::new(ErrorKind::Config, format!("{place}: {message}"));
+        Arc::make_mut(&mut error.0).place = place.len();
+        error
+    }
+
+    /// Says where the setting was written that a [`config`](Self::config) error names by its key alone.
+    #[must_use]
+    pub(crate) fn placed(mut self, place_of: impl FnOnce(&str) -> String) -> Self {
+        if let Some((key, message)) = self
+            .0
+            .message
+            .split_at_checked(self.0.place)
+            .filter(|(key, _)| !key.is_empty())
+        {
+            let place = place_of(key);
+            let message = format!("{place}{message}").into();
+            let inner = Arc::make_mut(&mut self.0);
+            (inner.place, inner.message) = (place.len(), message);
+        }
+        self
     }
 
     /// The broker was closed.

@@ -41,6 +41,14 @@ fn code() {
     );
     assert_eq!(script.state().calls.len(), 0);
 
+    let mut refused = following();
+    refused.pool_size = 0;
+    let error = Broker::open_with("audit", settings(), refused).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "config: brokers.audit.pool_size: a number from 1 is expected"
+    );
+
     let builder = Brokers::builder().default(following()).default(following());
     assert_eq!(
         builder.build().unwrap_err().to_string(),

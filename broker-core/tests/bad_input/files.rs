@@ -153,6 +153,11 @@ fn settings_of_a_file() {
             "max_retries = 'many'",
             "max_retries: a whole number from 0 to 4294967295 is expected, not such a text",
         ),
+        ("pool_size = 0", "script: pool_size: a number from 1 is expected"),
+        (
+            "uri = 'scripted://h?pool_size=0'",
+            "script: uri?pool_size: a number from 1 is expected",
+        ),
         (
             "pool_size = 65536",
             "script: pool_size: a whole number from 0 to 65535 is expected, not 65536",

@@ -81,6 +81,9 @@ impl ProviderConfig for ScriptConfig {
     const PROVIDER: &'static Provider = &PROVIDER;
 
     fn open(self, _: OpenContext) -> Result<Script> {
+        if self.pool_size == 0 {
+            return Err(Error::config("pool_size", "a number from 1 is expected"));
+        }
         Ok(self
             .script
             .unwrap_or_else(|| Script::new(self.claims.unwrap_or(CLAIMS))))
@@ -306,7 +309,7 @@ impl Script {
                             state.given_back.push(offset);
                             back.push((offset, receipt.attempt));
                         }
-                        Disposition::DeadLetter | Disposition::Discard => {}
+                        Disposition::DeadLetter | Disposition::WornOut | Disposition::Discard => {}
                     }
                 }
             }

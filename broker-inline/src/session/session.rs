@@ -34,13 +34,12 @@ pub(crate) struct Found {
 
 impl Session {
     pub(crate) fn open(config: &InlineConfig, context: &OpenContext) -> Result<Self> {
-        let place = format!("brokers.{}", context.name);
-        let limits = config.limits(&place)?;
-        let hub = match config.shared_name(&place)? {
+        let limits = config.limits()?;
+        let hub = match config.shared_name()? {
             None => Arc::new(Hub::new(limits)),
             Some(name) => Hub::shared(&name, limits).map_err(|others| {
                 Error::config(
-                    &place,
+                    "shared",
                     format!("another broker has opened the state `{name}` with other bounds ({others:?}); say the same"),
                 )
             })?,

@@ -4,7 +4,7 @@ use broker_core::base::BaseBroker;
 use broker_core::config::Settings;
 use broker_core::registry::{ProviderConfig, Registry};
 use broker_core::{Capabilities, Result};
-use broker_inline::{InlineBroker, InlineConfig};
+use broker_inline::{InlineBroker, InlineConfig, PROVIDER};
 
 use crate::support::*;
 
@@ -14,8 +14,11 @@ fn open(toml: &str) -> Result<InlineBroker> {
     settings.parse::<InlineConfig>()?.open(context("default"))
 }
 
+/// What a user is told.
 fn line(toml: &str) -> String {
-    open(toml).map(|_| ()).unwrap_err().to_string()
+    let settings = Settings::from_table("broker.toml: brokers.default", toml.parse().unwrap()).unwrap();
+    let opened = PROVIDER.open(&settings, context("default"));
+    opened.map(|_| ()).unwrap_err().to_string()
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,27 +119,27 @@ fn wrong_settings_are_one_clear_line_each() {
         ),
         (
             "capacity = 0",
-            "config: brokers.default.capacity: 0 is out of bounds; a number from 1 to 9223372036854775807 is expected",
+            "config: broker.toml: brokers.default.capacity: 0 is out of bounds; a number from 1 to 9223372036854775807 is expected",
         ),
         (
             "partitions = 3\ncapabilities = 'SIMPLE_QUEUING'",
-            "config: brokers.default.partitions: more than one partition needs STREAM_PARTITIONING, which \
+            "config: broker.toml: brokers.default.partitions: more than one partition needs STREAM_PARTITIONING, which \
              `capabilities` leaves out",
         ),
         (
             "uri = 'inline://a:1'",
-            "config: brokers.default.uri: `inline://` or `inline://NAME` is expected, without port and with one name",
+            "config: broker.toml: brokers.default.uri: `inline://` or `inline://NAME` is expected, without port and with one name",
         ),
         (
             "uri = 'inline://user:secret@a'",
-            "config: brokers.default.uri: `inline://` or `inline://NAME` is expected, without user, password and path",
+            "config: broker.toml: brokers.default.uri: `inline://` or `inline://NAME` is expected, without user, password and path",
         ),
         (
             "uri = 'inline://a'\nshared = 'b'",
-            "config: brokers.default.uri: names another state than `shared`; keep one of them",
+            "config: broker.toml: brokers.default.uri: names another state than `shared`; keep one of them",
         ),
     ];
     for (toml, expected) in table {
-        assert_eq!(line(toml), expected);
+        assert_eq!(line(toml), format!("inline: {expected}"));
     }
 }

@@ -70,6 +70,6 @@ async fn a_shared_state_has_one_set_of_bounds() {
     assert!(
         error
             .message()
-            .starts_with("brokers.second: another broker has opened the state `sharing-bounds`")
+            .starts_with("shared: another broker has opened the state `sharing-bounds`")
     );
 }
