@@ -154,13 +154,13 @@ async fn what_was_delivered_too_often_is_dead_lettered_before_it_is_handed_out()
             .state()
             .nacks
             .iter()
-            .filter(|nack| nack.1 == Disposition::DeadLetter)
+            .filter(|nack| nack.1 == Disposition::WornOut)
             .cloned()
             .collect();
         let reason = "delivered 4 times and never settled".to_owned();
         assert_eq!(
             dead,
-            [0, 2, 3].map(|place| (place, Disposition::DeadLetter, reason.clone()))
+            [0, 2, 3].map(|place| (place, Disposition::WornOut, reason.clone()))
         );
         let counts = broker.health_stats().await.counts;
         assert_eq!(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use broker_core::base::Disposition;
 use broker_core::{
     Failure, GroupName, Message, Receipt, ReceiptRun, Result, Settled, Settlements, StreamName,
 };
@@ -40,7 +41,7 @@ pub(crate) async fn bury(
     session: &Arc<Session>,
     who: Who,
     runs: &[ReceiptRun],
-    failure: &Failure,
+    refusal: (Disposition, &Failure),
 ) -> Result<Settlements> {
     let receipts = runs.iter().flat_map(|run| run.iter());
     let checked: Vec<_> = receipts
@@ -59,7 +60,7 @@ pub(crate) async fn bury(
             .filter_map(|(receipt, peeked)| Some((receipt, peeked.as_ref().ok()?)));
         for (place, (receipt, peeked)) in peeked.enumerate() {
             write(
-                &producer, &batch, place, &topic, *receipt, peeked, consumer, failure,
+                &producer, &batch, place, &topic, *receipt, peeked, consumer, refusal,
             )
             .await;
         }
@@ -99,12 +100,12 @@ async fn write(
     receipt: Receipt,
     peeked: &Peeked,
     consumer: &Consumer,
-    failure: &Failure,
+    (disposition, failure): (Disposition, &Failure),
 ) {
     let missing = Message::default();
     let message = peeked.chunk.messages.get(peeked.index).unwrap_or(&missing);
     let chain = serde_json::to_string(&failure.chain).unwrap_or_default();
-    let attempts = receipt.attempt.to_string();
+    let attempts = disposition.attempts(receipt.attempt).to_string();
     let first = millis(peeked.first_failed.unwrap_or_else(SystemTime::now)).to_string();
     let about = [
         (REASON, failure.reason.as_bytes()),

@@ -189,10 +189,10 @@ impl Consumer {
             }
             Disposition::GiveBack => self.give_back(runs),
             Disposition::Discard => Ok(nacked(&self.ack(runs)?)),
-            Disposition::DeadLetter => {
+            Disposition::DeadLetter | Disposition::WornOut => {
                 self.client.check_open()?;
                 match self.present() {
-                    Some((session, who)) => burial::bury(self, &session, who, runs, failure)
+                    Some((session, who)) => burial::bury(self, &session, who, runs, (disposition, failure))
                         .await
                         .map(|answers| nacked(&answers)),
                     None => self.ack(runs),

@@ -139,7 +139,9 @@ impl QueueGroup {
             Disposition::Requeue { delay } => ("requeue", delay),
             Disposition::GiveBack => ("give_back", Duration::ZERO),
             Disposition::Discard => ("ack", Duration::ZERO),
-            Disposition::DeadLetter => return Err(Error::unsupported(Capabilities::DEAD_LETTER_QUEUE)),
+            Disposition::DeadLetter | Disposition::WornOut => {
+                return Err(Error::unsupported(Capabilities::DEAD_LETTER_QUEUE));
+            }
         };
         self.settle(consumer, runs, how, delay, Settled::Nacked).await
     }

@@ -82,6 +82,7 @@ impl Hands {
             Disposition::Requeue { delay } => ("requeue", delay),
             Disposition::GiveBack => ("give_back", Duration::ZERO),
             Disposition::DeadLetter => ("dead", Duration::ZERO),
+            Disposition::WornOut => ("worn_out", Duration::ZERO),
             Disposition::Discard => ("ack", Duration::ZERO),
         };
         let operation = Operation {

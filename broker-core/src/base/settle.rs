@@ -56,6 +56,20 @@ pub enum Disposition {
     GiveBack,
     /// It goes to the dead letters.
     DeadLetter,
+    /// It was delivered too often and not handed out any more: it goes to the dead letters, and this delivery does not
+    /// count as an attempt.
+    WornOut,
     /// It is thrown away.
     Discard,
+}
+
+impl Disposition {
+    /// How often a message was handed out that is refused so at its delivery number `attempt`.
+    #[must_use]
+    pub fn attempts(self, attempt: u32) -> u32 {
+        match self {
+            Self::GiveBack | Self::WornOut => attempt.saturating_sub(1),
+            Self::Requeue { .. } | Self::DeadLetter | Self::Discard => attempt,
+        }
+    }
 }

@@ -95,7 +95,10 @@ impl Consumer {
             sort_out(&lot, limit, &mut kept, &mut worn);
         }
         let failure = Failure::new(format!("delivered {limit} times and never settled"));
-        let disposition = self.disposition(limit, Fate::DeadLetter);
+        let disposition = match self.disposition(limit, Fate::DeadLetter) {
+            Disposition::DeadLetter => Disposition::WornOut,
+            other => other,
+        };
         match self.refuse(&worn, disposition, &failure).await {
             Err(error) if kept.is_empty() => Err(error),
             Err(error) => {
@@ -119,7 +122,7 @@ impl Consumer {
         let counters = &self.shared.counters;
         match disposition {
             Disposition::Requeue { .. } => counters.nacked.add(answer.effective()),
-            Disposition::DeadLetter => counters.dead.add(answer.effective()),
+            Disposition::DeadLetter | Disposition::WornOut => counters.dead.add(answer.effective()),
             Disposition::Discard => counters.discarded.add(answer.effective()),
             Disposition::GiveBack => {}
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use broker_core::base::Disposition;
 use broker_core::{DeadLetter, Failure, MessageId, ReceiptRun, Result, Selection, Settled, Settlements};
 
 use super::dead_letters::DeadLetterStore;
@@ -24,7 +25,7 @@ impl Group {
         stream: &Stream,
         runs: &[ReceiptRun],
         member: &Member,
-        failure: &Failure,
+        (disposition, failure): (Disposition, &Failure),
         now: Moment,
     ) -> Result<Settlements> {
         let wanted = runs
@@ -74,7 +75,7 @@ impl Group {
                         partition: segment.partition_at(receipt.partition, offset),
                         message,
                         failure: failure.clone(),
-                        attempts: tag.attempt(),
+                        attempts: disposition.attempts(tag.attempt()),
                         first_failed: inner.window.first_failed(offset).unwrap_or(at),
                         last_failed: at,
                         consumer: member.name.clone(),

@@ -44,9 +44,9 @@ impl Session {
             Disposition::Requeue { delay } => Purpose::Requeue(now.after(delay), SystemTime::now()),
             Disposition::GiveBack => Purpose::GiveBack,
             Disposition::Discard => Purpose::Done,
-            Disposition::DeadLetter => {
+            Disposition::DeadLetter | Disposition::WornOut => {
                 return match member {
-                    Some(member) => group.bury(stream, runs, member, failure, now),
+                    Some(member) => group.bury(stream, runs, member, (disposition, failure), now),
                     None => Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Nacked, now)),
                 };
             }
@@ -73,7 +73,7 @@ impl Session {
     pub(crate) fn check_nack(&self, disposition: Disposition) -> Result<()> {
         self.check(Capabilities::MESSAGE_REJECTION)?;
         match disposition {
-            Disposition::DeadLetter => self.check(Capabilities::DEAD_LETTER_QUEUE),
+            Disposition::DeadLetter | Disposition::WornOut => self.check(Capabilities::DEAD_LETTER_QUEUE),
             Disposition::Requeue { .. } | Disposition::GiveBack | Disposition::Discard => Ok(()),
         }
     }

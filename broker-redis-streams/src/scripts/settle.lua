@@ -70,6 +70,12 @@ function operations.dead(id, count)
   done(id, entry)
 end
 
+function operations.worn_out(id, count)
+  -- Nobody was handed this delivery.
+  redis.call('HINCRBY', state, 'u:' .. id, 1)
+  operations.dead(id, count)
+end
+
 local answers = {}
 for at = 11, #ARGV, 2 do
   local id, count = ARGV[at], tonumber(ARGV[at + 1])
