@@ -15,6 +15,7 @@ mod wiring;
 
 pub(crate) use key::seed;
 pub(crate) use runner::Runner;
+pub(crate) use settling::dead_letter;
 pub(crate) use slot::{Call, Slot};
 pub(crate) use stopping::{Phase, Stop};
 pub(crate) use tally::Tally;
