@@ -108,7 +108,7 @@ impl Member {
                                 known.insert(stream);
                             }
                             Err(error) => {
-                                tracing::warn!(%error, %stream, "joining failed; it is tried again")
+                                tracing::warn!(%error, %stream, "joining failed; it is tried again");
                             }
                         }
                     }

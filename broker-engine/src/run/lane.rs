@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use broker_core::broker::{Delivery, NackOptions};
-use broker_core::{ErrorKind, Message, Settled};
+use broker_core::{Message, Settled};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::fault::{Panicked, TimedOut};
 use super::job::{Job, job};
 use super::key::KeyMark;
 use super::settling::{Settlement, What, settle};
@@ -259,7 +260,7 @@ impl Lane {
             Ok(answer) => answer,
             Err(panic) => {
                 call.abandon();
-                Poll::Ready(Err(Box::new(Panicked(said(&*panic)))))
+                Poll::Ready(Err(Box::new(Panicked::of(&*panic))))
             }
         }
     }
@@ -441,40 +442,4 @@ fn count_error(error: &BoxError, wiring: &Wiring) {
     } else if error.is::<Undecodable>() {
         tally.undecodable.add(1);
     }
-}
-
-/// A handler that panicked: its message is tried again like after any failure.
-#[derive(Debug)]
-struct Panicked(String);
-
-impl std::fmt::Display for Panicked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the handler panicked: {}", self.0)
-    }
-}
-
-impl std::error::Error for Panicked {}
-
-/// A handler that took too long.
-#[derive(Debug)]
-struct TimedOut(Duration);
-
-impl std::fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "the handler did not end within {} (timeout)",
-            humantime::format_duration(self.0)
-        )
-    }
-}
-
-impl std::error::Error for TimedOut {}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| ErrorKind::Unexpected.to_string())
 }

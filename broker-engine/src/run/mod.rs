@@ -1,5 +1,6 @@
 //! Running one subscriber: lanes, settling, leases, stopping.
 
+mod fault;
 mod job;
 mod key;
 mod lane;
