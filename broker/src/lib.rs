@@ -32,7 +32,7 @@ pub mod prelude {
         Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
     };
     #[cfg(feature = "engine")]
-    pub use broker_engine::{Engine, Json, RetryPolicy, State, Subscriber, subscriber};
+    pub use broker_engine::{Engine, Json, Reply, RequestClient, RetryPolicy, State, Subscriber, subscriber};
 }
 
 /// Runs subscribers: routing, order, retries, dead letters, request and reply, shutdown.
