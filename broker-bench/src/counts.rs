@@ -42,14 +42,12 @@ pub(crate) fn measure(cases: &[Work]) -> anyhow::Result<Vec<Counts>> {
         .filter(|work| !matches!(work, Work::FlumeFour | Work::InlineFour));
     cases
         .map(|work| {
-            let (short, long) = UNDER_VALGRIND;
-            let instructions = slope(
-                instructions(work, short)?,
-                instructions(work, long)?,
-                long - short,
-            );
-            let (short, long) = UNDER_ALLOCATOR;
-            let allocations = slope(allocations(work, short)?, allocations(work, long)?, long - short);
+            let (mut instructions, mut allocations) = slopes(work)?;
+            if let Some(apart) = work.without() {
+                let (less, fewer) = slopes(apart)?;
+                instructions -= less;
+                allocations -= fewer;
+            }
             Ok(Counts {
                 work,
                 instructions,
@@ -58,6 +56,19 @@ pub(crate) fn measure(cases: &[Work]) -> anyhow::Result<Vec<Counts>> {
             })
         })
         .collect()
+}
+
+/// Instructions and allocations of one message more.
+fn slopes(work: Work) -> anyhow::Result<(f64, f64)> {
+    let (short, long) = UNDER_VALGRIND;
+    let instructions = slope(
+        instructions(work, short)?,
+        instructions(work, long)?,
+        long - short,
+    );
+    let (short, long) = UNDER_ALLOCATOR;
+    let allocations = slope(allocations(work, short)?, allocations(work, long)?, long - short);
+    Ok((instructions, allocations))
 }
 
 /// Does `work` in this thread alone.

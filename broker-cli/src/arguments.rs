@@ -6,8 +6,18 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions::Completions, config::ConfigCommand, conformance::Conformance, dlq::Dlq, groups::Groups,
-    health::Health, ping::Ping, providers::Providers, publish::Publish, read::Read, tail::Tail,
+    completions::Completions,
+    config::ConfigCommand,
+    conformance::Conformance,
+    dlq::Dlq,
+    groups::Groups,
+    health::Health,
+    ping::Ping,
+    providers::Providers,
+    publish::Publish,
+    read::Read,
+    tail::Tail,
+    torture::{Torture, TortureMember},
 };
 
 /// Publish, read and look after streams, groups and dead letters on any configured broker.
@@ -65,6 +75,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Dlq(Dlq),
     Conformance(Conformance),
+    Torture(Torture),
+    #[command(hide = true)]
+    TortureMember(TortureMember),
     Completions(Completions),
 }
 

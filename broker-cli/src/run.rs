@@ -68,6 +68,8 @@ async fn dispatch(command: Command, mut session: Session<'_, '_>) -> Result<(), 
         Command::Groups(command) => command.run(session).await,
         Command::Dlq(command) => command.run(session).await,
         Command::Conformance(command) => command.run(session).await,
+        Command::Torture(command) => command.run(session).await,
+        Command::TortureMember(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),
     }
 }

@@ -1,5 +1,6 @@
 //! What a command works with.
 
+use std::ffi::OsString;
 use std::io;
 
 use broker::config::{Config, Settings, nearest};
@@ -53,6 +54,19 @@ impl<'s, 't> Session<'s, 't> {
             "--broker",
             format!("no broker is called `{name}` (configured: {configured}); {hint}"),
         ))
+    }
+
+    /// The arguments by which another process of this program chooses the same broker.
+    pub(crate) fn which_broker(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        match &self.global.url {
+            Some(url) => arguments.extend(["--url".into(), url.into()]),
+            None => arguments.extend(["--broker".into(), self.global.broker.as_str().into()]),
+        }
+        if let Some(file) = &self.global.config {
+            arguments.extend(["--config".into(), file.into()]);
+        }
+        arguments
     }
 
     /// The chosen broker, without I/O.

@@ -304,6 +304,18 @@ async fn nothing_is_sent_past_a_batch_that_waits_to_be_sent_again() {
     assert_eq!(script.stored(), ["0", "1"]);
 }
 
+/// Law 10: whenever a batch fails, the next one is not on its way past it, not even by having been made ready before.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_made_ready_as_the_one_before_it_failed_waits_too() {
+    let (broker, script) = broker_with(Script::new(CLAIMS).resolving(4), settings());
+    let publisher = broker.publisher("s").max_batch(1).build().await.unwrap();
+    // The second poll is the one that puts the next batch on its way.
+    script.then("publish", [Step::FailAtPoll(2, lost(Retry::Safe))]);
+    let answers = send_all(&publisher, 0..5).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(script.stored(), numbered(0..5));
+}
+
 #[tokio::test(start_paused = true)]
 async fn several_batches_are_on_their_way_at_once_where_the_adapter_can() {
     let (broker, script) = broker_with(Script::new(CLAIMS).resolving(4), settings());

@@ -11,9 +11,10 @@ use broker_core::base::{
     Nack, OpenContext, PublishBatch, PublishEndpoint, ReadEndpoint, ReadRequest, Settle, Source, Streams,
 };
 use broker_core::{
-    Capabilities, ConsumerName, Error, GroupName, Published, Result, Settlements, StartPosition, StreamName,
-    async_trait,
+    Capabilities, ConsumerName, Error, GroupName, LostCapability, Published, Result, Settlements,
+    StartPosition, StreamName, async_trait,
 };
+use broker_redis_common::Hub;
 
 use crate::channel::{ChannelListener, Dropped};
 use crate::client::{Client, SharedClient};
@@ -22,7 +23,6 @@ use crate::config::{Mode, RedisPubsubConfig};
 use crate::keys::Keys;
 use crate::list::ListGroup;
 use crate::publisher::Publisher;
-use crate::pubsub::PubSubHub;
 use crate::queue::QueueGroup;
 use crate::reader::{Group, Reader};
 use crate::scripts::{self, Scripts};
@@ -36,7 +36,7 @@ pub struct RedisPubsub {
     client: SharedClient,
     codec: Arc<Codec>,
     scripts: Arc<Scripts>,
-    hub: Arc<PubSubHub>,
+    hub: Arc<Hub>,
     waker: Arc<Waker>,
     dropped: Dropped,
     /// Members that read by name, which keep what dropped futures had asked for.
@@ -45,9 +45,9 @@ pub struct RedisPubsub {
 
 impl RedisPubsub {
     pub(crate) fn open(config: RedisPubsubConfig, context: OpenContext) -> Result<Self> {
-        let client = Client::open(&config, context.config.connect_timeout, context.events.clone())?;
-        let client = Arc::new(client);
-        let hub = Arc::new(PubSubHub::new(Arc::clone(&client), config.keep_alive));
+        let scripts = Arc::new(Scripts::new());
+        let client = Arc::new(Client::open(&config, &context, &scripts)?);
+        let hub = Arc::new(Hub::new(client.redis(), config.keep_alive));
         let waker = Waker::new(
             Arc::clone(&client),
             Arc::clone(&hub),
@@ -56,7 +56,7 @@ impl RedisPubsub {
         );
         Ok(Self {
             codec: Arc::new(Codec::new(config.format)),
-            scripts: Arc::new(Scripts::new()),
+            scripts,
             waker: Arc::new(waker),
             dropped: Arc::new(AtomicU64::new(0)),
             members: Mutex::default(),
@@ -209,7 +209,23 @@ impl RedisPubsub {
 
 impl BaseBroker for RedisPubsub {
     fn capabilities(&self) -> Capabilities {
-        self.mode().capabilities()
+        let most = self.mode().capabilities();
+        let lost = self.lost_capabilities();
+        lost.iter().fold(most, |left, lost| left.without(lost.capability))
+    }
+
+    fn lost_capabilities(&self) -> Vec<LostCapability> {
+        // What the scripts of the mode can't do without the commands that came with the oldest version.
+        let needs = match self.mode() {
+            Mode::List => Capabilities::CONSUMER_GROUPS,
+            Mode::Queue => Capabilities::DELIVERY_GUARANTEES,
+            Mode::Channel => return Vec::new(),
+        };
+        let lost = self.client.server().too_old().map(|reason| LostCapability {
+            capability: needs,
+            reason,
+        });
+        lost.into_iter().collect()
     }
 
     fn families(&self) -> Families<'_> {
@@ -250,17 +266,18 @@ impl BaseBroker for RedisPubsub {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.client.ask(&redis::cmd("PING")).await
+        self.client
+            .ask::<redis::Value>(&redis::cmd("PING"))
+            .await
+            .map(drop)
     }
 
     fn health_stats(&self) -> HealthReport {
         let mut report = HealthReport::default();
         let mut tell = |name: &str, value: String| report.details.push((name.to_owned(), value));
         tell("mode", self.mode().as_str().to_owned());
-        tell("server", self.client.address().to_owned());
-        if let Some(version) = self.client.version() {
-            tell("server_version", version);
-        }
+        tell("server", self.client.address());
+        tell("server_version", self.client.server().to_string());
         if self.mode() == Mode::Channel {
             let dropped = self.dropped.load(Ordering::Relaxed);
             tell("dropped", dropped.to_string());

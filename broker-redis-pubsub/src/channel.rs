@@ -10,13 +10,13 @@ use broker_core::{
     BrokerEvent, Capabilities, Error, Failure, Message, MessageId, Receipt, ReceiptRun, Result, Settlements,
     StartPosition, StreamName, StreamPattern,
 };
+use broker_redis_common::{Hub, Listener, Topic};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::SharedClient;
 use crate::codec;
 use crate::config::RedisPubsubConfig;
-use crate::pubsub::{Listener, PubSubHub, Topic};
 
 /// What all listeners of one broker were sent and had no room for.
 pub(crate) type Dropped = Arc<AtomicU64>;
@@ -50,7 +50,7 @@ impl ChannelListener {
     /// Listens from now on: returns once the server has confirmed that.
     pub(crate) async fn start(
         client: &SharedClient,
-        hub: &PubSubHub,
+        hub: &Hub,
         config: &RedisPubsubConfig,
         dropped: &Dropped,
         request: &ListenRequest,

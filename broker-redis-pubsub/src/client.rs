@@ -1,243 +1,107 @@
-//! All that talks to the server: one connection for commands, further ones for waiting and for listening.
+//! All that talks to the server, with answers as types.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::base::EventSender;
-use broker_core::{BrokerEvent, Error, ErrorKind, Result};
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, ScriptInvocation};
+use broker_core::base::OpenContext;
+use broker_core::{BrokerEvent, Result};
+use broker_redis_common::{Call, Place, Redis, Server};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
 use crate::config::RedisPubsubConfig;
-use crate::{connect, error};
-
-/// The oldest server that has what the scripts use: LMOVE and LPOP with a count.
-const OLDEST: (u32, u32) = (6, 2);
+use crate::scripts::Scripts;
+use crate::{error, reply};
 
 /// The server, as this broker reaches it.
 pub(crate) struct Client {
-    redis: redis::Client,
-    address: String,
-    connect_timeout: Duration,
-    response_timeout: Duration,
-    events: EventSender,
-    /// Held while connecting, so that many tasks share one attempt.
-    connecting: tokio::sync::Mutex<()>,
-    live: Mutex<Live>,
-    closed: AtomicBool,
-}
-
-#[derive(Default)]
-struct Live {
-    connection: Option<MultiplexedConnection>,
-    /// Rises with each connection, so that an old one's failure does not end its successor.
-    number: u64,
-    version: Option<String>,
+    redis: Arc<Redis>,
 }
 
 impl Client {
-    pub(crate) fn open(
-        config: &RedisPubsubConfig,
-        connect_timeout: Duration,
-        events: EventSender,
-    ) -> Result<Self> {
+    pub(crate) fn open(config: &RedisPubsubConfig, context: &OpenContext, scripts: &Scripts) -> Result<Self> {
+        let name = env!("CARGO_PKG_NAME");
+        let redis = Redis::new(config.connection(), context, name, scripts.of(config.mode))?;
         Ok(Self {
-            redis: connect::client(config)?,
-            address: config.address()?.to_string(),
-            connect_timeout,
-            response_timeout: config.response_timeout,
-            events,
-            connecting: tokio::sync::Mutex::new(()),
-            live: Mutex::default(),
-            closed: AtomicBool::new(false),
+            redis: Arc::new(redis),
         })
     }
 
-    /// Where the server is, without credentials.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    /// What it is reached by.
+    pub(crate) fn redis(&self) -> Arc<Redis> {
+        Arc::clone(&self.redis)
     }
 
-    /// The server's product and version, once it was asked.
-    pub(crate) fn version(&self) -> Option<String> {
-        self.live().version.clone()
+    /// Where the server is, without credentials.
+    pub(crate) fn address(&self) -> String {
+        self.redis.address()
+    }
+
+    /// What the server told about itself when the connection was opened.
+    pub(crate) fn server(&self) -> Server {
+        self.redis.server()
     }
 
     /// How long the server may take to answer.
     pub(crate) fn response_timeout(&self) -> Duration {
-        self.response_timeout
+        self.redis.response_timeout()
     }
 
     /// Tells what happened to whoever listens.
     pub(crate) fn tell(&self, event: BrokerEvent) {
-        self.events.send(event);
+        self.redis.events().send(event);
     }
 
     /// Connects if there is no live connection.
     pub(crate) async fn ensure(&self) -> Result<()> {
-        self.connection().await.map(drop)
+        self.redis.connect().await
     }
 
     /// Sends one command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        let (number, mut connection) = self.connection().await?;
-        self.judge(number, command.query_async(&mut connection).await)
+        typed(self.redis.command(command).await?)
     }
 
-    /// Sends several commands in one go.
+    /// Sends several commands in one go; the first refusal is the error.
     pub(crate) async fn ask_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T> {
-        let (number, mut connection) = self.connection().await?;
-        self.judge(number, commands.query_async(&mut connection).await)
+        let answers = self.redis.pipeline(commands).await?;
+        let answers: Result<_> = answers.into_iter().map(reply::granted).collect();
+        typed(Value::Array(answers?))
+    }
+
+    /// Sends several commands in one go; a refusal is an answer.
+    pub(crate) async fn try_all(&self, commands: &Pipeline) -> Result<Vec<Value>> {
+        self.redis.pipeline(commands).await
     }
 
     /// Runs a script.
-    pub(crate) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
-        let (number, mut connection) = self.connection().await?;
-        self.judge(number, script.invoke_async(&mut connection).await)
+    pub(crate) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T> {
+        typed(self.redis.call(call).await?)
     }
 
-    /// A connection of its own for blocking commands, which no response timeout cuts short.
-    pub(crate) async fn waiting(&self) -> Result<MultiplexedConnection> {
-        self.check_open()?;
-        let config = self.config().set_response_timeout(None);
-        self.redis
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|failure| self.named(error::connect(failure)))
+    /// A place for waiting at the server for `key`, which no response timeout cuts short.
+    pub(crate) async fn waiting(&self, key: &str) -> Result<Place> {
+        self.redis.place(key).await
     }
 
-    /// A connection of its own for listening to channels.
-    pub(crate) async fn listening(&self) -> Result<PubSub> {
-        self.check_open()?;
-        match tokio::time::timeout(self.connect_timeout, self.redis.get_async_pubsub()).await {
-            Ok(connected) => connected.map_err(|failure| self.named(error::connect(failure))),
-            Err(_) => Err(self.named(Error::new(ErrorKind::Timeout, "connecting took too long"))),
-        }
-    }
-
-    /// Refuses further calls and lets the connection go.
+    /// Refuses further calls and lets the connections go.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.live().connection = None;
+        self.redis.close();
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::closed());
-        }
-        Ok(())
+        self.redis.check_open()
     }
+}
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection)> {
-        self.check_open()?;
-        if let Some(live) = self.current() {
-            return Ok(live);
-        }
-        let _one = self.connecting.lock().await;
-        if let Some(live) = self.current() {
-            return Ok(live);
-        }
-        let mut connection = self
-            .redis
-            .get_multiplexed_async_connection_with_config(&self.config())
-            .await
-            .map_err(|failure| self.named(error::connect(failure)))?;
-        let version = self.look(&mut connection).await?;
-        self.check_open()?;
-        let mut live = self.live();
-        live.number += 1;
-        live.version = version;
-        live.connection = Some(connection.clone());
-        let number = live.number;
-        drop(live);
-        self.tell(BrokerEvent::Connected);
-        Ok((number, connection))
-    }
-
-    /// Asks which server it is; one that does not tell is taken as new enough.
-    async fn look(&self, connection: &mut MultiplexedConnection) -> Result<Option<String>> {
-        let asked = redis::cmd("INFO")
-            .arg("server")
-            .query_async::<String>(connection)
-            .await;
-        let info = match asked {
-            Ok(info) => info,
-            Err(failure) => {
-                let failure = error::connect(failure);
-                return match failure.kind() {
-                    ErrorKind::Connection | ErrorKind::Timeout => Err(self.named(failure)),
-                    _ => Ok(None),
-                };
-            }
-        };
-        let value = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(str::trim)
-        };
-        let Some(compatible) = value("redis_version") else {
-            return Ok(None);
-        };
-        let mut numbers = compatible.split('.').map(|number| number.parse().unwrap_or(0));
-        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if version < OLDEST {
-            return Err(self.named(Error::new(
-                ErrorKind::Config,
-                format!("the server is Redis {compatible}; 6.2 or newer is needed"),
-            )));
-        }
-        Ok(Some(match value("valkey_version") {
-            Some(valkey) => format!("valkey {valkey}"),
-            None => format!("redis {compatible}"),
-        }))
-    }
-
-    fn judge<T>(&self, number: u64, answer: redis::RedisResult<T>) -> Result<T> {
-        let failure = match answer {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => self.named(error::from_redis(failure)),
-        };
-        if error::ends_connection(&failure) {
-            let mut live = self.live();
-            if live.number == number && live.connection.take().is_some() {
-                drop(live);
-                self.tell(BrokerEvent::Disconnected {
-                    reason: failure.to_string(),
-                });
-            }
-        }
-        self.check_open()?;
-        Err(failure)
-    }
-
-    fn config(&self) -> AsyncConnectionConfig {
-        AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.response_timeout))
-    }
-
-    fn named(&self, error: Error) -> Error {
-        error.with("server", &self.address)
-    }
-
-    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
-        let live = self.live();
-        live.connection
-            .clone()
-            .map(|connection| (live.number, connection))
-    }
-
-    fn live(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn typed<T: FromRedisValue>(answer: Value) -> Result<T> {
+    redis::from_redis_value(answer).map_err(|failure| error::from_redis(failure.into()))
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("address", &self.address)
+            .field("address", &self.address())
             .finish_non_exhaustive()
     }
 }

@@ -17,6 +17,9 @@ const MAGIC: &[u8] = b"\0mb1";
 
 const JSON: &str = "application/json";
 
+/// What a pair ends with whose message says nothing of its content type: JSON ignores the blank.
+const UNTYPED: &[u8] = b" ]";
+
 const PAYLOAD: u8 = 0;
 const ID: u8 = 1;
 const KEY: u8 = 2;
@@ -54,7 +57,9 @@ impl Codec {
     pub(crate) fn encode(&self, message: &Message) -> Result<(MessageId, Vec<u8>)> {
         let id = format!("{}-{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed));
         let bytes = match self.format {
-            WireFormat::Native if is_json_alone(message) => pair(&id, message.payload()),
+            WireFormat::Native if is_json_alone(message) => {
+                pair(&id, message.payload(), message.media_type().is_some())
+            }
             WireFormat::Native => envelope(&id, message),
             WireFormat::Protean => {
                 refuse_metadata(message, "protean")?;
@@ -64,7 +69,7 @@ impl Codec {
                         "the format `protean` carries JSON objects only; set `format = \"native\"`",
                     ));
                 }
-                pair(&id, message.payload())
+                pair(&id, message.payload(), message.media_type().is_some())
             }
             WireFormat::Plain => {
                 refuse_metadata(message, "plain")?;
@@ -86,28 +91,28 @@ pub(crate) fn decode(bytes: Vec<u8>) -> (Option<MessageId>, Message) {
         && let Ok((id, body)) = serde_json::from_slice::<(String, &RawValue)>(&bytes)
         && body.get().starts_with('{')
     {
-        let payload = bytes.slice_ref(body.get().as_bytes());
-        return (
-            Some(MessageId::Text(id.into())),
-            Message::new(payload).content_type(JSON),
-        );
+        let mut message = Message::new(bytes.slice_ref(body.get().as_bytes()));
+        if !bytes.ends_with(UNTYPED) {
+            message = message.content_type(JSON);
+        }
+        return (Some(MessageId::Text(id.into())), message);
     }
     (None, Message::new(bytes))
 }
 
 /// The JSON array `[id, payload]`.
-fn pair(id: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(id.len() + payload.len() + 5);
+fn pair(id: &str, payload: &[u8], typed: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(id.len() + payload.len() + 6);
     bytes.extend_from_slice(b"[\"");
     bytes.extend_from_slice(id.as_bytes());
     bytes.extend_from_slice(b"\",");
     bytes.extend_from_slice(payload);
-    bytes.push(b']');
+    bytes.extend_from_slice(if typed { b"]" } else { UNTYPED });
     bytes
 }
 
 fn is_json_alone(message: &Message) -> bool {
-    message.media_type() == Some(JSON)
+    message.media_type().is_none_or(|media_type| media_type == JSON)
         && message.message_key().is_none()
         && message.message_id().is_none()
         && message.message_kind().is_none()
@@ -119,7 +124,8 @@ fn is_object(payload: &[u8]) -> bool {
     // Blanks around the object would be lost on the way.
     payload.starts_with(b"{")
         && payload.ends_with(b"}")
-        && serde_json::from_slice::<IgnoredAny>(payload).is_ok()
+        // Within a string the parser takes any byte, and whoever reads the pair does not.
+        && std::str::from_utf8(payload).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 fn refuse_metadata(message: &Message, format: &str) -> Result<()> {
@@ -239,10 +245,23 @@ mod tests {
             format!("[\"{id}\",{{\"id\":7}}]")
         );
         assert_eq!(round(WireFormat::Native, &message), message);
+        let untyped = Message::text(r#"{"id":7}"#);
+        let (id, bytes) = Codec::new(WireFormat::Native).encode(&untyped).unwrap();
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            format!("[\"{id}\",{{\"id\":7}} ]")
+        );
+        assert_eq!(round(WireFormat::Native, &untyped), untyped);
         let theirs = br#"["0b51", {"data": {"id": 7}}]"#;
         let (id, message) = decode(theirs.to_vec());
         assert_eq!(id.unwrap().to_string(), "0b51");
         assert_eq!(message.payload().as_ref(), br#"{"data": {"id": 7}}"#);
+    }
+
+    #[test]
+    fn an_object_that_is_no_text_comes_back_all_the_same() {
+        let message = Message::new(b"{\"name\":\"\xff\"}".to_vec()).content_type(JSON);
+        assert_eq!(round(WireFormat::Native, &message), message);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Groups for RedisPubsub {
     async fn delete(&self, stream: &StreamName, group: &GroupName, force: bool) -> Result<bool> {
         let keys = self.keys(stream);
         let name = group.as_str();
-        let mut call = self.scripts().remove_group.prepare_invoke();
+        let mut call = self.scripts().remove_group.prepare();
         call.key(&keys.meta)
             .key(&keys.groups)
             .key(&keys.seen)
@@ -91,7 +91,7 @@ impl Groups for RedisPubsub {
     ) -> Result<u64> {
         let keys = self.keys(stream);
         let name = group.as_str();
-        let mut call = self.scripts().remove_consumer.prepare_invoke();
+        let mut call = self.scripts().remove_consumer.prepare();
         call.key(&keys.seen)
             .key(keys.pending(name))
             .key(keys.again(name))
@@ -174,7 +174,7 @@ impl RedisPubsub {
         self.lease().saturating_sub(left.unwrap_or_default())
     }
 
-    fn is_protean(&self) -> bool {
+    pub(crate) fn is_protean(&self) -> bool {
         self.mode() == Mode::List && self.config().format == WireFormat::Protean
     }
 }

@@ -29,13 +29,10 @@ mod channel;
 mod client;
 mod codec;
 mod config;
-mod connect;
-mod error;
 mod groups;
 mod keys;
 mod list;
 mod publisher;
-mod pubsub;
 mod queue;
 mod reader;
 mod scripts;
@@ -45,6 +42,7 @@ mod wake;
 
 use broker_core::register_provider;
 use broker_core::registry::Provider;
+use broker_redis_common::{error, reply};
 
 pub use broker::RedisPubsub;
 pub use config::{Mode, RedisPubsubConfig, WireFormat};

@@ -67,7 +67,7 @@ impl ListGroup {
             &self.scripts.list_take
         };
         let group = self.member.group.as_str();
-        let mut call = script.prepare_invoke();
+        let mut call = script.prepare();
         call.key(&self.keys.list)
             .key(&self.keys.meta)
             .key(&self.keys.groups)
@@ -125,7 +125,7 @@ impl ListGroup {
 
     async fn make_at(&self, start: &str) -> Result<bool> {
         let group = self.member.group.as_str();
-        let mut call = self.scripts.list_make.prepare_invoke();
+        let mut call = self.scripts.list_make.prepare();
         call.key(&self.keys.list)
             .key(&self.keys.meta)
             .key(&self.keys.groups);

@@ -59,7 +59,7 @@ impl Publisher {
             push.arg(body.as_slice());
         }
         pipe.cmd("PUBLISH").arg(&self.keys.wake).arg("");
-        let answers: Vec<redis::Value> = self.client.ask_all(pipe.ignore_errors()).await?;
+        let answers = self.client.try_all(&pipe).await?;
         let mut answers = answers.into_iter();
         if let Some(redis::Value::ServerError(refused)) = answers.next() {
             return Err(crate::error::from_server(&refused));
@@ -74,12 +74,9 @@ impl Publisher {
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<()> {
         let mut pipe = redis::Pipeline::with_capacity(bodies.len());
         for body in bodies {
-            pipe.cmd("PUBLISH")
-                .arg(&self.keys.list)
-                .arg(body.as_slice())
-                .ignore();
+            pipe.cmd("PUBLISH").arg(&self.keys.list).arg(body.as_slice());
         }
-        self.client.ask_all(&pipe).await
+        self.client.ask_all::<redis::Value>(&pipe).await.map(drop)
     }
 }
 

@@ -68,7 +68,7 @@ impl QueueGroup {
     /// `None` where there is no such group.
     async fn try_take(&self, max: usize) -> Result<Option<Look>> {
         let group = self.member.group.as_str();
-        let mut call = self.scripts.queue_take.prepare_invoke();
+        let mut call = self.scripts.queue_take.prepare();
         call.key(&self.keys.list)
             .key(&self.keys.log)
             .key(&self.keys.meta)
@@ -162,7 +162,7 @@ impl QueueGroup {
         done: Settled,
     ) -> Result<Settlements> {
         let group = self.member.group.as_str();
-        let mut call = self.scripts.queue_settle.prepare_invoke();
+        let mut call = self.scripts.queue_settle.prepare();
         call.key(&self.keys.meta)
             .key(&self.keys.groups)
             .key(self.keys.pending(group))
@@ -207,7 +207,7 @@ impl QueueGroup {
     }
 
     async fn make_at(&self, start: &str) -> Result<bool> {
-        let mut call = self.scripts.queue_make.prepare_invoke();
+        let mut call = self.scripts.queue_make.prepare();
         call.key(&self.keys.list)
             .key(&self.keys.log)
             .key(&self.keys.meta)

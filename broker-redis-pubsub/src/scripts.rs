@@ -1,7 +1,8 @@
 //! The scripts: steps that are one for every other client.
 
 use broker_core::{Result, StreamName};
-use redis::{Script, Value};
+use broker_redis_common::Script;
+use redis::Value;
 
 use crate::client::Client;
 use crate::config::Mode;
@@ -34,6 +35,17 @@ impl Scripts {
             remove_group: Script::new(include_str!("scripts/remove_group.lua")),
             remove_consumer: Script::new(include_str!("scripts/remove_consumer.lua")),
         }
+    }
+
+    /// Those of a mode, which each server is taught.
+    pub(crate) fn of(&self, mode: Mode) -> Vec<&Script> {
+        let own: &[_] = match mode {
+            Mode::Channel => return Vec::new(),
+            Mode::List => &[&self.list_make, &self.list_take, &self.list_take_protean],
+            Mode::Queue => &[&self.queue_make, &self.queue_take, &self.queue_settle],
+        };
+        let shared = [&self.peek, &self.remove_group, &self.remove_consumer];
+        own.iter().copied().chain(shared).collect()
     }
 }
 

@@ -76,10 +76,14 @@ impl Streams for RedisPubsub {
                 .arg(keys.again(group))
                 .arg(keys.state(group));
         }
-        for group in &groups {
-            pipe.cmd("DEL").arg(keys.protean_position(group)).ignore();
-        }
         let (known, removed): (u64, u64) = self.client().ask_all(&pipe).await?;
+        if self.is_protean() && !groups.is_empty() {
+            let mut positions = redis::cmd("DEL");
+            for group in &groups {
+                positions.arg(keys.protean_position(group));
+            }
+            self.client().ask::<u64>(&positions).await?;
+        }
         Ok(known + removed > 0)
     }
 }

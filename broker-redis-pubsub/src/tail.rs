@@ -76,7 +76,7 @@ impl Tail {
 
     /// The first position, whether some were missed before it, and the messages from there on.
     async fn ask(&self, from: &str, max: usize) -> Result<(u64, bool, Vec<Vec<u8>>)> {
-        let mut call = self.scripts.peek.prepare_invoke();
+        let mut call = self.scripts.peek.prepare();
         call.key(&self.keys.list).key(&self.keys.log).key(&self.keys.meta);
         call.arg(from).arg(max);
         let Value::Array(parts) = self.client.run(&call).await? else {

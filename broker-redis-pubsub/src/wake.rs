@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use broker_core::{Result, StreamName};
+use broker_redis_common::{Hub, Listener, Topic};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::client::SharedClient;
 use crate::keys::Keys;
-use crate::pubsub::{Listener, PubSubHub, Topic};
+use crate::reply;
 
 /// The readers of this process that wait for one stream.
 #[derive(Default)]
@@ -45,7 +46,7 @@ impl Listener for Wake {
 /// Wakes readers when their streams have something for them.
 pub(crate) struct Waker {
     client: SharedClient,
-    hub: Arc<PubSubHub>,
+    hub: Arc<Hub>,
     streams: Mutex<HashMap<StreamName, Weak<Wake>>>,
     /// Connections that may wait at the server for pushes of other programs.
     places: Arc<Semaphore>,
@@ -54,7 +55,7 @@ pub(crate) struct Waker {
 }
 
 impl Waker {
-    pub(crate) fn new(client: SharedClient, hub: Arc<PubSubHub>, places: usize, slice: Duration) -> Self {
+    pub(crate) fn new(client: SharedClient, hub: Arc<Hub>, places: usize, slice: Duration) -> Self {
         Self {
             client,
             hub,
@@ -177,8 +178,9 @@ impl Watch {
     }
 
     async fn wait_and_wake(&self) -> Result<()> {
-        let mut connection = self.client.waiting().await?;
-        let mut command = redis::cmd("BLMOVE");
+        let mut place = self.client.waiting(&self.keys.list).await?;
+        let mut pipeline = redis::Pipeline::with_capacity(1);
+        let command = pipeline.cmd("BLMOVE");
         command
             .arg(&self.keys.list)
             .arg(&self.keys.log)
@@ -187,12 +189,11 @@ impl Watch {
         command.arg(self.slice.as_secs_f64());
         let patience = self.slice + self.client.response_timeout();
         while self.wanted() {
-            let asked = command.query_async::<redis::Value>(&mut connection);
-            let moved = match tokio::time::timeout(patience, asked).await {
-                Ok(answer) => answer.map_err(crate::error::from_redis)?,
-                Err(_) => return Err(crate::error::silent(patience)),
-            };
-            if moved != redis::Value::Nil {
+            let moved = place.ask(&pipeline, patience).await?.into_iter().next();
+            if !matches!(
+                moved.map(reply::granted).transpose()?,
+                None | Some(redis::Value::Nil)
+            ) {
                 // Readers of other groups may be in other processes.
                 let mut tell = redis::cmd("PUBLISH");
                 tell.arg(&self.keys.wake).arg("");

@@ -129,15 +129,19 @@ impl BaseBroker for RedisStreams {
         HealthReport {
             warnings: server.warnings(),
             details: vec![
-                detail("server", client.address()),
-                detail("server_version", format!("{} {}", server.name, server.version)),
+                detail("server", client.redis.address()),
+                detail("server_version", server.to_string()),
                 detail(
                     "connection",
-                    if client.is_connected() { "up" } else { "down" }.to_owned(),
+                    if client.redis.is_connected() { "up" } else { "down" }.to_owned(),
                 ),
                 detail(
                     "groups_recreated",
                     client.recreated.load(Ordering::Relaxed).to_string(),
+                ),
+                detail(
+                    "members_reaped",
+                    client.reaped.load(Ordering::Relaxed).to_string(),
                 ),
                 detail("entries_lost", client.lost.load(Ordering::Relaxed).to_string()),
             ],
@@ -145,7 +149,7 @@ impl BaseBroker for RedisStreams {
     }
 
     async fn ensure_connection(&self) -> Result<()> {
-        self.client.shared().await.map(|_| ())
+        self.client.connect().await
     }
 
     async fn close(&self) -> Result<()> {

@@ -17,13 +17,18 @@ use crate::{error, reply, scripts};
 const MOST: usize = 128;
 
 /// The longest time between two looks at the leases of others.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest time between two looks of a member that does not hear what others give back.
+const DEAF_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at the leases of others.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often a member with this lease looks whether others' leases have ended.
-pub(crate) fn interval(lease: Duration) -> Duration {
-    (lease / 4).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL)
+///
+/// One that does not hear the others looks for what they give back, too.
+pub(crate) fn interval(lease: Duration, hears: bool) -> Duration {
+    let longest = if hears { LONGEST_INTERVAL } else { DEAF_INTERVAL };
+    (lease / 4).clamp(SHORTEST_INTERVAL, longest)
 }
 
 /// Where the search for ended leases goes on; it goes round the whole group.
@@ -36,8 +41,36 @@ impl Default for Cursor {
     }
 }
 
+/// What a claim brought.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) arrived: Arrived,
+    /// Where the next one goes on.
+    pub(crate) cursor: Cursor,
+    /// Whether the server has answered a read whose answer this process has not seen yet.
+    pub(crate) answer_is_due: bool,
+}
+
+impl Claimed {
+    pub(crate) fn nothing() -> Self {
+        Self {
+            arrived: Arrived::nothing(),
+            cursor: Cursor::default(),
+            answer_is_due: false,
+        }
+    }
+}
+
 /// Claims up to `max` deliveries that are due, and learns when the next ones are.
-pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(Arrived, Cursor)> {
+///
+/// `unanswered` is for how long a read has gone without its answer: entries that it was handed meanwhile are not claimed
+/// from under it.
+pub(crate) async fn claim(
+    hands: &Hands,
+    max: usize,
+    cursor: Cursor,
+    unanswered: Duration,
+) -> Result<Claimed> {
     let (client, group, member) = (&hands.client, &hands.group, &hands.member);
     let since = Instant::now();
     let keys = &group.keys;
@@ -53,7 +86,8 @@ pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(
         .arg(member.consumer.as_str())
         .arg(max.min(MOST))
         .arg(millis(member.lease))
-        .arg(cursor.0.as_str());
+        .arg(cursor.0.as_str())
+        .arg(millis(unanswered));
     let answer = client.run(&scripts::CLAIM, &call).await?;
     let mut parts = reply::items(answer, "claim")?.into_iter();
     let odd = || error::odd_reply("claim");
@@ -92,7 +126,31 @@ pub(crate) async fn claim(hands: &Hands, max: usize, cursor: Cursor) -> Result<(
     if let Some(token) = token {
         group.learn_token(token);
     }
-    Ok((arrived, Cursor(cursor)))
+    let held = parts.next().as_ref().and_then(reply::count).ok_or_else(odd)?;
+    Ok(Claimed {
+        arrived,
+        cursor: Cursor(cursor),
+        answer_is_due: held > 0,
+    })
+}
+
+/// Removes members that gave no sign of life for long.
+pub(crate) async fn reap(hands: &Hands) -> Result<()> {
+    let (client, group) = (&hands.client, &hands.group);
+    let keys = &group.keys;
+    let mut call = scripts::REAP.call(&[&keys.entries, &keys.state, &keys.due, &keys.leases, &keys.members]);
+    call.arg(group.name.as_str())
+        .arg(hands.member.consumer.as_str())
+        .arg(millis(client.config.reap_after));
+    let reaped = reply::expect_count(client.run(&scripts::REAP, &call).await?, "reap")?;
+    if reaped > 0 {
+        client
+            .reaped
+            .fetch_add(reaped, std::sync::atomic::Ordering::Relaxed);
+        tracing::info!(stream = %group.stream, group = %group.name, reaped, "members without a sign of life were removed");
+        client.wake(group).await;
+    }
+    Ok(())
 }
 
 fn entry(claimed: Value) -> Option<Entry> {

@@ -1,9 +1,9 @@
 //! What this provider claims, and what an instance loses.
 
 use broker_core::{Capabilities, LostCapability};
+use broker_redis_common::Server;
 
 use crate::config::RedisStreamsConfig;
-use crate::server::Server;
 
 /// The most that an instance can claim.
 pub(crate) const MOST: Capabilities = Capabilities::ENTERPRISE_STREAMING

@@ -50,7 +50,7 @@ impl Consumer {
     pub(crate) async fn read(&self, max: usize, wait: Duration) -> Result<Deliveries> {
         let Some(ownership) = &self.ownership else {
             return match self.readers.first() {
-                Some(reader) => reader.read(max, wait).await,
+                Some(reader) => reader.read(max, wait, wait).await,
                 None => Ok(Deliveries::new()),
             };
         };
@@ -66,7 +66,7 @@ impl Consumer {
             let turn = left.min(ownership.interval());
             let reads = owned.iter().filter_map(|number| self.reader(*number));
             // What the others find meanwhile stays with them for the next call.
-            let mut reads: FuturesUnordered<_> = reads.map(|reader| reader.read(max, turn)).collect();
+            let mut reads: FuturesUnordered<_> = reads.map(|reader| reader.read(max, turn, left)).collect();
             if reads.is_empty() {
                 tokio::time::sleep(turn).await;
             }

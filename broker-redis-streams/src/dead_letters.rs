@@ -185,7 +185,7 @@ async fn revive(client: &Client, group: &Group, ids: &[EntryId]) -> Result<Optio
     }
     let answer = client.run(&scripts::REVIVE, &call).await?;
     for group in groups {
-        group.due_in(std::time::Duration::ZERO);
+        client.wake(&group).await;
     }
     Ok(reply::count(&answer))
 }

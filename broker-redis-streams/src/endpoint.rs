@@ -63,6 +63,10 @@ impl ReadEndpoint for Member {
         Box::pin(self.0.read(max, wait))
     }
 
+    fn reads_ahead(&self) -> bool {
+        true
+    }
+
     fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
         Box::pin(self.0.ack(runs))
     }

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use broker_core::Result;
+use broker_redis_common::Place;
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
 
 use crate::entry::{self, Entry};
 use crate::lane::Arrived;
-use crate::pool::Place;
 use crate::reader::Hands;
 use crate::time::millis;
 use crate::{error, reply, scripts};
@@ -17,9 +17,9 @@ use crate::{error, reply, scripts};
 impl Hands {
     /// Reads entries that nobody in the group has had yet, on a connection of its own.
     pub(crate) async fn read_new(&self, max: usize, block: Duration) -> Result<Arrived> {
-        let mut place = self.client.reading_place().await?;
+        let mut place = self.client.reading_place(&self.group.keys.entries).await?;
         let (since, expected) = (Instant::now(), self.group.epoch());
-        self.blocked.store(place.id(), Relaxed);
+        self.blocked.store(place.ticket(), Relaxed);
         let answers = if self.is_sequential() {
             self.ask_sequential(&mut place, max, block).await
         } else {
@@ -111,7 +111,7 @@ impl Hands {
             let (found, epoch, token) = self.ask_with_epoch(place, pipeline, Duration::ZERO).await?;
             match found {
                 Value::ServerError(refusal) if refusal.code() == "NOSCRIPT" => {
-                    self.client.command(&scripts::SEQUENTIAL.load()).await?;
+                    place.teach(&scripts::SEQUENTIAL).await?;
                 }
                 Value::Array(entries) if entries.is_empty() && !left.is_zero() => {
                     self.wait_for_news(place, left).await?;

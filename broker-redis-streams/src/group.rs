@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use broker_core::{GroupName, StreamName};
+use broker_redis_common::Listener;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::keys::{GroupKeys, StreamKeys};
-use crate::time::EntryId;
+use crate::time::{EntryId, millis};
+
+/// What stands in place of a group's name where all groups are told.
+pub(crate) const EVERYBODY: &str = "*";
 
 /// What this process knows about a group; its readers share it.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct Group {
     due: Mutex<Option<Instant>>,
     /// The newest entry that this process has seen.
     last_seen: Mutex<Option<EntryId>>,
+    /// Whether other processes are heard; unset until that was begun.
+    heard: Mutex<Option<bool>>,
     /// Told when `due` comes nearer.
     pub(crate) nearer: Notify,
 }
@@ -42,6 +48,7 @@ impl Group {
             epoch: AtomicU32::new(0),
             due: Mutex::default(),
             last_seen: Mutex::default(),
+            heard: Mutex::default(),
             nearer: Notify::new(),
         }
     }
@@ -50,9 +57,9 @@ impl Group {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Takes note of the epoch the server told.
+    /// Takes note of the epoch the server told. Answers may overtake each other, and epochs only rise.
     pub(crate) fn learn_epoch(&self, epoch: u32) {
-        self.epoch.store(epoch, Ordering::Release);
+        self.epoch.fetch_max(epoch, Ordering::AcqRel);
     }
 
     /// Takes note of the token for plain acks; answers whether it is the one known before.
@@ -87,9 +94,52 @@ impl Group {
         }
     }
 
+    /// Whether somebody has to begin to hear other processes.
+    pub(crate) fn begin_to_listen(&self) -> bool {
+        lock(&self.heard).replace(false).is_none()
+    }
+
+    /// Takes note whether other processes are heard from now on; where that failed, the next member tries again.
+    pub(crate) fn listens(&self, heard: bool) {
+        *lock(&self.heard) = heard.then_some(true);
+        // What was told before that.
+        self.due_in(Duration::ZERO);
+    }
+
+    /// Whether other processes are heard.
+    pub(crate) fn is_listening(&self) -> bool {
+        *lock(&self.heard) == Some(true)
+    }
+
+    /// What is told of something that is due after `delay`: the partition, the time, and the group.
+    pub(crate) fn wake_word(&self, delay: Duration) -> String {
+        format!("{} {} {}", self.partition.unwrap_or(0), millis(delay), self.name)
+    }
+
     /// The server was asked: nothing is due before `wait` has passed, or nothing at all.
     pub(crate) fn due_again(&self, wait: Option<Duration>) {
         *lock(&self.due) = wait.map(|wait| Instant::now() + wait.min(Duration::from_secs(86_400)));
+    }
+}
+
+impl Listener for Group {
+    fn hear(&self, _: &str, payload: &[u8]) {
+        let word = String::from_utf8_lossy(payload);
+        let mut parts = word.splitn(3, ' ');
+        let mut number = || parts.next().and_then(|number| number.parse::<u64>().ok());
+        let (Some(partition), Some(ms)) = (number(), number()) else {
+            return;
+        };
+        let group = parts.next().unwrap_or_default();
+        // A delayed message is due for all groups.
+        let ours = group == EVERYBODY || group == self.name.as_str();
+        if ours && partition == u64::from(self.partition.unwrap_or(0)) {
+            self.due_in(Duration::from_millis(ms));
+        }
+    }
+
+    fn missed(&self, _: SystemTime, _: Duration) {
+        self.due_in(Duration::ZERO);
     }
 }
 

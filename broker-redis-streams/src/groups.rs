@@ -111,7 +111,7 @@ impl Groups for RedisStreams {
             ]);
             call.arg(group.name.as_str()).arg(consumer.as_str());
             let answer = self.client().run(&scripts::REMOVE_CONSUMER, &call).await?;
-            group.due_in(Duration::ZERO);
+            self.client().wake(&group).await;
             moved += reply::count(&answer)
                 .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such group"))?;
         }

@@ -17,6 +17,8 @@ pub(crate) struct StreamKeys {
     pub(crate) entries: String,
     /// Delayed messages by the time they are due.
     pub(crate) delayed: String,
+    /// The channel that tells when something is due.
+    pub(crate) wake: String,
     /// The groups that this framework has made or joined.
     pub(crate) groups: String,
     /// Prefix of the ids that were published, one key each.
@@ -44,6 +46,8 @@ pub(crate) struct GroupKeys {
     pub(crate) lanes: String,
     /// Delayed messages of the stream.
     pub(crate) delayed: String,
+    /// The channel that tells when something is due.
+    pub(crate) wake: String,
     /// Which member owns which partition: a hash.
     pub(crate) owners: String,
     /// The members that partitions are shared out to, by the time each counts as gone.
@@ -70,6 +74,7 @@ impl StreamKeys {
             partitions,
             entries,
             delayed: format!("{own}:delayed"),
+            wake: format!("{tag}:wake"),
             groups: format!("{tag}:groups"),
             seen: format!("{tag}:seen:"),
             tag,
@@ -93,6 +98,7 @@ impl StreamKeys {
             dead: shared("dead"),
             lanes: of("lanes"),
             delayed: self.delayed.clone(),
+            wake: self.wake.clone(),
             owners: shared("owners"),
             members: shared("members"),
         }

@@ -7,9 +7,12 @@ use broker_core::base::BoxFuture;
 use broker_core::{Error, Result};
 use tokio::time::Instant;
 
-use crate::claim::Cursor;
+use crate::claim::{Claimed, Cursor};
 use crate::client::Client;
 use crate::entry::Entry;
+
+/// The bounds of how often a reader looks for members that are long dead.
+const REAP_INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
 
 /// What a reader has under way.
 ///
@@ -24,11 +27,21 @@ pub(crate) struct Lane {
     /// The group's epoch when that read began.
     pub(crate) reading_epoch: u32,
     /// A look at what is due.
-    pub(crate) claiming: Option<BoxFuture<'static, Result<(Arrived, Cursor)>>>,
+    pub(crate) claiming: Option<BoxFuture<'static, Result<Claimed>>>,
     /// Where the next look at leases goes on.
     pub(crate) cursor: Cursor,
     /// When the server was last asked what is due.
     pub(crate) claimed_at: Option<Instant>,
+    /// Since when the server says that the answer to the read is on its way.
+    pub(crate) overdue: Option<Instant>,
+    /// When that read was sent.
+    pub(crate) reading_since: Option<Instant>,
+    /// Whether a task will give back what nobody asks for.
+    pub(crate) tidied: bool,
+    /// What nobody was given and is no longer ours to give: it goes back before anything is claimed.
+    pub(crate) discarded: Vec<Arrived>,
+    /// When members that are long dead were last looked for.
+    pub(crate) reaped_at: Option<Instant>,
     /// Until when somebody watched the requests: what arrived later did so unseen.
     attended: Option<Instant>,
     ready: VecDeque<Arrived>,
@@ -72,10 +85,37 @@ impl Lane {
         }
     }
 
+    /// Whether it is time to look for members that gave no sign of life for `dead`.
+    pub(crate) fn reaps(&mut self, dead: Duration) -> bool {
+        let interval = (dead / 4).clamp(REAP_INTERVAL.0, REAP_INTERVAL.1);
+        let due = self.reaped_at.is_some_and(|last| last.elapsed() >= interval);
+        if due || self.reaped_at.is_none() {
+            self.reaped_at = Some(Instant::now());
+        }
+        due
+    }
+
     pub(crate) fn keep(&mut self, arrived: Arrived) {
         if !arrived.entries.is_empty() {
             self.ready.push_back(arrived);
         }
+    }
+
+    /// Keeps what a claim brought.
+    pub(crate) fn keep_claimed(&mut self, claimed: Claimed) {
+        self.cursor = claimed.cursor;
+        match claimed.answer_is_due {
+            true => self.overdue = self.overdue.or_else(|| Some(Instant::now())),
+            false => self.overdue = None,
+        }
+        self.keep(claimed.arrived);
+    }
+
+    /// Takes out everything that nobody was given.
+    pub(crate) fn take_all(&mut self) -> Vec<Arrived> {
+        let mut all = std::mem::take(&mut self.discarded);
+        all.extend(self.ready.drain(..));
+        all
     }
 
     /// Takes out up to `max` entries that lie together; what is older than its lease belongs to others now, and what is
@@ -83,6 +123,7 @@ impl Lane {
     pub(crate) fn take(&mut self, max: usize, lease: Duration, epoch: u32) -> Option<Arrived> {
         while let Some(mut arrived) = self.ready.pop_front() {
             if arrived.seen.elapsed() >= lease || arrived.epoch != epoch {
+                self.discarded.push(arrived);
                 continue;
             }
             if arrived.entries.len() > max {
@@ -94,9 +135,28 @@ impl Lane {
         None
     }
 
+    /// For how long nobody has watched.
+    pub(crate) fn unattended(&self) -> Option<Duration> {
+        self.attended.map(|until| until.elapsed())
+    }
+
+    /// For how long a read has gone without its answer, as far as a claim has to know: where the answer does not come
+    /// in spite of all patience, the connection is broken and the entries are as good as abandoned.
+    pub(crate) fn unanswered(&self, patience: Duration) -> Duration {
+        let patient = self.overdue.is_none_or(|since| since.elapsed() < patience);
+        self.reading
+            .as_ref()
+            .and(self.reading_since)
+            .filter(|_| patient)
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Whether nothing is under way or kept.
     pub(crate) fn is_empty(&self) -> bool {
-        self.reading.is_none() && self.claiming.is_none() && self.ready.is_empty()
+        self.reading.is_none()
+            && self.claiming.is_none()
+            && self.ready.is_empty()
+            && self.discarded.is_empty()
     }
 }
 

@@ -89,7 +89,7 @@ impl Listener {
 
     async fn look(&self, after: EntryId, max: usize, left: Duration) -> Result<Vec<Entry>> {
         let due = self.move_delayed().await?;
-        let slice = self.client.pool.slice(self.client.config.block_slice).min(SLICE);
+        let slice = self.client.redis.slice(self.client.config.block_slice).min(SLICE);
         let block = slice.min(left).min(due);
         let mut pipeline = Pipeline::with_capacity(1);
         let command = pipeline.cmd("XREAD").arg("COUNT").arg(max);
@@ -100,7 +100,7 @@ impl Listener {
             .arg("STREAMS")
             .arg(&self.keys.entries)
             .arg(after.to_string());
-        let mut place = self.client.reading_place().await?;
+        let mut place = self.client.reading_place(&self.keys.entries).await?;
         let answers = place
             .ask(&pipeline, block + self.client.config.response_timeout)
             .await?;

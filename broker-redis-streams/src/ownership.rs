@@ -194,7 +194,15 @@ impl Ownership {
         let owned = reply::items(parts.next().ok_or_else(odd)?, "assign")?;
         let owned = owned.iter().filter_map(reply::count);
         let owned = owned.filter_map(|number| u32::try_from(number).ok()).collect();
+        let owned: Vec<u32> = owned;
         let surplus = parts.next().as_ref().and_then(reply::count).ok_or_else(odd)?;
+        let epochs = reply::items(parts.next().ok_or_else(odd)?, "assign")?;
+        for (number, epoch) in owned.iter().zip(epochs.iter().filter_map(reply::count)) {
+            let group = usize::try_from(*number).ok().and_then(|at| self.groups.get(at));
+            if let (Some(group), Ok(epoch)) = (group, u32::try_from(epoch)) {
+                group.learn_epoch(epoch);
+            }
+        }
         Ok((owned, usize::try_from(surplus).unwrap_or(usize::MAX)))
     }
 }

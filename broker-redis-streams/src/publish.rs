@@ -8,7 +8,9 @@ use broker_core::{Error, Message, MessageId, Outcome, Published, Result, StreamN
 use redis::{Cmd, Value};
 
 use crate::client::{Client, Topic};
+use crate::group::EVERYBODY;
 use crate::keys::StreamKeys;
+use crate::retention::Keeper;
 use crate::scripts::{DELAY, PUBLISH_ONCE, Script};
 use crate::time::{EntryId, millis};
 use crate::{codec, error, reply};
@@ -19,6 +21,9 @@ pub(crate) struct Publisher {
     pub(crate) topic: Topic,
     /// Where the next message without a key goes.
     next: AtomicUsize,
+    keeper: Arc<Keeper>,
+    /// One at a time sends again what met a server that had forgotten the scripts, in the order of the batches.
+    again: tokio::sync::Mutex<()>,
 }
 
 /// How a message goes to the server.
@@ -37,6 +42,8 @@ impl Publisher {
             client: Arc::clone(client),
             topic: client.topic(stream).await?,
             next: AtomicUsize::new(0),
+            keeper: Arc::default(),
+            again: tokio::sync::Mutex::default(),
         })
     }
 
@@ -76,6 +83,10 @@ impl Publisher {
             })
             .collect();
         let mut answers = self.client.pipeline(&pipeline).await?.into_iter();
+        let _in_order = match answers.as_slice().iter().any(is_forgotten) {
+            true => Some(self.again.lock().await),
+            false => None,
+        };
         let mut commands = pipeline.cmd_iter();
         let mut outcomes = Vec::with_capacity(sent.len());
         for sent in sent {
@@ -103,6 +114,8 @@ impl Publisher {
                 Sent::Refused(error) => Outcome::NotSent(error),
             });
         }
+        let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+        self.keeper.published(&self.client, &self.topic, count);
         Ok(Published::each(outcomes))
     }
 
@@ -113,7 +126,10 @@ impl Publisher {
         if let Some(delay) = message.delivery_delay().filter(|delay| !delay.is_zero()) {
             let number = delayed_number();
             let mut call = DELAY.call(&[&keys.delayed]);
-            call.arg(millis(delay)).arg(format!("{number:020}"));
+            call.arg(millis(delay))
+                .arg(format!("{number:020}"))
+                .arg(&keys.wake)
+                .arg(format!("{} {} {EVERYBODY}", keys.partition, millis(delay)));
             codec::encode(message, format, &mut call);
             self.client.due_in(&keys.name, delay);
             let id = MessageId::Text(format!("delayed:{number:020}").into());
@@ -135,12 +151,15 @@ impl Publisher {
     /// A script's answer; a server that has forgotten the script is taught and asked again.
     async fn outcome_of(&self, script: &Script, call: Option<&Cmd>, answer: Value) -> Result<Value> {
         match (answer, call) {
-            (Value::ServerError(refusal), Some(call)) if refusal.code() == "NOSCRIPT" => {
-                self.client.run(script, call).await
-            }
+            (answer, Some(call)) if is_forgotten(&answer) => self.client.run(script, call).await,
             (answer, _) => reply::granted(answer),
         }
     }
+}
+
+/// Whether the server does not know the script any more.
+fn is_forgotten(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(refusal) if refusal.code() == "NOSCRIPT")
 }
 
 fn stored(id: &Value, partition: Option<u32>) -> Outcome {

@@ -1,25 +1,32 @@
 //! A member of a group that reads.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use broker_core::base::{Deliveries, Membership};
-use broker_core::{BrokerEvent, Error, Ordering, Result};
+use broker_core::{Error, Ordering, Result};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::claim;
 use crate::client::Client;
 use crate::entry::Entries;
+use crate::error;
 use crate::group::Group;
 use crate::handed_out::{Fence, HandedOut};
 use crate::keys::StreamKeys;
 use crate::lane::{Arrived, Lane};
-use crate::time::{EntryId, group_start, millis};
-use crate::{error, reply, scripts};
+use crate::time::group_start;
 
 /// How much longer than asked a read may take: the server's clock and the way there and back.
 const GRACE: Duration = Duration::from_millis(60);
+
+/// After which share of its lease an entry that nobody has asked for is given back.
+const UNSEEN_SHARE: u32 = 4;
+
+/// After how long it is given back at the latest.
+const UNSEEN_MOST: Duration = Duration::from_secs(5);
 
 /// How often a blocked read is woken until it has ended.
 const WAKE_EVERY: Duration = Duration::from_millis(20);
@@ -31,7 +38,7 @@ pub(crate) struct Hands {
     pub(crate) member: Membership,
     handed_out: Mutex<HandedOut>,
     /// The key of the stream's groups.
-    groups: String,
+    pub(crate) groups: String,
     /// The server's number for the connection this member's read is blocked on; else zero.
     pub(crate) blocked: AtomicI64,
 }
@@ -40,6 +47,8 @@ pub(crate) struct Hands {
 pub(crate) struct Reader {
     pub(crate) hands: Arc<Hands>,
     lane: tokio::sync::Mutex<Lane>,
+    /// Dropped with the reader: what tidies up after it ends then.
+    present: watch::Sender<()>,
 }
 
 impl Reader {
@@ -57,25 +66,34 @@ impl Reader {
             blocked: AtomicI64::new(0),
             groups: stream.groups.clone(),
         });
-        hands.join(&group_start(&member.start)?).await?;
+        hands.join(&group_start(&member.start)?, None).await?;
+        client.listen(&hands.group);
         Ok(Arc::new(Self {
             hands,
             lane: tokio::sync::Mutex::default(),
+            present: watch::Sender::default(),
         }))
     }
 
-    /// Hands out up to `max` entries, waiting up to `wait` for the first.
-    pub(crate) async fn read(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+    /// Hands out up to `max` entries, waiting up to `wait` for the first. A read that finds none may `stay` longer at
+    /// the server, for the next call.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        max: usize,
+        wait: Duration,
+        stay: Duration,
+    ) -> Result<Deliveries> {
         self.hands.client.check_open()?;
         if max == 0 {
             return Ok(Deliveries::new());
         }
         let deadline = Instant::now() + wait.min(Duration::from_secs(86_400));
+        let longest = Instant::now() + stay.min(Duration::from_secs(86_400));
         // Another call of the same member reads: what it does not take is there as soon as it has ended.
         let Ok(mut lane) = tokio::time::timeout_at(deadline + GRACE, self.lane.lock()).await else {
             return Ok(Deliveries::new());
         };
-        let mut attention = Attention::new(&self.hands.client, &mut lane);
+        let mut attention = Attention::new(self, &mut lane);
         let mut asked = false;
         loop {
             let lane = &mut *attention.lane;
@@ -87,7 +105,7 @@ impl Reader {
                 return Ok(Deliveries::new());
             }
             self.hands
-                .begin(lane, max, deadline.saturating_duration_since(now));
+                .begin(lane, max, longest.saturating_duration_since(now));
             self.hands.wake_if_moved(attention.lane).await;
             let unseen_since = attention.unseen_since.take();
             match self
@@ -97,12 +115,11 @@ impl Reader {
             {
                 Watched::Read(answer) => {
                     asked = true;
+                    attention.lane.overdue = None;
                     attention.lane.keep(answer?);
                 }
                 Watched::Claimed(answer) => {
-                    let (arrived, cursor) = answer?;
-                    attention.lane.cursor = cursor;
-                    attention.lane.keep(arrived);
+                    attention.lane.keep_claimed(answer?);
                 }
                 Watched::DueChanged => {}
                 Watched::TimeIsUp => return Ok(Deliveries::new()),
@@ -115,6 +132,46 @@ impl Reader {
     pub(crate) async fn empty_hands(&self) {
         let mut lane = self.lane.lock().await;
         empty(&self.hands, &mut lane).await;
+    }
+
+    /// For how long what was read may lie here unseen: long before its lease ends, others get it.
+    fn patience(&self) -> Duration {
+        (self.hands.member.lease / UNSEEN_SHARE).clamp(WAKE_EVERY, UNSEEN_MOST)
+    }
+
+    /// Empties the hands of a reader that nobody reads from any more.
+    async fn tidy(
+        reader: Weak<Self>,
+        mut present: watch::Receiver<()>,
+        client: Arc<Client>,
+        patience: Duration,
+    ) {
+        loop {
+            let mut closing = std::pin::pin!(client.closing.notified());
+            closing.as_mut().enable();
+            if client.check_open().is_err() {
+                return;
+            }
+            tokio::select! {
+                () = closing => return,
+                _ = present.changed() => return,
+                () = tokio::time::sleep(patience) => {}
+            }
+            let Some(reader) = reader.upgrade() else {
+                return;
+            };
+            // Somebody reads, and takes what is here.
+            let Ok(mut lane) = reader.lane.try_lock() else {
+                continue;
+            };
+            if lane.unattended().is_some_and(|since| since >= patience) {
+                empty(&reader.hands, &mut lane).await;
+            }
+            if lane.is_empty() {
+                lane.tidied = false;
+                return;
+            }
+        }
     }
 }
 
@@ -132,7 +189,7 @@ impl Drop for Reader {
 /// What a watcher saw first.
 enum Watched {
     Read(Result<Arrived>),
-    Claimed(Result<(Arrived, claim::Cursor)>),
+    Claimed(Result<claim::Claimed>),
     DueChanged,
     TimeIsUp,
     Closing,
@@ -140,16 +197,16 @@ enum Watched {
 
 /// Somebody watches the lane's requests, until the call ends or is dropped.
 struct Attention<'a> {
-    client: &'a Client,
+    reader: &'a Arc<Reader>,
     lane: &'a mut Lane,
     unseen_since: Option<Instant>,
 }
 
 impl<'a> Attention<'a> {
-    fn new(client: &'a Client, lane: &'a mut Lane) -> Self {
+    fn new(reader: &'a Arc<Reader>, lane: &'a mut Lane) -> Self {
         let unseen_since = lane.attend();
         Self {
-            client,
+            reader,
             lane,
             unseen_since,
         }
@@ -158,7 +215,14 @@ impl<'a> Attention<'a> {
 
 impl Drop for Attention<'_> {
     fn drop(&mut self) {
-        self.lane.leave(self.client);
+        let client = &self.reader.hands.client;
+        self.lane.leave(client);
+        if !self.lane.is_empty() && !self.lane.tidied {
+            self.lane.tidied = true;
+            let (reader, present) = (Arc::downgrade(self.reader), self.reader.present.subscribe());
+            let patience = self.reader.patience();
+            client.spawn(Reader::tidy(reader, present, Arc::clone(client), patience));
+        }
     }
 }
 
@@ -172,43 +236,36 @@ impl Hands {
         self.member.ordering == Ordering::Sequential
     }
 
-    /// Makes the group if it is not there, and puts the lease down; answers whether it was made.
-    async fn join(&self, start: &str) -> Result<bool> {
-        let keys = &self.group.keys;
-        let mut call = scripts::JOIN.call(&[&keys.entries, &keys.state, &keys.leases, &self.groups]);
-        call.arg(self.group.name.as_str())
-            .arg(start)
-            .arg(self.member.consumer.as_str())
-            .arg(millis(self.member.lease).max(1));
-        let answer = reply::items(self.client.run(&scripts::JOIN, &call).await?, "join")?;
-        let mut numbers = answer.iter().map(reply::count);
-        let mut next = || numbers.next().flatten().ok_or_else(|| error::odd_reply("join"));
-        let (made, epoch, token) = (next()?, next()?, next()?);
-        self.group.learn_token(u32::try_from(token).unwrap_or(u32::MAX));
-        self.group.learn_epoch(u32::try_from(epoch).unwrap_or(u32::MAX));
-        Ok(made == 1)
-    }
-
     /// Begins what is to be done next: first a look at what is due, then reading.
     fn begin(self: &Arc<Self>, lane: &mut Lane, max: usize, left: Duration) {
         if lane.claiming.is_none() && self.claim_at(lane) <= Instant::now() {
             let (hands, cursor) = (Arc::clone(self), lane.cursor.clone());
+            let unanswered = lane.unanswered(self.client.config.response_timeout);
+            let reaps = lane.reaps(self.client.config.reap_after);
+            let discarded = std::mem::take(&mut lane.discarded);
             lane.claimed_at = Some(Instant::now());
             lane.claiming = Some(Box::pin(async move {
-                let claimed = claim::claim(&hands, max, cursor).await;
+                for arrived in &discarded {
+                    hands.give_back(arrived).await?;
+                }
+                if reaps && let Err(error) = claim::reap(&hands).await {
+                    tracing::debug!(%error, "dead members were not looked for");
+                }
+                let claimed = claim::claim(&hands, max, cursor, unanswered).await;
                 match claimed {
                     Err(missing) if error::is_missing_group(&missing) => {
                         hands.recreate().await?;
-                        Ok((Arrived::nothing(), claim::Cursor::default()))
+                        Ok(claim::Claimed::nothing())
                     }
                     claimed => claimed,
                 }
             }));
         }
         if lane.reading.is_none() && lane.claiming.is_none() {
-            let block = self.client.pool.slice(self.client.config.block_slice).min(left);
+            let block = self.client.redis.slice(self.client.config.block_slice).min(left);
             let hands = Arc::clone(self);
             lane.reading_epoch = self.group.epoch();
+            lane.reading_since = Some(Instant::now());
             lane.detached = false;
             lane.reading = Some(Box::pin(async move {
                 match hands.read_new(max, block).await {
@@ -236,7 +293,7 @@ impl Hands {
         let Some(last) = lane.claimed_at else {
             return Instant::now();
         };
-        let regular = last + claim::interval(self.member.lease);
+        let regular = last + claim::interval(self.member.lease, self.group.is_listening());
         self.group.due().map_or(regular, |due| due.min(regular))
     }
 
@@ -289,27 +346,6 @@ impl Hands {
         step
     }
 
-    /// Makes the group again where it was: the oldest entry that is known not to be settled comes again.
-    async fn recreate(&self) -> Result<()> {
-        let known = self.handed_out().oldest().map(EntryId::before);
-        let start = match (known, self.group.last_seen()) {
-            (Some(unsettled), _) => unsettled.to_string(),
-            (None, Some(last)) => last.to_string(),
-            (None, None) => group_start(&self.member.start)?,
-        };
-        let position = known.or(self.group.last_seen());
-        if self.join(&start).await? {
-            self.client.recreated.fetch_add(1, Relaxed);
-            tracing::warn!(stream = %self.group.stream, group = %self.group.name, start, "the group was gone and was made again");
-            self.client.context.events.send(BrokerEvent::GroupRecreated {
-                stream: self.group.stream.clone(),
-                group: self.group.name.clone(),
-                position: position.map(|id| id.to_message_id(self.group.partition)),
-            });
-        }
-        Ok(())
-    }
-
     /// Makes a batch of what arrived, and remembers it.
     fn hand_out(&self, arrived: Arrived) -> Deliveries {
         let Arrived {
@@ -346,11 +382,11 @@ async fn empty(hands: &Hands, lane: &mut Lane) {
         }
     }
     if let Some(claiming) = lane.claiming.take()
-        && let Ok((arrived, _)) = claiming.await
+        && let Ok(claimed) = claiming.await
     {
-        lane.keep(arrived);
+        lane.keep_claimed(claimed);
     }
-    while let Some(arrived) = lane.take(usize::MAX, hands.member.lease, hands.group.epoch()) {
+    for arrived in lane.take_all() {
         if let Err(error) = hands.give_back(&arrived).await {
             // It comes again when the lease ends.
             tracing::debug!(%error, "entries that nobody has seen were not given back");

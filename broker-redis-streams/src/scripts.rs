@@ -2,24 +2,16 @@
 
 use std::sync::LazyLock;
 
-use redis::Cmd;
-
-/// A script and the hash that the server knows it by.
-pub(crate) struct Script {
-    code: &'static str,
-    hash: String,
-}
+pub(crate) use broker_redis_common::Script;
 
 macro_rules! script {
     ($(#[$doc:meta])* $name:ident, $file:literal) => {
         $(#[$doc])*
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            let code = concat!(
+            Script::new(concat!(
                 include_str!("scripts/common.lua"),
                 include_str!(concat!("scripts/", $file))
-            );
-            let hash = redis::Script::new(code).get_hash().to_owned();
-            Script { code, hash }
+            ))
         });
     };
 }
@@ -70,6 +62,11 @@ script!(
     "remove_consumer.lua"
 );
 script!(
+    /// Removes members that have long been dead.
+    REAP,
+    "reap.lua"
+);
+script!(
     /// Puts dead letters back to their group.
     REVIVE,
     "revive.lua"
@@ -106,7 +103,7 @@ script!(
 );
 
 /// All of them, to be loaded when a connection opens.
-pub(crate) fn all() -> [&'static Script; 16] {
+pub(crate) fn all() -> [&'static Script; 17] {
     [
         &JOIN,
         &ACK,
@@ -117,6 +114,7 @@ pub(crate) fn all() -> [&'static Script; 16] {
         &SEEK,
         &REMOVE_GROUP,
         &REMOVE_CONSUMER,
+        &REAP,
         &REVIVE,
         &TRIM,
         &LAG,
@@ -125,23 +123,4 @@ pub(crate) fn all() -> [&'static Script; 16] {
         &MOVE,
         &ASSIGN,
     ]
-}
-
-impl Script {
-    /// The call with its keys; arguments follow.
-    pub(crate) fn call(&self, keys: &[&str]) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.hash).arg(keys.len());
-        for key in keys {
-            command.arg(*key);
-        }
-        command
-    }
-
-    /// The command that makes the server know the script.
-    pub(crate) fn load(&self) -> Cmd {
-        let mut command = redis::cmd("SCRIPT");
-        command.arg("LOAD").arg(self.code);
-        command
-    }
 }

@@ -13,6 +13,9 @@ use crate::{error, reply, scripts};
 /// How many deliveries one script settles: what a server does in well under a millisecond.
 const CHUNK: usize = 500;
 
+/// How many deliveries one script acknowledges: what fits on its stack, with room to spare.
+const ACK_CHUNK: usize = 2000;
+
 /// What a settlement does at the server.
 struct Operation<'a> {
     name: &'static str,
@@ -133,14 +136,14 @@ impl Hands {
     async fn ack_fresh(&self, receipts: &[Receipt], token: u32) -> Result<Option<usize>> {
         let keys = &self.group.keys;
         let mut acked = 0;
-        for chunk in receipts.chunks(CHUNK) {
+        for chunk in receipts.chunks(ACK_CHUNK) {
             let mut call = scripts::ACK.call(&[&keys.entries, &keys.state]);
             call.arg(token).arg(self.group.name.as_str());
             let mut text = IdText::default();
             for receipt in chunk {
                 call.arg(text.write(receipt));
             }
-            let answer = self.client.run(&scripts::ACK, &call).await?;
+            let answer = self.client.run_ahead(&keys.entries, &scripts::ACK, &call).await?;
             match reply::number(&answer).map(usize::try_from) {
                 Some(Ok(count)) => acked += count,
                 Some(Err(_)) => return Ok(None),
@@ -223,7 +226,8 @@ impl Hands {
             .arg(&failure.reason)
             .arg(chain)
             .arg(self.group.partition.unwrap_or(0))
-            .arg(u8::from(self.is_sequential()));
+            .arg(u8::from(self.is_sequential()))
+            .arg(&keys.wake);
         call
     }
 

@@ -54,6 +54,55 @@ struct Seen {
     acked: bool,
 }
 
+impl State {
+    fn seen(&mut self, group: &str, entry: Entry) -> &mut Seen {
+        self.groups
+            .entry(group.to_owned())
+            .or_default()
+            .entry(entry)
+            .or_default()
+    }
+
+    /// Notes a delivery; answers whether the message is one of this ledger.
+    fn delivered(&mut self, group: &str, entry: Entry, key: &str) -> bool {
+        let fate = self.entries.get(&entry).copied();
+        match fate {
+            None => {
+                self.verdict.foreign += 1;
+                return false;
+            }
+            // What the broker says it does not have has no business being delivered.
+            Some(Fate::NotSent) => self.verdict.foreign += 1,
+            Some(Fate::Made | Fate::Stored | Fate::Unknown) => {}
+        }
+        let seen = self.seen(group, entry);
+        seen.deliveries += 1;
+        let (first, explained) = (seen.deliveries == 1, !seen.acked && seen.excused > 0);
+        if first {
+            self.verdict.delivered += 1;
+            // One that may be stored has no promised place either: it may still have been on its way.
+            if fate == Some(Fate::Unknown) {
+                return true;
+            }
+            let highest = self
+                .highest
+                .entry((group.to_owned(), entry.publisher, key.to_owned()))
+                .or_default();
+            if entry.sequence < *highest {
+                self.verdict.reordered += 1;
+            } else {
+                *highest = entry.sequence;
+            }
+        } else if explained {
+            seen.excused -= 1;
+            self.verdict.redelivered += 1;
+        } else {
+            self.verdict.duplicated += 1;
+        }
+        true
+    }
+}
+
 impl Ledger {
     pub(crate) fn new(run: &str, check: &str) -> Self {
         Self {
@@ -158,81 +207,66 @@ impl Ledger {
     pub fn delivered(&self, group: &str, message: &Message) -> Option<Entry> {
         let mut state = self.state();
         let Some(entry) = self.read(message) else {
-            let foreign = !message.payload().starts_with(self.tag.as_bytes());
-            let counter = if foreign {
-                &mut state.verdict.foreign
-            } else {
-                &mut state.verdict.corrupted
+            let counter = match self.is_alike(message) {
+                true => &mut state.verdict.corrupted,
+                false => &mut state.verdict.foreign,
             };
             *counter += 1;
             return None;
         };
-        match state.entries.get(&entry) {
-            None => {
-                state.verdict.foreign += 1;
-                return None;
-            }
-            // What the broker says it does not have has no business being delivered.
-            Some(Fate::NotSent) => state.verdict.foreign += 1,
-            Some(Fate::Made | Fate::Stored | Fate::Unknown) => {}
+        let key = String::from_utf8_lossy(message.message_key().map_or(&[], |key| key));
+        state.delivered(group, entry, &key).then_some(entry)
+    }
+
+    /// Notes a delivery that another process told of.
+    pub(crate) fn delivered_elsewhere(&self, group: &str, entry: Entry, key: &str) -> bool {
+        self.state().delivered(group, entry, key)
+    }
+
+    /// Notes a delivery in another process of a message that is not of this ledger, or corrupted.
+    pub(crate) fn strange_elsewhere(&self, foreign: bool) {
+        let mut state = self.state();
+        match foreign {
+            true => state.verdict.foreign += 1,
+            false => state.verdict.corrupted += 1,
         }
-        let seen = state
-            .groups
-            .entry(group.to_owned())
-            .or_default()
-            .entry(entry)
-            .or_default();
-        seen.deliveries += 1;
-        let (first, explained) = (seen.deliveries == 1, !seen.acked && seen.excused > 0);
-        if first {
-            state.verdict.delivered += 1;
-            let key = String::from_utf8_lossy(message.message_key().map_or(&[], |key| key)).into_owned();
-            let highest = state
-                .highest
-                .entry((group.to_owned(), entry.publisher, key))
-                .or_default();
-            if entry.sequence < *highest {
-                state.verdict.reordered += 1;
-            } else {
-                *highest = entry.sequence;
-            }
-        } else if explained {
-            seen.excused -= 1;
-            state.verdict.redelivered += 1;
-        } else {
-            state.verdict.duplicated += 1;
-        }
-        Some(entry)
     }
 
     /// Notes that a message may come once more to a group: it was nacked, or its lease ended, or there was a fault.
     pub fn excuse(&self, group: &str, message: &Message) {
         if let Some(entry) = self.read(message) {
-            let mut state = self.state();
-            state
-                .groups
-                .entry(group.to_owned())
-                .or_default()
-                .entry(entry)
-                .or_default()
-                .excused += 1;
+            self.excuse_entry(group, entry);
         }
+    }
+
+    pub(crate) fn excuse_entry(&self, group: &str, entry: Entry) {
+        self.state().seen(group, entry).excused += 1;
     }
 
     /// Notes an ack's answer.
     pub fn settled(&self, group: &str, message: &Message, answer: Settled) {
         if let (Settled::Acked, Some(entry)) = (answer, self.read(message)) {
-            let mut state = self.state();
-            let seen = state
-                .groups
-                .entry(group.to_owned())
-                .or_default()
-                .entry(entry)
-                .or_default();
-            if !std::mem::replace(&mut seen.acked, true) {
-                state.verdict.acked += 1;
-            }
+            self.acked_entry(group, entry);
         }
+    }
+
+    pub(crate) fn acked_entry(&self, group: &str, entry: Entry) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.seen(group, entry).acked, true) {
+            state.verdict.acked += 1;
+        }
+    }
+
+    /// How many came out of order so far.
+    pub(crate) fn reordered(&self) -> u64 {
+        self.state().verdict.reordered
+    }
+
+    /// What is stored for certain.
+    pub(crate) fn stored(&self) -> Vec<Entry> {
+        let state = self.state();
+        let stored = state.entries.iter().filter(|(_, fate)| **fate == Fate::Stored);
+        stored.map(|(entry, _)| *entry).collect()
     }
 
     /// Notes a delivery, acks it, and notes the answer.
@@ -314,6 +348,11 @@ impl Ledger {
         };
         let key = message.message_key().map_or(&[][..], |key| key);
         (fields.next()?.as_bytes() == key).then_some(entry)
+    }
+
+    /// Whether it begins as this ledger's messages do: one that does and can't be read is corrupted.
+    pub(crate) fn is_alike(&self, message: &Message) -> bool {
+        message.payload().starts_with(self.tag.as_bytes())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -52,6 +52,8 @@ mod runner;
 #[cfg(unix)]
 pub mod servers;
 mod suite;
+#[cfg(unix)]
+pub mod torture;
 mod trial;
 mod url_harness;
 mod verdict;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker_core::{Result, async_trait};
+use broker_core::{Error, ErrorKind, Result, async_trait};
 
 /// Starts, stops and kills the server that the harness' brokers talk to.
 #[async_trait]
@@ -13,6 +13,14 @@ pub trait ServerControl: Send + Sync {
     async fn stop(&self) -> Result<()>;
     /// Kills it without a warning.
     async fn kill(&self) -> Result<()>;
+    /// Stops its time: connections stay and nothing is answered, until [`resume`](Self::resume).
+    async fn pause(&self) -> Result<()> {
+        Err(Error::new(ErrorKind::Unexpected, "this server can't be paused"))
+    }
+    /// Lets its time go on.
+    async fn resume(&self) -> Result<()> {
+        Ok(())
+    }
     /// Sets one of its own settings, such as how it syncs to disk.
     async fn configure(&self, key: &str, value: &str) -> Result<()>;
 }

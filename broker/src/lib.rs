@@ -31,7 +31,13 @@ pub mod prelude {
     pub use broker_core::{
         Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
     };
+    #[cfg(feature = "engine")]
+    pub use broker_engine::{Engine, Json, RetryPolicy, State, Subscriber, subscriber};
 }
+
+/// Runs subscribers: routing, order, retries, dead letters, request and reply, shutdown.
+#[cfg(feature = "engine")]
+pub use broker_engine as engine;
 
 /// The in-process provider.
 pub use broker_inline as inline;

@@ -13,7 +13,9 @@ ROOMS = ["values", "config", "base", "registry", "broker"]
 AT_ROOT = {"Broker": "broker", "Brokers": "broker", "Publisher": "broker", "Subscription": "broker"}
 # The port must not know a client.
 CLIENTS = {"amqprs", "fred", "kafka", "lapin", "rdkafka", "redis", "rskafka"}
-# What an adapter builds on is `broker-core` alone.
+# What several adapters share is bound as an adapter is.
+SHARED_BY_ADAPTERS = {"broker-redis-common"}
+# What an adapter builds on is `broker-core`, and at most such a shared crate.
 ABOVE_ADAPTERS = {"broker", "broker-cli", "broker-engine", "broker-macros", "broker-testkit"}
 # Plain data: no I/O, no runtime.
 NOT_IN_VALUES = {("tokio",), ("std", "fs"), ("std", "net"), ("std", "process")}
@@ -88,7 +90,7 @@ def faults_of_tree(root):
     crates = sorted(path.parent for path in [*root.glob("*/Cargo.toml"), *root.glob("examples/*/Cargo.toml")])
     for crate in crates:
         files = sources(crate / "src")
-        if any("register_provider!(" in code_of(file.read_text()) for file in files):
+        if crate.name in SHARED_BY_ADAPTERS or any("register_provider!(" in code_of(file.read_text()) for file in files):
             yield from ((file, fault) for file in files for fault in adapter_faults(file.read_text()))
             manifest = crate / "Cargo.toml"
             yield from ((manifest, fault) for fault in manifest_faults(manifest.read_text(), ABOVE_ADAPTERS))

@@ -120,11 +120,22 @@ licences() {
 # The program judges itself by its exit code; the numbers are looked at all the same.
 orders() {
     cargo run -p orders -- --messages 20000 --json >target/orders.json
-    python3 - target/orders.json <<'PYTHON'
+    orders_add_up target/orders.json 20000
+}
+
+# The same program, with nothing but the configuration changed.
+orders_redis() {
+    private_redis
+    cargo run -p orders -- --config examples/orders/redis.toml --messages 5000 --json >target/orders-redis.json
+    orders_add_up target/orders-redis.json 5000
+}
+
+orders_add_up() {
+    python3 - "$@" <<'PYTHON'
 import json, sys
 total = json.load(open(sys.argv[1]))["total"]
 print(", ".join(f"{name} {count}" for name, count in total.items() if name != "group"))
-assert total["published"] == 3 * 20000, "each order goes to three groups"
+assert total["published"] == 3 * int(sys.argv[2]), "each order goes to three groups"
 assert total["handled"] + total["dead_lettered"] == total["published"] and total["lost"] == 0
 PYTHON
 }
@@ -159,6 +170,36 @@ orders_kafka() {
     fi
     grep --quiet 'features = \["kafka"\]' <<<"$refused"
     cargo test -p orders --features kafka --test kafka
+}
+
+# A Redis server of the step's own, which REDIS_URL names, until the step ends.
+private_redis() {
+    local folder port
+    folder=$(mktemp -d)
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    redis-server --port "$port" --bind 127.0.0.1 --dir "$folder" --save '' >"$folder/log" &
+    # The step runs in a shell of its own.
+    trap "kill $!; wait $!; rm -rf '$folder'" EXIT
+    until [[ $(redis-cli -p "$port" ping 2>/dev/null) == PONG ]]; do
+        kill -0 $! || {
+            cat "$folder/log" >&2
+            return 1
+        }
+        sleep 0.05
+    done
+    export REDIS_URL=redis://127.0.0.1:$port/0
+}
+
+# Both sides in one group, on the wire formats of docs/wire-formats.md.
+protean() {
+    cargo build -p broker-cli
+    "$tools_dir/protean/bin/python" scripts/checks/with_protean.py target/debug/broker
+}
+
+# Its seed is printed: `--seed` makes the same choices again.
+torture() {
+    cargo build -p broker-cli
+    target/debug/broker torture --private redis --set partitions=4 "$@"
 }
 
 # Counts do not move with the machine, so a missed one is a failure.

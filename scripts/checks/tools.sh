@@ -10,6 +10,7 @@ pinned() {
 }
 msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 deny_version=$(pinned cargo-deny)
+protean_version=$(pinned protean)
 typos_version=$(pinned typos)
 
 kafka_version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' scripts/checks/kafka/pom.xml)
@@ -26,7 +27,7 @@ tool rustfmt       'checks the format'                    'cargo fmt --version' 
 tool clippy        'lints'                                'cargo clippy --version'                            'rustup component add clippy'
 tool minimum_rust  "is Rust $msrv, the oldest promised"   "rustup run $msrv rustc --version"                  "rustup toolchain install $msrv --profile minimal"
 tool python        'reads sources and cargo metadata'     'python3 --version'                                 'apt python3'
-tool venv          'keeps typos private'                  'python3 -c "import venv, ensurepip"'               'apt python3-venv'
+tool venv          'keeps Python tools private'                 'python3 -c "import venv, ensurepip"'               'apt python3-venv'
 tool redis         'is started privately by tests'        'redis-server --version'                            'apt redis-server redis-tools'
 tool java          'runs Kafka'                           'java -version'                                     'apt openjdk-17-jre-headless'
 tool maven         'fetches Kafka'                        'mvn --version'                                     'apt maven'
@@ -37,6 +38,9 @@ tool openssl       'makes certificates for the tests'     'openssl version'     
 tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
 tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'     \
     "cargo install --locked --root $tools_dir cargo-deny@$deny_version"
+tool protean       'must understand what we write, and we it'  \
+    'same_version "$protean_version" "$tools_dir/protean/bin/python" -c "from importlib import metadata; print(metadata.version(\"protean\"))"'  \
+    "pip_privately protean[redis]==$protean_version"
 tool typos         'checks the spelling'                  'same_version "$typos_version" "$tools_dir/typos/bin/typos" --version'  \
     "pip_privately typos==$typos_version"
 
@@ -49,7 +53,7 @@ same_version() {
 
 # A Python package of which the system sees nothing.
 pip_privately() {
-    local folder=$tools_dir/${1%%=*}
+    local folder=$tools_dir/${1%%[=[]*}
     ensure_tool venv
     python3 -m venv "$folder" && "$folder/bin/pip" install --quiet "$1"
 }

@@ -70,7 +70,9 @@ pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Re
     raw::clear(&mut server).await?;
     raw::fill(&server, messages.next_multiple_of(BATCH), 8).await?;
     let broker = Broker::connect(url).await?;
-    let mut deliveries = broker.subscribe(STREAM, GROUP).prefetch(batch).start().await?;
+    // One batch is read while the one before it is handled.
+    let prefetch = if batch > 1 { 2 * batch } else { 1 };
+    let mut deliveries = broker.subscribe(STREAM, GROUP).prefetch(prefetch).start().await?;
     let start = Instant::now();
     let mut seen = 0;
     while seen < messages {

@@ -1,12 +1,14 @@
 //! The pieces of work that are measured.
 
 mod channels;
+mod engine;
 mod inline;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+use self::engine::Way;
 use crate::payload::Payload;
 use crate::rounds::Case;
 
@@ -29,10 +31,18 @@ pub(crate) enum Work {
     InlineSingle,
     FlumeFour,
     InlineFour,
+    EnginePublish,
+    EnginePublishKeyed,
+    EnginePublishJson,
+    EngineCoalesced,
+    EngineEach,
+    EngineLanes,
+    EngineJson,
+    EngineSingle,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::FlumeBatch,
         Self::TokioBatch,
         Self::InlineBatch,
@@ -42,15 +52,53 @@ impl Work {
         Self::InlineSingle,
         Self::FlumeFour,
         Self::InlineFour,
+        Self::EnginePublish,
+        Self::EnginePublishKeyed,
+        Self::EnginePublishJson,
+        Self::EngineCoalesced,
+        Self::EngineEach,
+        Self::EngineLanes,
+        Self::EngineJson,
+        Self::EngineSingle,
     ];
 
     /// The most instructions and allocations per message, publishing and handling together, that are asked for.
     pub(crate) const fn budget(self) -> Option<(f64, f64)> {
         match self {
             Self::InlineBatch => Some((250.0, 0.05)),
-            Self::InlineSingle => Some((1300.0, 0.05)),
+            Self::InlineSingle | Self::EngineSingle => Some((1300.0, 0.05)),
+            Self::EngineCoalesced => Some((250.0, 0.05)),
+            Self::EngineEach => Some((450.0, 0.05)),
+            Self::EngineLanes => Some((550.0, 0.05)),
+            // One for the struct's own string.
+            Self::EngineJson => Some((1400.0, 1.05)),
             _ => None,
         }
+    }
+
+    /// The work that is counted apart and taken off, where only the handling side is asked about.
+    pub(crate) const fn without(self) -> Option<Self> {
+        match self {
+            Self::EngineCoalesced | Self::EngineEach => Some(Self::EnginePublish),
+            Self::EngineLanes => Some(Self::EnginePublishKeyed),
+            Self::EngineJson => Some(Self::EnginePublishJson),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one of the engine's, which are counted and not raced.
+    pub(crate) const fn is_of_engine(self) -> bool {
+        matches!(
+            self,
+            Self::EnginePublish
+                | Self::EnginePublishKeyed
+                | Self::EnginePublishJson
+                | Self::EngineCoalesced
+                | Self::EngineEach
+                | Self::EngineLanes
+                | Self::EngineJson
+                | Self::EngineSingle
+        )
     }
 
     /// Does the work; answers how long it took, set-up left out.
@@ -65,6 +113,14 @@ impl Work {
             Self::InlineSingle => inline::singles(messages, 1, payload).await,
             Self::FlumeFour => channels::flume_singles(messages, 4, payload).await,
             Self::InlineFour => inline::singles(messages, 4, payload).await,
+            Self::EnginePublish => engine::publish(messages, Way::Coalesced, payload).await,
+            Self::EnginePublishKeyed => engine::publish(messages, Way::Lanes, payload).await,
+            Self::EnginePublishJson => engine::publish(messages, Way::Json, payload).await,
+            Self::EngineCoalesced => engine::handle(messages, Way::Coalesced, false, payload).await,
+            Self::EngineEach => engine::handle(messages, Way::Each, false, payload).await,
+            Self::EngineLanes => engine::handle(messages, Way::Lanes, false, payload).await,
+            Self::EngineJson => engine::handle(messages, Way::Json, false, payload).await,
+            Self::EngineSingle => engine::handle(messages, Way::Coalesced, true, payload).await,
         }
     }
 }
@@ -81,6 +137,14 @@ impl Case for Work {
             Self::InlineSingle => "inline_single",
             Self::FlumeFour => "flume_four",
             Self::InlineFour => "inline_four",
+            Self::EnginePublish => "engine_publish",
+            Self::EnginePublishKeyed => "engine_publish_keyed",
+            Self::EnginePublishJson => "engine_publish_json",
+            Self::EngineCoalesced => "engine_coalesced",
+            Self::EngineEach => "engine_each",
+            Self::EngineLanes => "engine_lanes",
+            Self::EngineJson => "engine_json",
+            Self::EngineSingle => "engine_single",
         }
     }
 
@@ -95,6 +159,14 @@ impl Case for Work {
             Self::InlineSingle => "one by one, inline",
             Self::FlumeFour => "one by one, 4 to 4, flume",
             Self::InlineFour => "one by one, 4 to 4, inline",
+            Self::EnginePublish => "batches of 100, published only",
+            Self::EnginePublishKeyed => "batches of 100 with keys, published only",
+            Self::EnginePublishJson => "batches of 100 of JSON, published only",
+            Self::EngineCoalesced => "engine: log to handler and ack, acks coalesced",
+            Self::EngineEach => "engine: log to handler and ack, acked one by one",
+            Self::EngineLanes => "engine: log to handler and ack, eight keyed lanes",
+            Self::EngineJson => "engine: log to handler and ack, JSON into a small struct",
+            Self::EngineSingle => "engine: published one by one and handled",
         }
     }
 

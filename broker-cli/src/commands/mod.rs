@@ -11,3 +11,4 @@ pub(crate) mod providers;
 pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod tail;
+pub(crate) mod torture;

@@ -95,6 +95,17 @@ pub trait ReadEndpoint: Send + Sync + 'static {
     /// Hands out messages, as [`BaseBroker::read`](super::BaseBroker::read) does.
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>>;
 
+    /// Whether the next read is to be under way while the batch before it is handled: worth it where a read is a
+    /// journey, and only then.
+    ///
+    /// # Contract
+    ///
+    /// - A read in which somebody has lost interest goes on or leaves no trace: what it would have handed out is there
+    ///   for the next one.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
     /// Settles at once where that needs no waiting.
     fn try_ack(&self, runs: &[ReceiptRun]) -> Option<Result<Settlements>> {
         let _ = runs;

@@ -22,6 +22,8 @@ pub struct Batch {
     /// The next message: its lot, and its place there.
     lot: usize,
     index: usize,
+    /// The next message to look at: its lot, and its place there.
+    ahead: (usize, usize),
 }
 
 impl Batch {
@@ -31,6 +33,7 @@ impl Batch {
             lots: deliveries.into_lots(),
             lot: 0,
             index: 0,
+            ahead: (0, 0),
         }
     }
 
@@ -88,6 +91,45 @@ impl Batch {
         self.forget();
     }
 
+    /// The next message that was not looked at yet, as a [view](Delivery::view); it stays in the batch, to be settled by
+    /// [`ack_viewed_later`](Self::ack_viewed_later) or taken out.
+    #[inline]
+    pub fn next_view(&mut self) -> Option<Delivery> {
+        loop {
+            let (lot, index) = self.ahead;
+            let held = self.lots.get(lot)?;
+            if let Some(receipt) = held.receipt(index) {
+                self.ahead.1 += 1;
+                let (store, stream) = (Arc::clone(held.store()), held.stream.clone());
+                return Some(
+                    Delivery::new(
+                        Arc::clone(&self.consumer),
+                        store,
+                        held.place(index),
+                        receipt,
+                        stream,
+                    )
+                    .unheld(),
+                );
+            }
+            self.ahead = (lot + 1, 0);
+        }
+    }
+
+    /// Settles the first `count` that are left as done, soon; what was looked at beyond them is looked at again.
+    pub fn ack_viewed_later(&mut self, mut count: usize) {
+        while let Some(lot) = self.lots.get(self.lot).filter(|_| count > 0) {
+            let settled = count.min(lot.len() - self.index);
+            if self.consumer.settles() && settled > 0 {
+                let runs: SmallVec<[ReceiptRun; 2]> = lot.part(self.index, settled).runs_from(0).collect();
+                self.consumer.ack_runs_later(&runs);
+            }
+            count -= settled;
+            self.skip_ahead(settled);
+        }
+        self.ahead = (self.lot, self.index);
+    }
+
     /// Refuses all that are left, those of one attempt number by one call.
     ///
     /// # Errors
@@ -119,6 +161,7 @@ impl Batch {
                 let place = lot.place(self.index);
                 let (store, stream) = (Arc::clone(lot.store()), lot.stream.clone());
                 self.index += 1;
+                self.ahead = self.ahead.max((self.lot, self.index));
                 return Some(Delivery::new(
                     Arc::clone(&self.consumer),
                     store,
@@ -151,7 +194,9 @@ impl Batch {
         current.into_iter().chain(later.iter().map(|lot| (lot, 0)))
     }
 
-    fn runs(&self) -> SmallVec<[ReceiptRun; 2]> {
+    /// The receipts of all that are left, as runs.
+    #[must_use]
+    pub fn runs(&self) -> SmallVec<[ReceiptRun; 2]> {
         self.rest().flat_map(|(lot, from)| lot.runs_from(from)).collect()
     }
 

@@ -1,7 +1,8 @@
 //! One member of a group, or one independent reader: reading within the broker's bounds.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -13,7 +14,7 @@ use super::attempts::NEVER;
 use super::lifecycle::Stage;
 use super::shared::Shared;
 use crate::base::{Deliveries, Lot, Membership, ReadEndpoint};
-use crate::values::{Capabilities, Error, Result};
+use crate::values::{Capabilities, Error, Ordering as KeyOrder, Result};
 
 /// How soon a broker that can't wait for messages is asked again, at first and at last.
 const POLLS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
@@ -24,6 +25,8 @@ pub(super) struct Consumer {
     pub(super) member: Membership,
     pub(super) endpoint: Arc<dyn ReadEndpoint>,
     settles: bool,
+    /// How often a message is delivered in all.
+    pub(super) max_attempts: u32,
     pub(super) acks: Mutex<AckBuffer>,
     /// One flush at a time: who waits for the acks waits for those on their way too.
     pub(super) sending: Semaphore,
@@ -47,9 +50,10 @@ impl Consumer {
             .capabilities()
             .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
         Self {
-            shared,
             member,
             settles: acknowledges && endpoint.settles(),
+            max_attempts: shared.config.max_attempts(),
+            shared,
             endpoint,
             acks: Mutex::default(),
             sending: Semaphore::new(1),
@@ -60,6 +64,12 @@ impl Consumer {
             waiting: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
         }
+    }
+
+    /// Delivers a message so often in all, in place of the broker's setting.
+    pub(super) fn with_max_attempts(mut self, attempts: Option<u32>) -> Self {
+        self.max_attempts = attempts.unwrap_or(self.max_attempts);
+        self
     }
 
     /// Whether deliveries want settling.
@@ -94,13 +104,57 @@ impl Consumer {
         Some(answer.map_err(|error| error.operation("read").provider(self.shared.provider)))
     }
 
-    /// Hands out up to `max` messages, waiting up to `wait` for the first.
-    pub(super) async fn read(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+    /// Hands out up to `max` messages, waiting up to `wait` for the first. The waiting acks travel along.
+    pub(super) async fn read(self: &Arc<Self>, max: usize, wait: Duration) -> Result<Deliveries> {
         self.shared.check_open("read")?;
         if max == 0 {
             return Ok(Deliveries::new());
         }
-        self.flush().await?;
+        if self.member.ordering == KeyOrder::Sequential || self.try_send_acks() {
+            // An ack may free the very message that is read next; or there is nothing to send.
+            self.flush().await?;
+            return self.take(max, wait).await;
+        }
+        let mut flushing = std::pin::pin!(self.flush());
+        let mut reading = std::pin::pin!(self.take(max, wait));
+        let (mut flushed, mut failed) = (None, None);
+        let mut taken = Taken::new(self, None);
+        std::future::poll_fn(|context| {
+            // The acks first: an adapter that keeps an order executes them before the read.
+            if flushed.is_none()
+                && let Poll::Ready(answer) = flushing.as_mut().poll(context)
+            {
+                flushed = Some(answer);
+            }
+            if taken.deliveries.is_none()
+                && failed.is_none()
+                && let Poll::Ready(answer) = reading.as_mut().poll(context)
+            {
+                match answer {
+                    Ok(deliveries) => taken.deliveries = Some(deliveries),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if flushed.is_some() && (taken.deliveries.is_some() || failed.is_some()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let deliveries = taken.into_deliveries();
+        match flushed {
+            // The acks stay and are tried again with the next read.
+            Some(Err(error)) if deliveries.is_empty() => Err(error),
+            _ => Ok(deliveries),
+        }
+    }
+
+    /// Hands out up to `max` messages, waiting up to `wait` for the first.
+    async fn take(&self, max: usize, wait: Duration) -> Result<Deliveries> {
         let until = Instant::now() + wait.min(NEVER);
         let left = || until.saturating_duration_since(Instant::now());
         loop {
@@ -125,7 +179,7 @@ impl Consumer {
 
     /// As [`read`](Self::read), also on a broker that can't wait or comes back early: that one is polled, with
     /// pauses, so that nothing to do costs next to nothing.
-    pub(super) async fn read_patiently(&self, max: usize, wait: Duration) -> Result<Deliveries> {
+    pub(super) async fn read_patiently(self: &Arc<Self>, max: usize, wait: Duration) -> Result<Deliveries> {
         let until = Instant::now() + wait.min(NEVER);
         let (first, last) = POLLS;
         let mut pause = first;
@@ -183,6 +237,13 @@ impl Consumer {
     #[inline]
     pub(super) fn reader_waits_for(&self, acks: usize) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0 && acks * 2 >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries handed out and not settled, those left out whose acks wait for company: the next read takes these
+    /// along.
+    pub(super) fn held(&self) -> usize {
+        let acks = self.acks.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.outstanding().saturating_sub(acks)
     }
 
     /// Deliveries left somebody's hands.
@@ -254,6 +315,33 @@ fn redelivered(lot: &Lot) -> usize {
         .filter_map(|index| lot.receipt(index))
         .filter(|receipt| receipt.attempt > 1)
         .count()
+}
+
+/// What was read and not handed out yet; should nobody come for it, it goes back.
+pub(super) struct Taken {
+    consumer: Arc<Consumer>,
+    deliveries: Option<Deliveries>,
+}
+
+impl Taken {
+    pub(super) fn new(consumer: &Arc<Consumer>, deliveries: Option<Deliveries>) -> Self {
+        Self {
+            consumer: Arc::clone(consumer),
+            deliveries,
+        }
+    }
+
+    pub(super) fn into_deliveries(mut self) -> Deliveries {
+        self.deliveries.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for lot in self.deliveries.take().iter().flat_map(Deliveries::lots) {
+            self.consumer.give_back(lot.runs_from(0).collect());
+        }
+    }
 }
 
 /// Somebody who waits for room, until it goes.

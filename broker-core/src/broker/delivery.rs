@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::consumer::Consumer;
 use super::nack_options::NackOptions;
-use crate::base::{MessageStore, Settle};
+use crate::base::MessageStore;
 use crate::values::{
-    Capabilities, ConsumerName, Error, ErrorKind, GroupName, Message, MessageId, Receipt, ReceiptRun, Result,
-    Settled, StreamName,
+    ConsumerName, Error, ErrorKind, GroupName, Message, MessageId, Receipt, ReceiptRun, Result, Settled,
+    StreamName,
 };
 
 /// One message in a consumer's hands, with its attempt number and its receipt.
@@ -52,10 +52,32 @@ impl Delivery {
         }
     }
 
+    /// One that counts as being in nobody's hands.
+    #[inline]
+    pub(super) fn unheld(mut self) -> Self {
+        *self.held.get_mut() = false;
+        self
+    }
+
     /// The message.
     #[must_use]
     pub fn message(&self) -> &Message {
         self.store.message(self.place).unwrap_or(&MISSING)
+    }
+
+    /// A second look at the same delivery, for who handles it while another settles it. It counts as being in nobody's
+    /// hands: what bounds the prefetch is the first one.
+    #[must_use]
+    #[inline]
+    pub fn view(&self) -> Self {
+        Self {
+            consumer: Arc::clone(&self.consumer),
+            store: Arc::clone(&self.store),
+            place: self.place,
+            receipt: self.receipt,
+            stream: self.stream.clone(),
+            held: AtomicBool::new(false),
+        }
     }
 
     /// The payload read from JSON.
@@ -161,20 +183,10 @@ impl Delivery {
     ///
     /// [`ErrorKind::Unsupported`] without `LEASE_EXTENSION`; [`ErrorKind::Stale`] where the lease has ended already.
     pub async fn extend(&self, by: Duration) -> Result<()> {
-        self.consumer
-            .check_settles(Capabilities::LEASE_EXTENSION, "extend")?;
-        let shared = &self.consumer.shared;
-        let leases = shared.family(
-            shared.base.families().leases,
-            Capabilities::LEASE_EXTENSION,
-            "extend",
-        )?;
-        let runs = [ReceiptRun::from(self.receipt)];
-        let settle = Settle {
-            member: &self.consumer.member,
-            runs: &runs,
-        };
-        let answer = shared.settle("extend", || leases.extend(settle, by)).await?;
+        let answer = self
+            .consumer
+            .extend(&[ReceiptRun::from(self.receipt)], by)
+            .await?;
         match answer.get(0) {
             Some(Settled::Acked) => Ok(()),
             _ => Err(Error::new(
@@ -182,7 +194,7 @@ impl Delivery {
                 "the lease has ended; the message may be with another consumer",
             )
             .operation("extend")
-            .provider(shared.provider)),
+            .provider(self.consumer.shared.provider)),
         }
     }
 

@@ -42,7 +42,7 @@ impl Members {
         if let Some(consumer) = Shared::resolved(&self.joined, &names) {
             return Ok(consumer);
         }
-        let consumer = shared.join(membership(shared, &names)).await?;
+        let consumer = shared.join(membership(shared, &names), None).await?;
         Ok(Shared::keep(&self.joined, names, consumer))
     }
 
@@ -93,8 +93,12 @@ fn membership(shared: &Shared, names: &Names) -> Membership {
 }
 
 impl Shared {
-    /// Resolves a member of a group.
-    pub(super) async fn join(self: &Arc<Self>, member: Membership) -> Result<Arc<Consumer>> {
+    /// Resolves a member of a group; `max_attempts` takes the place of the broker's setting.
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        member: Membership,
+        max_attempts: Option<u32>,
+    ) -> Result<Arc<Consumer>> {
         let endpoint = match self.base.families().endpoints {
             Some(endpoints) => self.call("subscribe", || endpoints.reader(&member)).await?,
             None => {
@@ -110,7 +114,8 @@ impl Shared {
                 })
             }
         };
-        let consumer = Arc::new(Consumer::new(Arc::clone(self), member, endpoint));
+        let consumer = Consumer::new(Arc::clone(self), member, endpoint).with_max_attempts(max_attempts);
+        let consumer = Arc::new(consumer);
         self.add_consumer(&consumer);
         Ok(consumer)
     }

@@ -105,6 +105,9 @@ impl Shared {
         if count == 0 {
             return Published::each(Vec::new());
         }
+        if let Some(parcel) = parcel {
+            parcel.may_begin().await;
+        }
         let first_try = endpoint.try_publish(&mut messages);
         let published = match first_try {
             Some(Ok(published)) if is_stored(&published, count) => published,

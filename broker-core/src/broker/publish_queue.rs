@@ -14,6 +14,9 @@ use super::shared::Shared;
 use crate::base::PublishEndpoint;
 use crate::values::{Error, ErrorKind, Message, Outcome, Published, Result, Retry};
 
+/// While batches are on their way, the next one goes when it has at least this part of their messages.
+const OVERLAP: usize = 2;
+
 /// How a publisher collects messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -54,6 +57,12 @@ pub(super) struct PublishQueue {
 struct Line {
     waiting: VecDeque<Batch>,
     on_the_way: VecDeque<Arc<Cell>>,
+    /// Messages in `waiting`.
+    waiting_count: usize,
+    /// Messages in the batches on their way.
+    on_the_way_count: usize,
+    /// The sending task is told when there are so many in `waiting`.
+    wanted: usize,
 }
 
 /// The messages that go together, and where their senders look for the outcome.
@@ -151,8 +160,12 @@ impl PublishQueue {
             batch.bytes += size as usize;
             (Arc::clone(&batch.cell), batch.messages.len() - 1)
         });
+        line.waiting_count += 1;
+        let enough = line.waiting_count >= line.wanted;
         drop(line);
-        self.work.notify_one();
+        if enough {
+            self.work.notify_one();
+        }
         self.start();
         put.ok_or_else(|| named(Error::closed()))
     }
@@ -178,6 +191,25 @@ impl PublishQueue {
             Some(batch) if batch.hurried || batch.messages.len() >= self.limits.max_batch => Next::Ready,
             Some(_) => Next::Growing,
         }
+    }
+
+    /// Whether what waits is worth a batch of its own while others are on their way: few large batches cost both ends
+    /// less than many small ones. Where it is not, the sending task is told as soon as it is.
+    pub(super) fn is_worth_a_batch(&self) -> bool {
+        let mut line = self.line();
+        let wanted = line
+            .on_the_way_count
+            .div_ceil(OVERLAP)
+            .clamp(1, self.limits.max_batch);
+        let hurried = line.waiting.front().is_some_and(|batch| batch.hurried);
+        let worth = line.waiting_count >= wanted || hurried;
+        line.wanted = if worth { 1 } else { wanted };
+        worth
+    }
+
+    /// Has the sending task told of each message.
+    pub(super) fn want_each(&self) {
+        self.line().wanted = 1;
     }
 
     /// Takes the next batch out, to be sent.
@@ -213,6 +245,8 @@ impl PublishQueue {
 
     fn hand_over(self: &Arc<Self>, line: &mut Line, batch: Batch) -> (Vec<Message>, Parcel) {
         line.on_the_way.push_back(Arc::clone(&batch.cell));
+        line.waiting_count -= batch.messages.len();
+        line.on_the_way_count += batch.messages.len();
         let parcel = Parcel {
             queue: Arc::clone(self),
             cell: batch.cell,
@@ -265,6 +299,14 @@ impl Parcel {
         }
     }
 
+    /// Waits while a batch before this one is being tried again: one may fail between being looked at and this one's
+    /// going out, and a new connection would carry this one past it.
+    pub(super) async fn may_begin(&self) {
+        if self.queue.retrying.load(Ordering::Acquire) > 0 {
+            self.turn().await;
+        }
+    }
+
     /// Waits until the batches before this one have their answers: tried again earlier, it would overtake them.
     pub(super) async fn turn(&self) {
         loop {
@@ -293,10 +335,10 @@ impl Parcel {
         queue.bytes.add_permits(self.bytes);
         queue.unsent.fetch_sub(self.count, Ordering::AcqRel);
         self.cell.complete(published);
-        queue
-            .line()
-            .on_the_way
-            .retain(|cell| !Arc::ptr_eq(cell, &self.cell));
+        let mut line = queue.line();
+        line.on_the_way.retain(|cell| !Arc::ptr_eq(cell, &self.cell));
+        line.on_the_way_count -= self.count;
+        drop(line);
         queue.answered.notify_waiters();
     }
 }

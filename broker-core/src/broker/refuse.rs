@@ -75,7 +75,7 @@ impl Consumer {
     }
 
     pub(super) fn worn_out(&self, deliveries: &Deliveries) -> bool {
-        let limit = self.shared.config.max_attempts();
+        let limit = self.max_attempts;
         deliveries.lots().iter().any(|lot| lot.max_attempt() > limit)
             && self.settles()
             && self
@@ -89,7 +89,7 @@ impl Consumer {
     ///
     /// What can't be settled so stays, and comes again when its lease ends; the rest is handed out all the same.
     pub(super) async fn bury(&self, deliveries: Deliveries) -> Result<Deliveries> {
-        let limit = self.shared.config.max_attempts();
+        let limit = self.max_attempts;
         let (mut kept, mut worn) = (Deliveries::new(), Vec::new());
         for lot in deliveries.into_lots() {
             sort_out(&lot, limit, &mut kept, &mut worn);
@@ -128,7 +128,7 @@ impl Consumer {
 
     fn disposition(&self, attempt: u32, fate: Fate) -> Disposition {
         let config = &self.shared.config;
-        let last = attempt >= config.max_attempts();
+        let last = attempt >= self.max_attempts;
         match fate {
             Fate::Retry if !last => Disposition::Requeue {
                 delay: jittered(config.delay_after(attempt).min(NEVER), config.jitter),

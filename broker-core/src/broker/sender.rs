@@ -27,8 +27,8 @@ impl Sender {
         let mut in_flight: VecDeque<BoxFuture<'static, ()>> = VecDeque::new();
         loop {
             // What goes out while a batch before it is tried again might overtake that one.
-            let more = in_flight.len() < depth && queue.retrying.load(Ordering::Acquire) == 0;
-            if more {
+            let open = in_flight.len() < depth && queue.retrying.load(Ordering::Acquire) == 0;
+            if open && (in_flight.is_empty() || queue.is_worth_a_batch()) {
                 if in_flight.is_empty() {
                     linger(&queue).await;
                 }
@@ -40,7 +40,7 @@ impl Sender {
                 }
             }
             if !in_flight.is_empty() {
-                let wait = if more { Wait::ForWorkToo } else { Wait::ForAnswers };
+                let wait = if open { Wait::ForWorkToo } else { Wait::ForAnswers };
                 reap(&queue, &mut in_flight, wait).await;
                 continue;
             }
@@ -74,6 +74,7 @@ async fn linger(queue: &PublishQueue) {
     if queue.limits.linger.is_zero() || !matches!(queue.next(), Next::Growing) {
         return;
     }
+    queue.want_each();
     let grown = async {
         while matches!(queue.next(), Next::Growing) {
             queue.work.notified().await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ack_buffer::AckBuffer;
 use super::consumer::Consumer;
 use super::lifecycle::Stage;
+use crate::base::Settle;
 use crate::values::{Capabilities, Error, ErrorKind, Receipt, ReceiptRun, Result, Settlements};
 
 /// How long an ack may wait for company while its consumer does not read.
@@ -94,6 +95,22 @@ impl Consumer {
             }
             Some(Err(_)) | None => false,
         }
+    }
+
+    /// Lets leases end no sooner than `by` from now; answers `Acked` where that took effect.
+    pub(super) async fn extend(&self, runs: &[ReceiptRun], by: Duration) -> Result<Settlements> {
+        self.check_settles(Capabilities::LEASE_EXTENSION, "extend")?;
+        let shared = &self.shared;
+        let leases = shared.family(
+            shared.base.families().leases,
+            Capabilities::LEASE_EXTENSION,
+            "extend",
+        )?;
+        let settle = Settle {
+            member: &self.member,
+            runs,
+        };
+        shared.settle("extend", || leases.extend(settle, by)).await
     }
 
     #[inline]

@@ -24,6 +24,7 @@ pub struct SubscribeBuilder {
     ordering: Ordering,
     lease: Duration,
     prefetch: Option<usize>,
+    max_attempts: Option<u32>,
 }
 
 impl SubscribeBuilder {
@@ -37,6 +38,7 @@ impl SubscribeBuilder {
             ordering: Ordering::Publish,
             lease,
             prefetch: None,
+            max_attempts: None,
         }
     }
 
@@ -76,6 +78,13 @@ impl SubscribeBuilder {
         self
     }
 
+    /// Sets how often a message is delivered to this member in all before it goes to the dead letters; the default is
+    /// the broker's `max_retries` and one. At least one.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts.max(1));
+        self
+    }
+
     /// Begins. The group exists when this returns.
     ///
     /// # Errors
@@ -105,7 +114,7 @@ impl SubscribeBuilder {
             ordering: self.ordering,
             lease: self.lease,
         };
-        let consumer = self.shared.join(member).await?;
+        let consumer = self.shared.join(member, self.max_attempts).await?;
         Ok(Subscription::new(consumer, prefetch))
     }
 }

@@ -1,19 +1,21 @@
 //! A stream of deliveries.
 
 use std::fmt;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::sync::oneshot;
 
 use super::batch::Batch;
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Taken};
 use super::delivery::Delivery;
 use super::lifecycle::Stage;
 use crate::base::{BoxFuture, Deliveries};
-use crate::values::{ErrorKind, GroupName, Result, StreamName};
+use crate::values::{ErrorKind, GroupName, ReceiptRun, Result, Settlements, StreamName};
 
 /// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
 const READ_WAIT: Duration = Duration::from_secs(30);
@@ -103,6 +105,21 @@ impl Subscription {
         self.consumer.flush().await
     }
 
+    /// Lets the leases of deliveries in the application's hands end no sooner than `by` from now, all by one call;
+    /// answers `Acked` for each receipt where that took effect. The future is on its own, so that reading goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`] without `LEASE_EXTENSION`, and what the connection answers.
+    pub fn extend(
+        &self,
+        receipts: Vec<ReceiptRun>,
+        by: Duration,
+    ) -> impl Future<Output = Result<Settlements>> + Send + 'static {
+        let consumer = Arc::clone(&self.consumer);
+        async move { consumer.extend(&receipts, by).await }
+    }
+
     /// Leaves the group: sends the acks, hands back what was read ahead, and gives up the place in the group.
     ///
     /// # Errors
@@ -170,9 +187,50 @@ impl Subscription {
             let answer = std::task::ready!(reading.as_mut().poll(context));
             *slot = None;
             if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
+                if answer.as_ref().is_ok_and(|deliveries| self.is_full(deliveries)) {
+                    self.read_ahead();
+                }
                 return Poll::Ready(self.filled(answer));
             }
             self.failures = 0;
+        }
+    }
+
+    /// Whether a read found as many as it asked for, so that the next one will not have to wait.
+    fn is_full(&self, deliveries: &Deliveries) -> bool {
+        self.consumer.endpoint.reads_ahead()
+            && self.prefetch > 1
+            && deliveries.len() >= portion(&self.consumer, self.prefetch)
+    }
+
+    /// Begins the next read, in a task of its own: it must not keep a connection that nobody drives.
+    fn read_ahead(&mut self) {
+        let (tell, told) = oneshot::channel();
+        let (consumer, prefetch) = (Arc::clone(&self.consumer), self.prefetch);
+        let ahead = async move {
+            let mut tell = tell;
+            let mut reading = Box::pin(fill(Arc::clone(&consumer), prefetch, Duration::ZERO));
+            let answer = std::future::poll_fn(|context| {
+                if let Poll::Ready(answer) = reading.as_mut().poll(context) {
+                    return Poll::Ready(Some(answer));
+                }
+                // The subscription is gone: so is the read.
+                tell.poll_closed(context).map(|()| None)
+            })
+            .await;
+            if let Some(answer) = answer {
+                let _ = tell.send(answer.map(|deliveries| Taken::new(&consumer, Some(deliveries))));
+            }
+        };
+        if self.consumer.shared.spawn(ahead) {
+            let told = async move {
+                match told.await {
+                    Ok(answer) => answer.map(Taken::into_deliveries),
+                    // The task was broken off with its runtime: another read begins.
+                    Err(_) => Ok(Deliveries::new()),
+                }
+            };
+            self.reading = Mutex::new(Some(Box::pin(told)));
         }
     }
 
@@ -221,13 +279,26 @@ async fn fill(consumer: Arc<Consumer>, prefetch: usize, pause: Duration) -> Resu
     if !pause.is_zero() {
         consumer.pause(pause).await?;
     }
-    if consumer.outstanding() >= prefetch {
-        // Acks that wait for company hold their places: they go first.
+    let mut held = consumer.held();
+    if held >= prefetch {
         consumer.flush().await?;
         consumer.room(prefetch).await;
+        held = consumer.held();
     }
-    let room = prefetch.saturating_sub(consumer.outstanding()).max(1);
+    let room = prefetch
+        .saturating_sub(held)
+        .min(portion(&consumer, prefetch))
+        .max(1);
     consumer.read_patiently(room, READ_WAIT).await
+}
+
+/// How many deliveries one read asks for at most: half, where the next half is read meanwhile.
+fn portion(consumer: &Consumer, prefetch: usize) -> usize {
+    if consumer.endpoint.reads_ahead() {
+        prefetch.div_ceil(2)
+    } else {
+        prefetch
+    }
 }
 
 fn pause_after(failures: u32) -> Duration {

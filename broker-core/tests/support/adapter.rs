@@ -1,5 +1,6 @@
 //! The adapter that follows a script.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::base::{
@@ -165,6 +166,18 @@ impl Script {
             Some(Step::Hang) => std::future::pending().await,
             Some(Step::FailLate(time, error)) => {
                 tokio::time::sleep(time).await;
+                Err(error)
+            }
+            Some(Step::FailAtPoll(number, error)) => {
+                let mut polls = 0;
+                std::future::poll_fn(|_| {
+                    polls += 1;
+                    match polls < number {
+                        true => Poll::Pending,
+                        false => Poll::Ready(()),
+                    }
+                })
+                .await;
                 Err(error)
             }
             Some(Step::Wait(time)) => {

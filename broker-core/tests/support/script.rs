@@ -17,6 +17,8 @@ pub(crate) enum Step {
     FailAfter(Error),
     /// Waits, then fails, having done nothing.
     FailLate(Duration, Error),
+    /// Fails when it is polled for the time with this number, having done nothing.
+    FailAtPoll(u32, Error),
     /// Answers never.
     Hang,
     /// Waits, then goes on as usual.

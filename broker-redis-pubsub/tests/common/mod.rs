@@ -1,59 +1,107 @@
-//! The conformance suite on a private Redis server.
+//! The conformance suite on private Redis servers.
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each test program uses the part it needs"
+)]
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use broker_core::{Result, async_trait};
 use broker_redis_pubsub::PROVIDER;
-use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServer};
+use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServers};
 use broker_testkit::{Part, RawAccess, Suite, Timing};
 
+/// The modes, each of which is certified by itself.
+pub(crate) const MODES: [&str; 3] = ["list", "channel", "queue"];
+
 /// Runs the suite on `mode`.
+pub(crate) fn conformance(mode: &'static str) -> ExitCode {
+    told(RedisConfig::new().durable().start().and_then(|server| {
+        let harness = harness(server, mode).proxied()?;
+        Ok(finish(harness).main())
+    }))
+}
+
+/// Runs the suite on each mode, on such servers, which nothing can be put before.
+pub(crate) fn arranged(servers: impl Into<RedisServers>) -> ExitCode {
+    let servers = servers.into();
+    each_mode(|mode| {
+        let suite = finish(harness(servers.clone(), mode)).absent(
+            Part::Proxy,
+            "the servers tell each other's own addresses; one server has a run with a proxy",
+        );
+        Ok(suite.main())
+    })
+}
+
+/// Runs each mode; one that fails fails the program.
+pub(crate) fn each_mode(run: impl Fn(&'static str) -> Result<ExitCode>) -> ExitCode {
+    let mut outcome = ExitCode::SUCCESS;
+    for mode in MODES {
+        let code = told(run(mode));
+        if code != ExitCode::SUCCESS {
+            outcome = code;
+        }
+    }
+    outcome
+}
+
+/// The program's outcome, with the error where it did not come to run.
 #[expect(
     clippy::print_stderr,
     reason = "a test program without a harness has no other way to say why"
 )]
-pub(crate) fn conformance(mode: &'static str) -> ExitCode {
-    match suite(mode) {
-        Ok(suite) => suite.main(),
-        Err(error) => {
-            eprintln!("conformance: {error}");
-            ExitCode::FAILURE
-        }
-    }
+pub(crate) fn told(outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("conformance: {error}");
+        ExitCode::FAILURE
+    })
 }
 
-fn suite(mode: &'static str) -> Result<Suite> {
-    let server = RedisConfig::new().durable().start()?;
+/// A harness with the data reached past the adapter.
+pub(crate) fn harness(servers: impl Into<RedisServers>, mode: &'static str) -> RedisHarness {
+    let servers = servers.into();
     let timing = Timing {
         lease: Duration::from_millis(500),
         ..Timing::default()
     };
-    let raw = Raw {
-        server: server.clone(),
-        mode,
-    };
-    let harness = RedisHarness::new(&PROVIDER, server)
+    RedisHarness::new(&PROVIDER, servers.clone())
         .mode(mode)
         .timing(timing)
-        .raw(raw)
-        .proxied()?;
-    Ok(Suite::new(harness)
+        .raw(Raw { servers, mode })
+}
+
+/// The suite, without what no Redis server has.
+pub(crate) fn finish(harness: RedisHarness) -> Suite {
+    Suite::new(harness)
         .absent(Part::Clock, "leases go by the server's clock")
         .absent(
             Part::ConsumerProcess,
             "consumers of this suite live in its process",
-        ))
+        )
+}
+
+/// The rights that the README lists for `mode`.
+pub(crate) fn rights(mode: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("## Rights").expect("the README has the rights");
+    let begin = format!("Mode `{mode}`");
+    let (_, after) = after.split_once(&begin).expect("those of each mode");
+    let (_, block) = after.split_once("```text").expect("they are a block of text");
+    let (rights, _) = block.split_once("```").expect("the block ends");
+    rights.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 struct Raw {
-    server: RedisServer,
+    servers: RedisServers,
     mode: &'static str,
 }
 
 impl Raw {
     async fn command(&self, words: Vec<String>) -> Result<()> {
-        self.server.command(&words).map(drop)
+        self.servers.command(&words).map(drop)
     }
 }
 

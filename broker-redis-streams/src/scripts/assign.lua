@@ -1,7 +1,7 @@
 -- KEYS: owners, members, then stream, state and due of each partition.
 -- ARGV: group, consumer, milliseconds until it counts as gone, 1 where it leaves, then the partitions it lets go of.
--- Answers the partitions it owns, and how many of them it is to let go of: owners keep what they have, as far as that
--- is even.
+-- Answers the partitions it owns, how many of them it is to let go of, and the epochs of those it owns: owners keep
+-- what they have, as far as that is even.
 local owners, members = KEYS[1], KEYS[2]
 local group, consumer, ttl, leaves = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local time = now()
@@ -21,8 +21,8 @@ local alive = redis.call('ZRANGE', members, 0, -1)
 -- The new owner begins where the last one stood: what that had in hand is due first, and its receipts are stale.
 local function take(partition, stream, state, due)
   redis.call('HSET', owners, partition, consumer)
-  redis.call('HINCRBY', state, 'epoch', 1)
-  redis.call('HINCRBY', state, 'fast', 1)
+  raise(state, 'epoch')
+  raise(state, 'fast')
   local from = '-'
   while true do
     local page = redis.call('XPENDING', stream, group, from, '+', 1000)
@@ -75,4 +75,8 @@ local surplus = math.max(0, #owned - least - (extra > 0 and 1 or 0))
 if surplus == 0 and #owned > least and above > extra then
   surplus = 1
 end
-return { owned, surplus }
+local epochs = {}
+for at, partition in ipairs(owned) do
+  epochs[at] = redis.call('HGET', KEYS[4 + partition * 3], 'epoch') or '0'
+end
+return { owned, surplus, epochs }

@@ -1,10 +1,12 @@
 -- KEYS: stream, state, due, leases, delayed, lanes.
--- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on.
+-- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on, for how many
+-- milliseconds the caller has been waiting for the answer to a read.
 -- Answers the deliveries (id, count, attempt, dead letter it was replayed from, fields), milliseconds until something
 -- else is due or -1, the epoch, how many pending entries had no body any more, where the next search goes
--- on, and the token for plain acks.
+-- on, the token for plain acks, and how many entries were left alone as that answer is bound to hold them.
 local stream, state, due, leases, delayed, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, max, lease, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local unanswered = tonumber(ARGV[6])
 local time = now()
 
 -- Each owner has its own lease; whoever is not known has the caller's.
@@ -34,7 +36,7 @@ if next_delayed <= time then
   next_delayed = earliest(delayed)
 end
 
-local claimed, taken, lost = {}, {}, 0
+local claimed, taken, lost, held = {}, {}, 0, 0
 local function claim(id)
   taken[id] = true
   local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
@@ -66,12 +68,16 @@ local pages = 0
 while #claimed < max and pages < 10 do
   pages = pages + 1
   for _, pending in ipairs(page) do
-    local id, owner, idle = pending[1], pending[2], pending[3]
+    local id, owner, idle, count = pending[1], pending[2], pending[3], pending[4]
     if #claimed >= max then
       break
     end
     from = '(' .. id
     local ended = not taken[id] and idle >= (known[owner] or lease)
+    if ended and owner == consumer and count == 1 and idle <= unanswered then
+      ended = false
+      held = held + 1
+    end
     local longer = ended and redis.call('HGET', state, 'x:' .. id)
     if ended and not (longer and tonumber(longer) > time) and not redis.call('ZSCORE', due, pad(id)) then
       redis.call('HDEL', state, 'x:' .. id)
@@ -86,7 +92,12 @@ while #claimed < max and pages < 10 do
   page = idle_page()
 end
 
+if #claimed == 0 then
+  write_down(stream, state, group)
+end
+
 -- An entry whose body was gone may have freed the next one of its key.
 next_due = math.min(lost > 0 and earliest(due) or next_due, next_delayed)
 local wait = next_due == math.huge and -1 or math.max(0, next_due - time)
-return { claimed, wait, redis.call('HGET', state, 'epoch') or '0', lost, from, redis.call('HGET', state, 'fast') or '0' }
+local epoch, fast = redis.call('HGET', state, 'epoch') or '0', redis.call('HGET', state, 'fast') or '0'
+return { claimed, wait, epoch, lost, from, fast, held }

@@ -20,6 +20,16 @@ local function unpad(member)
   return ms .. '-' .. seq
 end
 
+-- Raises one of a group's fences. The first is the time in seconds, so that it rises also after the data was lost.
+local function raise(state, fence)
+  local raised = redis.call('HINCRBY', state, fence, 1)
+  if raised == 1 then
+    raised = tonumber(redis.call('TIME')[1])
+    redis.call('HSET', state, fence, raised)
+  end
+  return raised
+end
+
 -- What is known about one pending entry, beyond what the server itself keeps: `u` deliveries that do not count as
 -- attempts, `f` first failure, `x` end of a prolonged lease, `r` dead letter it was replayed from.
 local function forget(state, id)
@@ -42,6 +52,26 @@ local function group_info(stream, group)
     end
   end
   return nil
+end
+
+-- Writes down from where on the group would have to be read again if it was lost: before its oldest pending entry.
+local function write_down(stream, state, group)
+  local pending = redis.call('XPENDING', stream, group)
+  local at
+  if pending[1] > 0 then
+    local ms, seq = string.match(pending[2], '^(%d+)-(%d+)$')
+    if seq == '0' then
+      at = string.format('%.0f', math.max(0, tonumber(ms) - 1)) .. '-18446744073709551615'
+    else
+      at = ms .. '-' .. string.format('%.0f', tonumber(seq) - 1)
+    end
+  else
+    local info = group_info(stream, group)
+    at = info and info['last-delivered-id']
+  end
+  if at and redis.call('HGET', state, 'at') ~= at then
+    redis.call('HSET', state, 'at', at)
+  end
 end
 
 -- The key of an entry that this provider wrote.
@@ -77,6 +107,33 @@ local function drop_lanes(lanes)
     redis.call('DEL', lanes .. ':' .. key)
   end
   redis.call('DEL', lanes)
+end
+
+-- Removes a member of the group; what it had in hand is due at once, as deleting it would drop that.
+local function remove_member(stream, state, due, leases, members, group, consumer)
+  local moved, time = 0, now()
+  while true do
+    local page = redis.call('XPENDING', stream, group, '-', '+', 1000, consumer)
+    if #page == 0 then
+      break
+    end
+    for _, pending in ipairs(page) do
+      local id = pending[1]
+      if #redis.call('XCLAIM', stream, group, PARKED, 0, id, 'JUSTID') > 0 then
+        redis.call('ZADD', due, time, pad(id))
+      else
+        -- Its body is gone: claiming has taken it out.
+        redis.call('XACK', stream, group, id)
+        forget(state, id)
+      end
+      moved = moved + 1
+    end
+  end
+  raise(state, 'fast')
+  redis.call('ZREM', members, consumer)
+  redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
+  redis.call('HDEL', leases, consumer)
+  return moved
 end
 
 -- Puts delayed messages that are due to the end of their stream.

@@ -16,8 +16,8 @@ for at = 1, #KEYS, 5 do
   local stream, state, due, leases, lanes = KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3], KEYS[at + 4]
   redis.pcall('XGROUP', 'DESTROY', stream, group)
   -- The epoch stays: receipts of this group must not settle deliveries of a later one of the same name.
-  local epoch = redis.call('HINCRBY', state, 'epoch', 1)
-  local fast = redis.call('HINCRBY', state, 'fast', 1)
+  local epoch = raise(state, 'epoch')
+  local fast = raise(state, 'fast')
   redis.call('DEL', state, due, leases)
   drop_lanes(lanes)
   redis.call('HSET', state, 'epoch', epoch, 'fast', fast)

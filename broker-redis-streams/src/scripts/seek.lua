@@ -22,10 +22,11 @@ while true do
   end
   redis.call('XACK', stream, group, unpack(ids))
 end
-local epoch = redis.call('HINCRBY', state, 'epoch', 1)
-local fast = redis.call('HINCRBY', state, 'fast', 1)
+local epoch = raise(state, 'epoch')
+local fast = raise(state, 'fast')
 redis.call('DEL', state, due)
 drop_lanes(lanes)
 redis.call('HSET', state, 'epoch', epoch, 'fast', fast)
 redis.call('XGROUP', 'SETID', stream, group, position)
+write_down(stream, state, group)
 return epoch

@@ -1,6 +1,6 @@
 -- KEYS: stream, state, due, dead, lanes.
 -- ARGV: operation, group, consumer, epoch, milliseconds, reason (or the lease to prolong), chain,
--- partition, 1 where keys are parked, then pairs of id and delivery count.
+-- partition, 1 where keys are parked, the channel that wakes readers, then pairs of id and delivery count.
 -- Answers one letter per delivery: A took effect, S settled before, N not pending, O another's, L late.
 local stream, state, due, dead, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local operation, group, consumer, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -71,7 +71,7 @@ function operations.dead(id, count)
 end
 
 local answers = {}
-for at = 10, #ARGV, 2 do
+for at = 11, #ARGV, 2 do
   local id, count = ARGV[at], tonumber(ARGV[at + 1])
   local found = redis.pcall('XPENDING', stream, group, id, id, 1)
   local pending = not found.err and found[1]
@@ -82,6 +82,10 @@ for at = 10, #ARGV, 2 do
     answer = not same_epoch and 'L' or (was_delivered(id) and 'S' or 'N')
   elseif not same_epoch then
     answer = 'L'
+    -- Nobody has seen that delivery, and the partition's next owner has not had the entry yet.
+    if operation == 'give_back' and pending[4] == count and redis.call('ZSCORE', due, pad(id)) then
+      redis.call('HINCRBY', state, 'u:' .. id, 1)
+    end
   elseif redis.call('ZSCORE', due, pad(id)) then
     answer = pending[4] == count and 'S' or 'L'
   elseif pending[4] ~= count then
@@ -93,5 +97,9 @@ for at = 10, #ARGV, 2 do
     answer = 'A'
   end
   answers[#answers + 1] = answer
+end
+if operation == 'requeue' or operation == 'give_back' then
+  -- Whoever may not tell is found out about by looking.
+  redis.pcall('PUBLISH', ARGV[10], ARGV[8] .. ' ' .. ARGV[5] .. ' ' .. group)
 end
 return table.concat(answers)

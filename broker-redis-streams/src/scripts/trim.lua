@@ -1,11 +1,16 @@
--- KEYS: stream of each partition. ARGV: `length` or `id`, its value, 1 to force.
+-- KEYS: stream of each partition. ARGV: `length`, `id` or `age`, its value, 1 to force, how many to look at most, and `~` where
+-- a few more than asked for may stay.
 -- Removes the oldest entries. Without force, none that a group has not settled.
 -- Answers how many were removed, then group and count of those that some group still needed.
 local what, value, force = ARGV[1], ARGV[2], ARGV[3] == '1'
+local most, exactness = tonumber(ARGV[4]), ARGV[5]
 local LAST = '18446744073709551615-18446744073709551615'
 
 -- The first entry that stays, by partition; nil where nothing is to go.
 local limits = {}
+if what == 'age' then
+  what, value = 'id', string.format('%.0f-0', math.max(0, now() - tonumber(value)))
+end
 if what == 'id' then
   for at = 1, #KEYS do
     limits[at] = value
@@ -19,8 +24,8 @@ else
     return { 0 }
   end
   -- The newest of all partitions stay. The walk begins at the nearer end; equal ids are told apart by partition.
-  local found, newest = {}, kept <= total - kept
-  local count = newest and kept or total - kept
+  local found, newest = {}, kept <= total - kept and kept <= most
+  local count = newest and kept or math.min(total - kept, most)
   for at = 1, #KEYS do
     local page = {}
     if count > 0 then
@@ -111,7 +116,7 @@ for at = 1, #KEYS do
         limit = held_back(stream, limit, info['name'], info['last-delivered-id'])
       end
     end
-    removed = removed + redis.call('XTRIM', stream, 'MINID', limit)
+    removed = removed + redis.call('XTRIM', stream, 'MINID', exactness, limit)
   end
 end
 

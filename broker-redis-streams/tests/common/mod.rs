@@ -1,14 +1,33 @@
-//! The conformance suite on a private Redis server.
+//! The conformance suite on private Redis servers.
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each test program uses the part it needs"
+)]
 
 use broker_core::{Result, async_trait};
 use broker_redis_streams::PROVIDER;
-use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServer};
+use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServers};
 use broker_testkit::{Limits, Part, RawAccess, Suite, Timing};
 
-/// The suite on streams with so many partitions.
+/// The suite on one server, with streams of so many partitions.
 pub(crate) fn suite(partitions: u32) -> Result<Suite> {
     let server = RedisConfig::new().durable().start()?;
-    let harness = RedisHarness::new(&PROVIDER, server.clone())
+    Ok(finish(harness(server, partitions).proxied()?))
+}
+
+/// The suite on such servers, which nothing can be put before.
+pub(crate) fn arranged(servers: impl Into<RedisServers>, partitions: u32) -> Suite {
+    finish(harness(servers, partitions)).absent(
+        Part::Proxy,
+        "the servers tell each other's own addresses; one server has a run with a proxy",
+    )
+}
+
+/// A harness with the data reached past the adapter.
+pub(crate) fn harness(servers: impl Into<RedisServers>, partitions: u32) -> RedisHarness {
+    let servers = servers.into();
+    RedisHarness::new(&PROVIDER, servers.clone())
         .set("dedup_window", "1m")
         .set("partitions", i64::from(partitions))
         .limits(Limits {
@@ -20,19 +39,31 @@ pub(crate) fn suite(partitions: u32) -> Result<Suite> {
             scale: 3.0,
             ..Timing::default()
         })
-        .raw(Raw { server, partitions })
-        .proxied()?;
-    Ok(Suite::new(harness)
+        .raw(Raw { servers, partitions })
+}
+
+/// The suite, without what no Redis server has.
+pub(crate) fn finish(harness: RedisHarness) -> Suite {
+    Suite::new(harness)
         .absent(Part::Clock, "leases go by the server's clock")
         .absent(
             Part::ConsumerProcess,
             "consumers of this suite live in its process",
-        ))
+        )
 }
 
-/// The server's data past the adapter.
+/// The rights that the README lists.
+pub(crate) fn rights() -> String {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("## Rights").expect("the README has the rights");
+    let (_, block) = after.split_once("```text").expect("they are a block of text");
+    let (rights, _) = block.split_once("```").expect("the block ends");
+    rights.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The servers' data past the adapter.
 struct Raw {
-    server: RedisServer,
+    servers: RedisServers,
     partitions: u32,
 }
 
@@ -52,21 +83,21 @@ impl RawAccess for Raw {
     async fn write_foreign(&self, stream: &str) -> Result<()> {
         let keys = self.keys(stream);
         let key = keys.first().map_or(stream, String::as_str);
-        self.server
+        self.servers
             .command(&["XADD", key, "*", "written", "by hand"])
             .map(drop)
     }
 
     async fn delete_group(&self, stream: &str, group: &str) -> Result<()> {
         for key in self.keys(stream) {
-            self.server.command(&["XGROUP", "DESTROY", &key, group])?;
+            self.servers.command(&["XGROUP", "DESTROY", &key, group])?;
         }
         Ok(())
     }
 
     async fn trim(&self, stream: &str, keep: u64) -> Result<()> {
         for key in self.keys(stream) {
-            self.server
+            self.servers
                 .command(&["XTRIM", &key, "MAXLEN", &keep.to_string()])?;
         }
         Ok(())

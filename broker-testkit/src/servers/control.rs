@@ -19,6 +19,14 @@ impl ServerControl for RedisServer {
         blocking(self, Self::kill).await
     }
 
+    async fn pause(&self) -> Result<()> {
+        Self::pause(self)
+    }
+
+    async fn resume(&self) -> Result<()> {
+        Self::resume(self)
+    }
+
     async fn configure(&self, key: &str, value: &str) -> Result<()> {
         // The suite's word for it.
         let key = if key == "fsync" { "appendfsync" } else { key };

@@ -18,6 +18,7 @@ mod redis_cluster;
 mod redis_config;
 mod redis_harness;
 mod redis_replica;
+mod redis_servers;
 mod resp;
 mod version;
 
@@ -31,5 +32,6 @@ pub use redis_cluster::RedisCluster;
 pub use redis_config::RedisConfig;
 pub use redis_harness::RedisHarness;
 pub use redis_replica::RedisReplica;
+pub use redis_servers::RedisServers;
 pub use resp::Reply;
 pub use version::ServerVersion;

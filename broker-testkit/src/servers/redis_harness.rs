@@ -6,13 +6,13 @@ use broker_core::config::Settings;
 use broker_core::registry::Provider;
 use broker_core::{Capabilities, Error, ErrorKind, Result};
 
-use super::RedisServer;
+use super::{RedisServer, RedisServers};
 use crate::{Harness, Limits, NetProxy, RawAccess, ServerControl, TcpProxy, Timing};
 
 /// A harness for adapters that talk to Redis: a private server, a proxy before it, and settings.
 pub struct RedisHarness {
     provider: &'static Provider,
-    server: RedisServer,
+    servers: RedisServers,
     proxy: Option<TcpProxy>,
     settings: Vec<(&'static str, toml::Value)>,
     mode: String,
@@ -23,12 +23,12 @@ pub struct RedisHarness {
 }
 
 impl RedisHarness {
-    /// The adapter `provider` on `server`.
+    /// The adapter `provider` on a server, a cluster, or a pair with a Sentinel.
     #[must_use]
-    pub fn new(provider: &'static Provider, server: RedisServer) -> Self {
+    pub fn new(provider: &'static Provider, servers: impl Into<RedisServers>) -> Self {
         Self {
             provider,
-            server,
+            servers: servers.into(),
             proxy: None,
             settings: Vec::new(),
             mode: String::new(),
@@ -43,9 +43,15 @@ impl RedisHarness {
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// What the operating system answers, and [`ErrorKind::Unsupported`] before several servers.
     pub fn proxied(mut self) -> Result<Self> {
-        self.proxy = Some(TcpProxy::start(([127, 0, 0, 1], self.server.port()).into())?);
+        let RedisServers::One(server) = &self.servers else {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a proxy stands before one server; nodes of a cluster name each other's own ports",
+            ));
+        };
+        self.proxy = Some(TcpProxy::start(([127, 0, 0, 1], server.port()).into())?);
         Ok(self)
     }
 
@@ -91,10 +97,10 @@ impl RedisHarness {
         self
     }
 
-    /// The server.
+    /// The servers.
     #[must_use]
-    pub fn redis(&self) -> &RedisServer {
-        &self.server
+    pub fn servers(&self) -> &RedisServers {
+        &self.servers
     }
 }
 
@@ -104,10 +110,13 @@ impl Harness for RedisHarness {
     }
 
     fn settings(&self) -> Result<Settings> {
-        let port = self.proxy.as_ref().map_or(self.server.port(), TcpProxy::port);
-        let mut settings = Settings::from_url(&self.server.url_at(port))?;
+        let url = match (&self.servers, &self.proxy) {
+            (RedisServers::One(server), Some(proxy)) => server.url_at(proxy.port()),
+            (servers, _) => servers.url(),
+        };
+        let mut settings = Settings::from_url(&url)?;
         settings.set("provider", self.provider.name(), None);
-        if let Some(tls) = self.server.certificates() {
+        if let Some(tls) = self.servers.certificates() {
             for (key, file) in [
                 ("tls_ca", &tls.ca),
                 ("tls_cert", &tls.client),
@@ -148,7 +157,7 @@ impl Harness for RedisHarness {
     }
 
     fn durable(&self) -> bool {
-        self.server.is_durable()
+        self.servers.servers().iter().all(RedisServer::is_durable)
     }
 
     fn allow_unproved(&self) -> Capabilities {
@@ -156,7 +165,7 @@ impl Harness for RedisHarness {
     }
 
     fn server(&self) -> Option<&dyn ServerControl> {
-        Some(&self.server)
+        Some(&self.servers)
     }
 
     fn proxy(&self) -> Option<&dyn NetProxy> {

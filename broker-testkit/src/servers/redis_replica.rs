@@ -70,6 +70,12 @@ impl RedisReplica {
         &self.servers
     }
 
+    /// The Sentinel's address with the name of the primary: `redis://127.0.0.1:40000/0?sentinel=broker`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0?sentinel={MASTER}", self.sentinel_port())
+    }
+
     /// The Sentinel's port on 127.0.0.1.
     #[must_use]
     pub fn sentinel_port(&self) -> u16 {

@@ -1,0 +1,205 @@
+//! Where a torture run takes place: which broker, and what of it can be disturbed.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::sync::Arc;
+
+use broker::config::{BrokerUrl, Settings};
+use broker::registry::Registry;
+use broker::{Broker, Error, ErrorKind};
+use broker_testkit::servers::RedisConfig;
+use broker_testkit::torture::Member;
+use broker_testkit::{NetProxy, ServerControl, TcpProxy};
+
+use crate::exit::Stop;
+use crate::session::Session;
+
+/// What every run sets: a consumer that dies is an attempt of the messages it had in hand, and a run has no handler that
+/// would send any to the dead letters; and nobody wants to wait five minutes for what a dead consumer had.
+const ALWAYS: [(&str, &str); 2] = [("max_retries", "1000"), ("message_timeout", "5s")];
+
+/// What is set on a private server, where faults come quickly and so must what notices them.
+const PRIVATE: [(&str, &str); 3] = [
+    ("message_timeout", "2s"),
+    ("response_timeout", "1s"),
+    ("circuit_breaker_reset", "500ms"),
+];
+
+/// Where a torture run takes place.
+pub(super) struct Ground {
+    pub(super) broker: Broker,
+    pub(super) server: Option<Arc<dyn ServerControl>>,
+    pub(super) proxy: Option<Arc<dyn NetProxy>>,
+    /// How a member is told which broker it is.
+    arguments: Vec<OsString>,
+    program: std::path::PathBuf,
+}
+
+impl Ground {
+    /// The configured broker, or a private one of the provider `private`; `set` has the last word.
+    pub(super) async fn of(
+        session: &Session<'_, '_>,
+        private: Option<&str>,
+        set: &[(String, String)],
+    ) -> Result<Self, Stop> {
+        let (mut arguments, mut settings, mut more, mut server) = (Vec::new(), None, Vec::new(), None);
+        more.extend(ALWAYS.map(owned));
+        let upstream = match private {
+            Some(provider) => {
+                let started = tokio::task::spawn_blocking({
+                    let provider = provider.to_owned();
+                    move || Private::start(&provider)
+                });
+                let Private { control, port } = started.await.map_err(Stop::failure)??;
+                server = Some(control);
+                more.extend(PRIVATE.map(owned));
+                more.push(("provider".to_owned(), provider.to_owned()));
+                let url = format!("redis://127.0.0.1:{port}/0");
+                settings = Some(Settings::from_url(&url)?);
+                arguments.extend([OsString::from("--url"), OsString::from(url)]);
+                Some(("127.0.0.1".to_owned(), port))
+            }
+            None => {
+                arguments.extend(session.which_broker());
+                one_connection(&session.settings()?)
+            }
+        };
+        let proxy = match upstream {
+            Some((host, port)) => {
+                let address = tokio::net::lookup_host((host.as_str(), port)).await;
+                let address = address.ok().and_then(|mut addresses| addresses.next());
+                let address = address.ok_or_else(|| {
+                    Error::new(ErrorKind::Connection, format!("the host `{host}` is not known"))
+                })?;
+                let proxy = TcpProxy::start(address)?;
+                // Beside a URI these win, so that no password need be written into a command line.
+                more.push(("host".to_owned(), "127.0.0.1".to_owned()));
+                more.push(("port".to_owned(), proxy.port().to_string()));
+                Some(Arc::new(proxy) as Arc<dyn NetProxy>)
+            }
+            None => None,
+        };
+        more.extend_from_slice(set);
+        let mut settings = match settings {
+            Some(settings) => settings,
+            None => session.settings()?,
+        };
+        for (key, value) in &more {
+            settings.set(key, value.clone(), Some("--set".to_owned()));
+            arguments.extend([OsString::from("--set"), OsString::from(format!("{key}={value}"))]);
+        }
+        let broker = Broker::from_settings("default", settings, &Registry::linked()?)?;
+        if broker.provider() == "inline" {
+            return Err(Stop::usage(
+                "the provider `inline` lives in one process, and consumers are processes of their own; name a server",
+            ));
+        }
+        // Also when its file is replaced meanwhile, as by a build.
+        let own = std::path::PathBuf::from("/proc/self/exe");
+        let program = if own.exists() {
+            own
+        } else {
+            std::env::current_exe()?
+        };
+        Ok(Self {
+            broker,
+            server,
+            proxy,
+            arguments,
+            program,
+        })
+    }
+
+    /// How to start a consumer process: this program again.
+    pub(super) fn member(&self) -> impl Fn(&Member) -> Command + Send + Sync + use<> {
+        let (program, arguments) = (self.program.clone(), self.arguments.clone());
+        move |member| {
+            let mut command = Command::new(&program);
+            command.arg("torture-member").args(&arguments);
+            command.args(["--run", &member.run, "--stream", &member.stream]);
+            command.args(["--group", &member.group, "--consumer", &member.consumer]);
+            command.args(["--seed", &member.seed.to_string()]);
+            command.arg("--journal").arg(&member.journal);
+            command
+        }
+    }
+
+    /// What can't be disturbed here.
+    pub(super) fn notes(&self) -> Vec<&'static str> {
+        let mut notes = Vec::new();
+        if self.server.is_none() {
+            notes.push("not exercised: faults of the server, which is not ours to kill; `--private` starts one that is");
+        }
+        if self.proxy.is_none() {
+            notes.push(
+                "not exercised: faults of connections, which do not all go to one address in the clear",
+            );
+        }
+        notes
+    }
+}
+
+/// A server of this run's own.
+struct Private {
+    control: Arc<dyn ServerControl>,
+    port: u16,
+}
+
+impl Private {
+    fn start(provider: &str) -> Result<Self, Stop> {
+        match provider {
+            "redis" | "redis_streams" | "redis_pubsub" => {
+                let server = RedisConfig::new().append_only().start()?;
+                Ok(Self {
+                    port: server.port(),
+                    control: Arc::new(server),
+                })
+            }
+            _ => Err(Stop::usage(format_args!(
+                "there is no private server for `{provider}`; redis or redis_pubsub is expected"
+            ))),
+        }
+    }
+}
+
+/// Where all connections of a broker go, if that is one address and they can be led elsewhere.
+fn one_connection(settings: &Settings) -> Option<(String, u16)> {
+    let provider = settings.text("provider")?;
+    if !matches!(provider, "redis" | "redis_streams" | "redis_pubsub" | "valkey") {
+        return None;
+    }
+    if settings.text("socket").is_some() || settings.text("tls").is_some_and(|tls| tls != "false") {
+        return None;
+    }
+    let uri = match settings.text("uri") {
+        Some(uri) => Some(BrokerUrl::parse(uri).ok()?),
+        None => None,
+    };
+    if uri
+        .as_ref()
+        .is_some_and(|uri| !matches!(uri.scheme(), "redis" | "valkey"))
+    {
+        return None;
+    }
+    let hosts = uri.as_ref().map_or(&[][..], BrokerUrl::hosts);
+    let (host, port) = match hosts {
+        [] => (String::new(), None),
+        [one] => one.clone(),
+        _ => return None,
+    };
+    let host = settings.text("host").map_or(host, str::to_owned);
+    let port = match settings.text("port") {
+        Some(port) => port.parse().ok()?,
+        None => port.unwrap_or(6379),
+    };
+    let host = if host.is_empty() {
+        "localhost".to_owned()
+    } else {
+        host
+    };
+    Some((host, port))
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}

@@ -1,0 +1,165 @@
+//! From declared subscribers to groups that can be run: one for each broker, stream and group.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use broker_core::broker::{Broker, Brokers};
+use broker_core::{Capabilities, Error, ErrorKind, GroupName, Result, StreamName};
+
+use crate::retry::RetryPolicy;
+use crate::states::States;
+use crate::subscriber::{Declared, Settings};
+
+/// The subscribers of one group, which share its messages by their kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Assembled {
+    pub(crate) broker: Broker,
+    pub(crate) stream: StreamName,
+    pub(crate) group: GroupName,
+    /// What concerns all of them.
+    pub(crate) settings: Settings,
+    pub(crate) declared: Vec<Declared>,
+}
+
+impl Assembled {
+    /// The handlers' names.
+    pub(crate) fn handlers(&self) -> String {
+        let names: Vec<_> = self
+            .declared
+            .iter()
+            .flat_map(|one| &one.names)
+            .map(String::as_str)
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// Gathers the subscribers by broker, stream and group, and checks all that can be checked without I/O.
+pub(crate) fn assemble(
+    declared: Vec<Declared>,
+    brokers: &Brokers,
+    states: &States,
+    policy: Option<&RetryPolicy>,
+) -> Result<Vec<Assembled>> {
+    let mut groups: BTreeMap<(String, String, String), Vec<Declared>> = BTreeMap::new();
+    for mut one in declared {
+        if one.settings.retry.is_none() {
+            one.settings.retry = policy.cloned();
+        }
+        let settings = &one.settings;
+        let key = (
+            settings.broker.clone().unwrap_or_else(|| "default".to_owned()),
+            settings.stream.clone(),
+            settings.group.clone(),
+        );
+        groups.entry(key).or_default().push(one);
+    }
+    groups
+        .into_iter()
+        .map(|((broker, stream, group), declared)| {
+            gather(brokers.get(&broker)?, &stream, &group, declared, states)
+        })
+        .collect()
+}
+
+fn gather(
+    broker: &Broker,
+    stream: &str,
+    group: &str,
+    declared: Vec<Declared>,
+    states: &States,
+) -> Result<Assembled> {
+    let place = |error: Error| error.with("stream", stream).with("group", group);
+    let (stream_name, group_name) = (StreamName::new(stream)?, GroupName::new(group)?);
+    check_handlers(&declared).map_err(place)?;
+    for one in &declared {
+        for check in &one.checks {
+            check(states).map_err(|error| place(error).with("handler", one.names.join(", ")))?;
+        }
+    }
+    let mut all = declared.iter().map(|one| &one.settings);
+    let mut settings = all
+        .next()
+        .cloned()
+        .unwrap_or_else(|| Settings::new(stream.to_owned(), group.to_owned()));
+    for other in all {
+        settings.concurrency = settings.concurrency.max(other.concurrency);
+        settings.sequential |= other.sequential;
+        settings.require |= other.require;
+        settings.remove_group |= other.remove_group;
+        settings.prefetch = settings.prefetch.max(other.prefetch);
+        settings.lease = settings.lease.max(other.lease);
+        if settings.ack != other.ack {
+            return Err(place(Error::new(
+                ErrorKind::Config,
+                "two handlers of one group settle differently; give both the same `ack`",
+            )));
+        }
+    }
+    check_requirements(broker, settings.require).map_err(place)?;
+    Ok(Assembled {
+        broker: broker.clone(),
+        stream: stream_name,
+        group: group_name,
+        settings,
+        declared,
+    })
+}
+
+/// One handler for each kind: a second one is a mistake, and the error names both.
+fn check_handlers(declared: &[Declared]) -> Result<()> {
+    let mut seen: BTreeMap<Option<Arc<str>>, String> = BTreeMap::new();
+    for one in declared {
+        let name = one.names.join(", ");
+        if let Some(kind) = &one.twice {
+            return Err(twice(&format!("kind `{kind}`"), &name, &name));
+        }
+        if one.names.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a subscriber has no handler; add `.on(kind, handler)` or `.handle(handler)`",
+            ));
+        }
+        let kinds = one.kinds.iter().cloned().map(Some);
+        for kind in kinds.chain(one.handles_rest.then_some(None)) {
+            if let Some(other) = seen.insert(kind.clone(), name.clone()) {
+                let what = kind.map_or("any other kind".to_owned(), |kind| format!("kind `{kind}`"));
+                return Err(twice(&what, &other, &name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn twice(what: &str, one: &str, other: &str) -> Error {
+    Error::new(
+        ErrorKind::Config,
+        format!(
+            "messages of {what} have two handlers: {one} and {other}; keep one, or give one another group"
+        ),
+    )
+}
+
+/// The flags that a subscriber requires and its broker has not, with the reasons.
+fn check_requirements(broker: &Broker, required: Capabilities) -> Result<()> {
+    let missing = required - broker.capabilities();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.flags().filter_map(Capabilities::name).collect();
+    let mut error = Error::new(
+        ErrorKind::Config,
+        format!(
+            "a subscriber requires {} and the broker `{}` has not; require less or choose another provider",
+            names.join(", "),
+            broker.name()
+        ),
+    )
+    .provider(broker.provider());
+    for lost in broker.lost_capabilities() {
+        if lost.capability.intersects(missing) {
+            error = error.with("reason", lost.reason);
+        }
+    }
+    Err(error)
+}

@@ -1,0 +1,12 @@
+//! From declared subscribers to a running service, and to its end.
+
+mod assemble;
+mod builder;
+#[expect(clippy::module_inception, reason = "the room's noun is its file")]
+mod engine;
+mod receipt;
+mod signals;
+
+pub use builder::EngineBuilder;
+pub use engine::{Engine, EngineHandle};
+pub use receipt::{Receipt, SubscriberReceipt};

@@ -1,0 +1,46 @@
+//! Runs the subscribers of the broker framework.
+//!
+//! An application declares who handles which messages, by the attribute [`subscriber`] or by a [`Subscriber`]; an
+//! [`Engine`] joins the groups, calls the handlers, settles, tries again and dead-letters according to what the broker
+//! can do, and stops without losing anything.
+//!
+//! Rooms, each importing only from those above it:
+//!
+//! 1. [`handler`] and [`extract`] — from a function to a tower service of [`Incoming`] messages;
+//! 2. `retry` — one [`RetryPolicy`];
+//! 3. `subscriber` — what an application declares;
+//! 4. `run` — one subscriber: lanes, settling, leases;
+//! 5. `engine` — all of them, from start to receipt.
+
+mod context;
+mod engine;
+pub mod extract;
+pub mod handler;
+mod incoming;
+mod retry;
+mod run;
+mod states;
+mod subscriber;
+
+pub use context::Context;
+pub use engine::{Engine, EngineBuilder, EngineHandle, Receipt, SubscriberReceipt};
+pub use extract::{Attempt, Codec, Decoded, FromMessage, Json, Key, Kind, Payload, State};
+pub use handler::{
+    BoxError, Handler, HandlerService, IntoOutcome, Outcome, Outgoing, Permanent, RetryAfter, Undecodable,
+};
+pub use incoming::Incoming;
+pub use retry::RetryPolicy;
+pub use run::TallySnapshot;
+pub use states::States;
+pub use subscriber::{AckPolicy, Declared, OnUndecodable, OrderedBy, Subscriber, linked};
+pub use subscriber::{NoRoute, Otherwise, Route};
+
+/// Declares a subscriber: see the attribute's own page.
+pub use broker_macros::subscriber;
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::subscriber::Linked;
+    pub use broker_core::{Capabilities, StartPosition};
+    pub use inventory;
+}

@@ -1,0 +1,22 @@
+//! Running one subscriber: lanes, settling, leases, stopping.
+
+mod job;
+mod key;
+mod lane;
+mod lanes;
+mod runner;
+mod settling;
+mod slot;
+mod stopping;
+mod tally;
+mod verdict;
+mod wakers;
+mod wiring;
+
+pub(crate) use key::seed;
+pub(crate) use runner::Runner;
+pub(crate) use slot::{Call, Slot};
+pub(crate) use stopping::{Phase, Stop};
+pub(crate) use tally::Tally;
+pub use tally::TallySnapshot;
+pub(crate) use wiring::{RouteInfo, Strategy, Wiring};

@@ -1,0 +1,8 @@
+//! The laws of the engine, each as a test on real parts: the in-process broker with a paused clock, and Redis.
+
+mod declared;
+mod delivery;
+mod failures;
+mod order;
+mod stopping;
+mod support;

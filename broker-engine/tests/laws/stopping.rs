@@ -1,0 +1,129 @@
+//! Stopping loses nothing, wherever it happens.
+
+use std::time::Duration;
+
+use broker::Brokers;
+use broker::inline::InlineConfig;
+use broker::prelude::*;
+
+use crate::support::{Seen, inline, publish_numbers, redis, until};
+
+const MESSAGES: u64 = 2000;
+
+async fn handle(Json(number): Json<u64>, State(seen): State<Seen<u64>>) {
+    if number % 7 == 0 {
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    seen.push(number);
+}
+
+/// Runs engines one after the other, each stopped somewhere, until all is done.
+async fn stop_again_and_again(open: impl Fn() -> Brokers) {
+    let brokers = open();
+    publish_numbers(&brokers, "orders", 0..MESSAGES, 16).await;
+    let seen = Seen::<u64>::default();
+    let (mut settled, mut rounds) = (0, 0);
+    while settled < MESSAGES {
+        let engine = Engine::builder(open())
+            .state(seen.clone())
+            .subscribe(Subscriber::new("orders", "billing").handle(handle).concurrency(4))
+            .start()
+            .await
+            .unwrap();
+        let more = seen.len() + fastrand::usize(1..200);
+        let enough = || seen.len() >= more.min(MESSAGES as usize);
+        until("some more are handled", enough).await;
+        let receipt = engine.stop().await.unwrap();
+        assert_eq!(receipt.abandoned, 0, "{receipt}");
+        settled += receipt.settled;
+        rounds += 1;
+    }
+    let mut all = seen.all();
+    all.sort_unstable();
+    assert_eq!(
+        all,
+        (0..MESSAGES).collect::<Vec<_>>(),
+        "each once, after {rounds} rounds"
+    );
+    assert_eq!(settled, MESSAGES);
+    let groups = brokers.default_broker().groups("orders").await.unwrap();
+    assert_eq!((groups[0].pending, groups[0].lag), (0, 0));
+    brokers.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_anywhere_nothing_is_lost_or_handled_twice_inline() {
+    stop_again_and_again(|| {
+        let config = InlineConfig::default().shared("stopped-anywhere");
+        Brokers::builder().default(config).build().unwrap()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_anywhere_nothing_is_lost_or_handled_twice_on_redis() {
+    let (_, server) = redis();
+    stop_again_and_again(|| {
+        let config = broker::redis_streams::RedisStreamsConfig::new(&server.url()).unwrap();
+        Brokers::builder().default(config).build().unwrap()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlives_the_drain_is_cut_off_and_comes_again() {
+    let brokers = inline();
+    let engine = Engine::builder(brokers.clone())
+        .subscribe(Subscriber::new("jobs", "worker").handle(std::future::pending::<()>))
+        .drain_timeout(Duration::from_secs(2))
+        .keep_brokers_open()
+        .start()
+        .await
+        .unwrap();
+    publish_numbers(&brokers, "jobs", 0..3, 0).await;
+    until("it is being handled", || {
+        engine.receipt().of_group("worker").started == 1
+    })
+    .await;
+    let receipt = engine.stop().await.unwrap();
+    assert_eq!(
+        (receipt.abandoned, receipt.given_back, receipt.drained),
+        (1, 2, false),
+        "{receipt}"
+    );
+    let again: Vec<_> = brokers
+        .default_broker()
+        .receive_many("jobs", "worker", 3, Duration::from_secs(5))
+        .await
+        .unwrap()
+        .iter()
+        .map(|delivery| (delivery.json::<u64>().unwrap(), delivery.attempt()))
+        .collect();
+    assert_eq!(again.len(), 3);
+    assert!(
+        again.contains(&(0, 2)) && again.contains(&(1, 1)) && again.contains(&(2, 1)),
+        "{again:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_is_stopped_from_inside_a_handler() {
+    let brokers = inline();
+    let holder = Seen::<broker::engine::EngineHandle>::default();
+    async fn stop(State(holder): State<Seen<broker::engine::EngineHandle>>) {
+        holder.all()[0].stop();
+    }
+    let engine = Engine::builder(brokers.clone())
+        .state(holder.clone())
+        .subscribe(Subscriber::new("jobs", "worker").handle(stop))
+        .start()
+        .await
+        .unwrap();
+    holder.push(engine.handle());
+    brokers.publish("jobs", Message::text("stop")).await.unwrap();
+    let receipt = tokio::time::timeout(Duration::from_secs(20), engine.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(receipt.settled, 1);
+}

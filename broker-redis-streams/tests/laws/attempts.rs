@@ -1,0 +1,44 @@
+//! What counts as an attempt.
+
+use std::time::Duration;
+
+use crate::scene::{EVENTUALLY, open, publish, server, take};
+
+/// Law 7: what a member had read ahead and nobody was given does not count, however long it lay there.
+#[tokio::test]
+async fn what_nobody_has_seen_was_not_an_attempt() {
+    let server = server();
+    let settings = |name: &str| format!("partitions=4&message_timeout=800ms&consumer={name}");
+    let (idle, other) = (open(&server, &settings("a")), open(&server, &settings("b")));
+    publish(&idle, "orders", 0..40).await;
+    // A look at all four partitions hands out what the first of them has; the others' messages lie in this process.
+    let seen = take(&idle, "orders", "billing", 1).await;
+    let seen: Vec<_> = seen.iter().map(|delivery| delivery.id()).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for delivery in take(&other, "orders", "billing", 40).await {
+        let expected = if seen.contains(&delivery.id()) { 2 } else { 1 };
+        assert_eq!(delivery.attempt(), expected, "{}", delivery.id());
+        delivery.ack().await.unwrap();
+    }
+}
+
+/// A read whose caller went away takes a message from nobody: it goes to who asks, long before its lease ends.
+#[tokio::test]
+async fn a_dropped_read_keeps_no_message_from_the_others() {
+    let server = server();
+    let (gone, other) = (
+        open(&server, "message_timeout=4s&consumer=a"),
+        open(&server, "message_timeout=4s&consumer=b"),
+    );
+    let read = gone.read_wait("orders", "billing", 10, EVENTUALLY);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), read)
+            .await
+            .is_err()
+    );
+    publish(&other, "orders", 0..3).await;
+    let since = tokio::time::Instant::now();
+    let taken = take(&other, "orders", "billing", 3).await;
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    assert!(taken.iter().all(|delivery| delivery.attempt() == 1));
+}

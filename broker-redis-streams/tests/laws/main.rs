@@ -1,0 +1,11 @@
+//! What the provider keeps beyond the conformance suite, on private servers.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod attempts;
+mod foreign;
+mod load;
+mod members;
+mod recovery;
+mod retention;
+mod scene;
+mod wake;

@@ -1,0 +1,385 @@
+//! From journals to a verdict: why each message that came again did so.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use broker_core::Settled;
+
+use super::clock::Moment;
+use super::incident::Incident;
+use super::journal::{Event, What};
+use crate::{Entry, Ledger};
+
+/// How many samples of what went wrong are kept.
+const SAMPLES: usize = 10;
+
+/// What is known about a run when its events are judged.
+pub(super) struct Judge<'r> {
+    pub(super) ledger: &'r Ledger,
+    pub(super) group: &'r str,
+    /// When each process ended.
+    pub(super) ends: &'r [Option<Moment>],
+    pub(super) incidents: &'r [Incident],
+    pub(super) lease: Duration,
+    pub(super) settles: bool,
+}
+
+/// What the events come to, beside the ledger's own sums.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// Why messages came again.
+    pub(super) reasons: BTreeMap<&'static str, u64>,
+    /// Deliveries whose attempt number is not above the one before.
+    pub(super) attempts: u64,
+    /// Stored, delivered, and never asked to be settled by the last who had it.
+    pub(super) unsettled: u64,
+    /// Asked to be settled, and nobody lived to tell the answer.
+    pub(super) unheard: u64,
+    /// What went wrong, told for some.
+    pub(super) samples: Vec<String>,
+    sampled: Vec<(Entry, &'static str)>,
+}
+
+#[derive(Default)]
+struct Story {
+    deliveries: u32,
+    process: usize,
+    at: Moment,
+    attempt: u32,
+    answer: Option<Answer>,
+    done: bool,
+    /// Processes that saw an earlier delivery only after a later one was seen: they had stood still.
+    late: Vec<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    Asked,
+    Said(Settled),
+    Failed,
+}
+
+impl Judge<'_> {
+    /// Goes through the events of all processes, in the order of their time.
+    pub(super) fn judge(&self, events: &[(usize, Event)]) -> Judged {
+        let mut judged = Judged::default();
+        let mut stories: BTreeMap<Entry, Story> = BTreeMap::new();
+        for (process, event) in events {
+            match &event.what {
+                What::Delivered { entry, attempt, key } => {
+                    let story = stories.entry(*entry).or_default();
+                    self.delivered(&mut judged, story, *entry, *process, event.at, *attempt, key);
+                }
+                What::Acking { entry } => {
+                    let story = stories.entry(*entry).or_default();
+                    if story.process == *process {
+                        story.answer = Some(Answer::Asked);
+                    }
+                }
+                What::Settled { entry, answer } => {
+                    let story = stories.entry(*entry).or_default();
+                    if story.late.contains(process) {
+                        if answer.took_effect() {
+                            judged.attempts += 1;
+                            judged.sample(*entry, "was settled by the receipt of an earlier delivery");
+                        }
+                        continue;
+                    }
+                    // What was sent again, as its answer was lost, is answered as settled already: the ack or the nack.
+                    let asked = story.process == *process && matches!(story.answer, Some(Answer::Asked));
+                    let answer = match answer {
+                        Settled::AlreadySettled if asked => Settled::Acked,
+                        Settled::AlreadySettled if story.process == *process => Settled::Nacked,
+                        answer => *answer,
+                    };
+                    if answer == Settled::Acked {
+                        story.done = true;
+                        self.ledger.acked_entry(self.group, *entry);
+                    }
+                    if story.process == *process {
+                        story.answer = Some(Answer::Said(answer));
+                    }
+                }
+                What::Unsettled { entry } => {
+                    let story = stories.entry(*entry).or_default();
+                    if story.process == *process {
+                        story.answer = Some(Answer::Failed);
+                    }
+                }
+                What::Foreign => self.ledger.strange_elsewhere(true),
+                What::Corrupted => self.ledger.strange_elsewhere(false),
+            }
+        }
+        for entry in self.ledger.stored() {
+            match stories.get(&entry).filter(|story| story.deliveries > 0) {
+                None => judged.sample(entry, "never came"),
+                Some(story) if story.done || !self.settles => {}
+                Some(story) if story.may_be_settled() => judged.unheard += 1,
+                Some(_) => {
+                    judged.unsettled += 1;
+                    judged.sample(entry, "was never settled");
+                }
+            }
+        }
+        judged.tell_stories(events);
+        judged
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one event, and its story")]
+    fn delivered(
+        &self,
+        judged: &mut Judged,
+        story: &mut Story,
+        entry: Entry,
+        process: usize,
+        at: Moment,
+        attempt: u32,
+        key: &str,
+    ) {
+        if story.deliveries > 0 && attempt < story.attempt {
+            // Handed out before the one that was seen first; what it says of the message is refused, which is looked at.
+            *judged.reasons.entry("seen late").or_default() += 1;
+            story.late.push(process);
+            return;
+        }
+        if story.deliveries > 0 {
+            match self.reason(story, at) {
+                Some(reason) => {
+                    self.ledger.excuse_entry(self.group, entry);
+                    *judged.reasons.entry(reason).or_default() += 1;
+                }
+                None => judged.sample(entry, "came again without a reason"),
+            }
+            if attempt == story.attempt {
+                judged.attempts += 1;
+                judged.sample(
+                    entry,
+                    "came with an attempt number that is not above the one before",
+                );
+            }
+        }
+        let before = self.ledger.reordered();
+        self.ledger.delivered_elsewhere(self.group, entry, key);
+        if self.ledger.reordered() > before {
+            judged.sample(entry, "came after a later one of its key");
+        }
+        story.deliveries += 1;
+        (story.process, story.at, story.attempt, story.answer) = (process, at, attempt, None);
+    }
+
+    /// Why a message may come again at `at`; `None` where nothing explains it.
+    fn reason(&self, story: &Story, at: Moment) -> Option<&'static str> {
+        if story.done {
+            return None;
+        }
+        match story.answer {
+            Some(Answer::Said(Settled::Nacked)) => return Some("nacked"),
+            Some(Answer::Failed) => return Some("settling failed"),
+            Some(Answer::Said(_)) => return Some("settling refused"),
+            Some(Answer::Asked) | None => {}
+        }
+        let end = self.ends.get(story.process).copied().flatten();
+        if end.is_some_and(|end| end <= at) {
+            return Some("its consumer died");
+        }
+        // The lease begins with the hand-over, which is before the journal's line.
+        if at.since(story.at) >= self.lease.mul_f64(0.8) {
+            return Some("its lease ended");
+        }
+        let overlaps = |incident: &&Incident| incident.began <= at && incident.ended >= story.at;
+        match self.incidents.iter().find(overlaps) {
+            Some(incident) if incident.fault.is_of_consumer() => Some("the group changed"),
+            Some(_) => Some("a fault of server or connection"),
+            None => None,
+        }
+    }
+}
+
+impl Story {
+    /// Whether its last holder asked for the ack, and no answer contradicts that it was done. A refusal does not: an ack
+    /// that was heard, and sent again as its answer was lost, is refused when the group has changed meanwhile.
+    fn may_be_settled(&self) -> bool {
+        self.answer.is_some() && !self.is_nacked()
+    }
+
+    fn is_nacked(&self) -> bool {
+        matches!(self.answer, Some(Answer::Said(Settled::Nacked)))
+    }
+}
+
+impl Judged {
+    fn sample(&mut self, entry: Entry, what: &'static str) {
+        if self.sampled.len() < SAMPLES {
+            self.sampled.push((entry, what));
+        }
+    }
+
+    /// Tells of each sample what the processes journaled, in milliseconds since the run's first event.
+    fn tell_stories(&mut self, events: &[(usize, Event)]) {
+        let first = events.first().map(|(_, event)| event.at).unwrap_or_default();
+        for (entry, what) in std::mem::take(&mut self.sampled) {
+            let mut story = format!(
+                "message {} of publisher {} {what}:",
+                entry.sequence, entry.publisher
+            );
+            for (process, event) in events {
+                let told = match &event.what {
+                    What::Delivered {
+                        entry: of,
+                        attempt,
+                        key,
+                    } if *of == entry => {
+                        format!("attempt {attempt}, key {key}")
+                    }
+                    What::Settled { entry: of, answer } if *of == entry => format!("{answer:?}"),
+                    What::Acking { entry: of } if *of == entry => "acking".to_owned(),
+                    What::Unsettled { entry: of } if *of == entry => "settling failed".to_owned(),
+                    _ => continue,
+                };
+                let at = event.at.since(first).as_millis();
+                let _ = write!(story, " [{at} ms, process {process}: {told}]");
+            }
+            self.samples.push(story);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broker_core::Published;
+
+    use super::*;
+    use crate::torture::Fault;
+
+    const GROUP: &str = "g";
+    const LEASE: Duration = Duration::from_secs(1);
+    const ENTRY: Entry = Entry {
+        publisher: 0,
+        sequence: 0,
+    };
+
+    fn event(process: usize, at: u64, what: What) -> (usize, Event) {
+        (process, Event { at: Moment(at), what })
+    }
+
+    fn came(process: usize, at: u64, attempt: u32) -> (usize, Event) {
+        let key = "k".to_owned();
+        event(
+            process,
+            at,
+            What::Delivered {
+                entry: ENTRY,
+                attempt,
+                key,
+            },
+        )
+    }
+
+    fn answered(process: usize, at: u64, answer: Settled) -> (usize, Event) {
+        event(process, at, What::Settled { entry: ENTRY, answer })
+    }
+
+    /// The sums for one message with this story.
+    fn judged(
+        events: &[(usize, Event)],
+        ends: &[Option<Moment>],
+        incidents: &[Incident],
+    ) -> (Judged, Ledger) {
+        let ledger = Ledger::new("run", "check");
+        let message = ledger.message_of(0, Some("k"), 0);
+        ledger.published(&[message], &Published::run(0, 0, 1));
+        let judge = Judge {
+            ledger: &ledger,
+            group: GROUP,
+            ends,
+            incidents,
+            lease: LEASE,
+            settles: true,
+        };
+        (judge.judge(events), ledger)
+    }
+
+    #[test]
+    fn a_message_that_comes_again_after_its_ack_has_no_reason() {
+        let events = [came(0, 1, 1), answered(0, 2, Settled::Acked), came(1, 3, 2)];
+        let incident = Incident {
+            fault: Fault::ServerKilled,
+            began: Moment(0),
+            ended: Moment(9),
+            process: None,
+        };
+        let (judged, ledger) = judged(&events, &[Some(Moment(2)), None], &[incident]);
+        assert_eq!(ledger.verdict().duplicated, 1);
+        assert!(
+            judged.samples[0].contains("again without a reason"),
+            "{:?}",
+            judged.samples
+        );
+    }
+
+    #[test]
+    fn each_reason_is_told_by_its_name() {
+        let again = |before: Vec<(usize, Event)>, at, ends: &[Option<Moment>], incidents: &[Incident]| {
+            let events: Vec<_> = [came(0, 1, 1)]
+                .into_iter()
+                .chain(before)
+                .chain([came(1, at, 2), answered(1, at + 1, Settled::Acked)])
+                .collect();
+            let (judged, ledger) = judged(&events, ends, incidents);
+            assert_eq!((ledger.verdict().duplicated, judged.unsettled), (0, 0));
+            judged.reasons.into_keys().next().unwrap()
+        };
+        let alive = [None, None];
+        assert_eq!(
+            again(vec![answered(0, 2, Settled::Nacked)], 3, &alive, &[]),
+            "nacked"
+        );
+        assert_eq!(
+            again(vec![answered(0, 2, Settled::Stale)], 3, &alive, &[]),
+            "settling refused"
+        );
+        let failed = event(0, 2, What::Unsettled { entry: ENTRY });
+        assert_eq!(again(vec![failed], 3, &alive, &[]), "settling failed");
+        assert_eq!(
+            again(vec![], 3, &[Some(Moment(2)), None], &[]),
+            "its consumer died"
+        );
+        assert_eq!(again(vec![], 900_000, &alive, &[]), "its lease ended");
+        let cut = Incident {
+            fault: Fault::ConnectionsCut,
+            began: Moment(2),
+            ended: Moment(2),
+            process: None,
+        };
+        assert_eq!(
+            again(vec![], 3, &alive, &[cut]),
+            "a fault of server or connection"
+        );
+    }
+
+    #[test]
+    fn a_process_that_stood_still_may_see_an_earlier_delivery_and_must_not_settle_by_it() {
+        let seen = [came(1, 1, 2), answered(1, 2, Settled::Acked), came(0, 3, 1)];
+        let refused = [&seen[..], &[answered(0, 4, Settled::Stale)]].concat();
+        let (good, ledger) = judged(&refused, &[None, None], &[]);
+        assert_eq!((good.attempts, ledger.verdict().duplicated), (0, 0));
+        let settled = [&seen[..], &[answered(0, 4, Settled::Acked)]].concat();
+        assert_eq!(judged(&settled, &[None, None], &[]).0.attempts, 1);
+    }
+
+    #[test]
+    fn an_ack_that_nobody_lived_to_hear_answered_is_no_loss_and_one_never_asked_for_is() {
+        let asked = event(0, 2, What::Acking { entry: ENTRY });
+        let (unheard, _) = judged(&[came(0, 1, 1), asked], &[Some(Moment(3))], &[]);
+        assert_eq!((unheard.unheard, unheard.unsettled), (1, 0));
+        let (gone, _) = judged(&[came(0, 1, 1)], &[Some(Moment(3))], &[]);
+        assert_eq!((gone.unheard, gone.unsettled), (0, 1));
+    }
+
+    #[test]
+    fn attempts_rise_and_what_is_not_settled_is_told() {
+        let (judged, _) = judged(&[came(0, 1, 2), came(1, 900_000, 2)], &[None, None], &[]);
+        assert_eq!((judged.attempts, judged.unsettled), (1, 1));
+    }
+}
