@@ -61,6 +61,8 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             stuffed_since: None,
             committed_at: None,
         };
+        // Joining may have taken long.
+        session.state().used = Some(Instant::now());
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -254,7 +256,8 @@ impl Poller {
         }
         let state = self.session.state();
         let idle = state.used.map_or(Duration::ZERO, |used| used.elapsed());
-        if state.users == 0 && (state.left || idle > GRACE) {
+        // Who leaves while it joins keeps the other members waiting.
+        if state.users == 0 && state.assigned && (state.left || idle > GRACE) {
             return !state.is_in_hand();
         }
         idle > self.pace.idle_timeout && !state.is_in_hand()

@@ -55,6 +55,6 @@ pub use broker_redis_pubsub as redis_pubsub;
 pub use broker_redis_streams as redis_streams;
 
 /// Compiles and runs what the README shows.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
