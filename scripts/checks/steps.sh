@@ -202,6 +202,11 @@ torture() {
     target/debug/broker torture --private redis --set partitions=4 "$@"
 }
 
+torture_kafka() {
+    cargo build -p broker-cli --features kafka
+    target/debug/broker torture --private kafka --set partitions=4 "$@"
+}
+
 # Counts do not move with the machine, so a missed one is a failure.
 instructions() {
     cargo run --release -p broker-bench -- counts | tee target/counts.txt
