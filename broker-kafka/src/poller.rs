@@ -23,8 +23,8 @@ const NAP: Duration = Duration::from_millis(200);
 /// How long a poller that has no room stops polling before it tells the library to stop fetching.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a group that nobody reads any more is kept, in case somebody does again.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long a group that nobody reads any more is kept, in case somebody does again: leaving and joining take as long.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) type GroupConsumer = BaseConsumer<Rebalancer>;
 

@@ -213,12 +213,11 @@ impl Rebalancer {
             let in_flight = self.committing();
             let mut state = self.session.state();
             for number in &leaving.numbers {
-                let Some(partition) = state.partitions.remove(number) else {
+                let Some((start, text, committed)) = state.let_go(*number) else {
                     continue;
                 };
                 // What is on its way may still be refused.
-                let (start, text) = partition.progress();
-                if in_flight || partition.committed.as_ref() != Some(&(start, text.clone())) {
+                if in_flight || !committed {
                     let _ = offsets::add_with(&mut last, &self.session.topic.name, *number, start, &text);
                 }
             }
