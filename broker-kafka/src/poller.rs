@@ -23,8 +23,8 @@ const NAP: Duration = Duration::from_millis(200);
 /// How long a poller that has no room stops polling before it tells the library to stop fetching.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a group that nobody reads any more is kept, in case somebody does again.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long a group that nobody reads any more is kept, in case somebody does again: leaving and joining take as long.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) type GroupConsumer = BaseConsumer<Rebalancer>;
 
@@ -61,6 +61,8 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             stuffed_since: None,
             committed_at: None,
         };
+        // Joining may have taken long.
+        session.state().used = Some(Instant::now());
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -254,7 +256,8 @@ impl Poller {
         }
         let state = self.session.state();
         let idle = state.used.map_or(Duration::ZERO, |used| used.elapsed());
-        if state.users == 0 && (state.left || idle > GRACE) {
+        // Who leaves while it joins keeps the other members waiting.
+        if state.users == 0 && state.assigned && (state.left || idle > GRACE) {
             return !state.is_in_hand();
         }
         idle > self.pace.idle_timeout && !state.is_in_hand()

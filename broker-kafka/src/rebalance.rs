@@ -120,12 +120,16 @@ impl Rebalancer {
 
     /// Partitions are given to this member: it goes on where the last commit says.
     fn assign(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
+        if self.leaving.load(Ordering::Acquire) {
+            // They came while the group was left. A consumer that ends is not told positions: asking would block.
+            return give_up(consumer, list);
+        }
         let numbers = numbers(list);
         let committed = loop {
             match offsets::committed(consumer, &self.session.topic.name, &numbers, self.patience) {
                 Ok(committed) => break committed,
                 // Beginning anywhere else would lose messages or repeat them.
-                Err(error) if self.leaving.load(Ordering::Acquire) || consumer.assignment_lost() => {
+                Err(error) if consumer.assignment_lost() => {
                     tracing::debug!(%error, "partitions are given up before their position is known");
                     return give_up(consumer, list);
                 }
@@ -209,12 +213,11 @@ impl Rebalancer {
             let in_flight = self.committing();
             let mut state = self.session.state();
             for number in &leaving.numbers {
-                let Some(partition) = state.partitions.remove(number) else {
+                let Some((start, text, committed)) = state.let_go(*number) else {
                     continue;
                 };
                 // What is on its way may still be refused.
-                let (start, text) = partition.progress();
-                if in_flight || partition.committed.as_ref() != Some(&(start, text.clone())) {
+                if in_flight || !committed {
                     let _ = offsets::add_with(&mut last, &self.session.topic.name, *number, start, &text);
                 }
             }

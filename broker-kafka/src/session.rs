@@ -17,7 +17,7 @@ use crate::client::{Client, lock};
 use crate::intake::Arrived;
 use crate::partition::{Partition, Reading};
 use crate::topic::Topic;
-use crate::window::{Moment, Purpose, SPAN, Tag, Who};
+use crate::window::{Moment, Purpose, SPAN, Tag, Who, Window};
 
 /// A group's membership in this process.
 pub(crate) struct Session {
@@ -50,6 +50,8 @@ pub(crate) enum Order {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) partitions: BTreeMap<u32, Partition>,
+    /// What is known of partitions that went: late settles are told whether they were late.
+    past: BTreeMap<u32, Past>,
     members: HashMap<ConsumerName, Member>,
     /// The partition that is read first next time.
     turn: u32,
@@ -67,6 +69,12 @@ pub(crate) struct State {
     pub(crate) users: usize,
     /// Whether the last of them said that it leaves.
     pub(crate) left: bool,
+}
+
+/// A partition that went.
+struct Past {
+    epoch: u32,
+    window: Window,
 }
 
 /// A delivery's message.
@@ -292,7 +300,8 @@ impl Session {
         if receipt.attempt == 0 {
             return Err(Settled::NotPending);
         }
-        let partition = state.partitions.get(&receipt.partition).ok_or(Settled::Stale)?;
+        let partition = state.partitions.get(&receipt.partition);
+        let partition = partition.ok_or_else(|| state.settled_in_past(receipt))?;
         if u64::from(partition.epoch) != receipt.fence >> 32 {
             return Err(partition.settled_before(receipt.sequence));
         }
@@ -390,7 +399,11 @@ impl Session {
                         push(partition.settled_before(receipt.sequence), 1);
                     }
                 }
-                None => push(Settled::Stale, run.len),
+                None => {
+                    for receipt in run.iter() {
+                        push(state.settled_in_past(receipt), 1);
+                    }
+                }
             }
         }
         drop(state);
@@ -450,6 +463,32 @@ impl Drop for ReaderWaits<'_> {
 }
 
 impl State {
+    /// Takes a partition out that goes to another member.
+    pub(crate) fn let_go(&mut self, number: u32) -> Option<(u64, String, bool)> {
+        let partition = self.partitions.remove(&number)?;
+        let (start, text) = partition.progress();
+        let committed = partition.committed == Some((start, text.clone()));
+        let past = Past {
+            epoch: partition.epoch,
+            window: partition.window,
+        };
+        self.past.insert(number, past);
+        Some((start, text, committed))
+    }
+
+    /// What settling a delivery of a partition that went answers.
+    fn settled_in_past(&self, receipt: Receipt) -> Settled {
+        match self.past.get(&receipt.partition) {
+            Some(past)
+                if u64::from(past.epoch) == receipt.fence >> 32
+                    && past.window.is_settled(receipt.sequence) =>
+            {
+                Settled::AlreadySettled
+            }
+            _ => Settled::Stale,
+        }
+    }
+
     /// Whether so much is kept that no more should come in.
     pub(crate) fn is_stuffed(&self, bytes: usize) -> bool {
         let kept: usize = self.partitions.values().map(|partition| partition.bytes).sum();

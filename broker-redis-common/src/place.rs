@@ -54,7 +54,9 @@ impl Place {
     pub async fn ask(&mut self, pipeline: &Pipeline, deadline: Duration) -> Result<Vec<Value>> {
         for _ in 0..FOLLOWED {
             let answers = self.ask_here(pipeline, deadline).await?;
-            let moved = answers.first().and_then(Redirect::of).filter(|moved| !moved.ask);
+            // What only prepares is answered by OK wherever it is sent; nothing has been done before the first other.
+            let told = answers.iter().find(|answer| !matches!(answer, Value::Okay));
+            let moved = told.and_then(Redirect::of).filter(|moved| !moved.ask);
             let (Some(moved), Way::Cluster(cluster)) = (moved, self.redis.way()) else {
                 return Ok(answers);
             };

@@ -19,6 +19,10 @@ impl Hands {
     pub(crate) async fn read_new(&self, max: usize, block: Duration) -> Result<Arrived> {
         let keys = &self.group.keys;
         let mut place = self.client.watching_place(&keys.entries, &keys.state).await?;
+        if !self.attended.load(Relaxed) {
+            // Whoever asked has gone while there was no connection: it would be handed what nobody waits for.
+            return Ok(Arrived::nothing());
+        }
         let (since, expected) = (Instant::now(), self.group.epoch());
         self.blocked.store(place.ticket(), Relaxed);
         let answers = if self.is_sequential() {
@@ -105,14 +109,16 @@ impl Hands {
         mut pipeline: Pipeline,
         block: Duration,
     ) -> Result<(Vec<Value>, u32, u32)> {
-        pipeline
-            .cmd("HMGET")
-            .arg(&self.group.keys.state)
-            .arg("epoch")
-            .arg("fast");
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(&self.group.keys.state).arg("epoch").arg("fast");
+        pipeline.add_command(ask.clone());
         let deadline = block + self.client.config.response_timeout;
         let mut answers = place.ask(&pipeline, deadline).await?;
-        let state = answers.pop().ok_or_else(|| error::odd_reply("HMGET"))?;
+        let state = match answers.pop().ok_or_else(|| error::odd_reply("HMGET"))? {
+            // Its key is on its way to another node; what was read is here and must not wait for the end of its lease.
+            Value::ServerError(_) => self.client.command(&ask).await?,
+            state => state,
+        };
         let state = reply::items(state, "HMGET")?;
         let number = |at: usize| {
             let number = state.get(at).and_then(reply::count).unwrap_or(0);

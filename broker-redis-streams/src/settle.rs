@@ -277,7 +277,7 @@ impl<'a> Tentative<'a> {
         let mut handed_out = hands.handed_out();
         let known = receipts
             .iter()
-            .map(|receipt| handed_out.settle(receipt, hands.member.lease))
+            .map(|receipt| handed_out.settle(receipt, hands.lease()))
             .collect();
         drop(handed_out);
         Self {

@@ -90,6 +90,49 @@ async fn a_killed_server_loses_nothing_that_was_published() {
     assert!(stored.unwrap().len() > MESSAGES / 2, "hardly anything was stored");
 }
 
+/// An ack is told once the server has it: a kill straight after brings nothing back, whichever way the ack went.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ack_that_was_told_outlives_a_kill() {
+    const EACH: usize = 12;
+    let server = RedisConfig::new().append_only().start().unwrap();
+    for way in 0..8 {
+        let broker = open(&server, &[]).unwrap();
+        broker
+            .publish_batch("orders", (0..EACH).map(text).collect())
+            .await
+            .unwrap();
+        let mut batch = broker
+            .read_wait("orders", "billing", EACH, DEADLINE)
+            .await
+            .unwrap();
+        assert_eq!(batch.len(), EACH, "read to be settled in way {way}");
+        match way % 4 {
+            0 => {
+                for delivery in batch {
+                    assert_eq!(delivery.ack().await.unwrap(), Settled::Acked);
+                }
+            }
+            1 => assert!(batch.ack().await.unwrap().iter().all(|it| it == Settled::Acked)),
+            // Behind the next read, which waits at the server.
+            2 => {
+                let other = broker.clone();
+                let wait = Duration::from_secs(1);
+                let next = tokio::spawn(async move { other.read_wait("orders", "billing", 1, wait).await });
+                assert!(batch.ack().await.unwrap().iter().all(|it| it == Settled::Acked));
+                next.abort();
+            }
+            _ => {
+                batch.ack_later();
+                broker.close().await.unwrap();
+            }
+        }
+        server.kill().unwrap();
+        server.restart().unwrap();
+        let pending = server.command(&["XPENDING", "orders", "billing"]).unwrap();
+        assert_eq!(pending.as_list()[0].as_number(), Some(0), "after way {way}");
+    }
+}
+
 /// A group that vanished is made again where it was, once, and told.
 #[tokio::test]
 async fn a_vanished_group_goes_on_where_it_was() {

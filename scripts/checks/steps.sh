@@ -19,6 +19,7 @@ docs() {
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
     cargo test -p broker -p broker-cli -p broker-core -p broker-inline -p orders --lib --bins --tests
+    cargo test -p broker-engine --lib
     cargo test -p broker-testkit --lib --test model --test report
 }
 
@@ -200,6 +201,11 @@ orders_kafka() {
     fi
     grep --quiet 'features = \["kafka"\]' <<<"$refused"
     cargo test -p orders --features kafka --test kafka
+}
+
+torture_kafka() {
+    cargo build -p broker-cli --features kafka
+    target/debug/broker torture --private kafka --set partitions=4 "$@"
 }
 
 # Counts do not move with the machine, so a missed one is a failure.

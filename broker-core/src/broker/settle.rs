@@ -33,6 +33,20 @@ impl Consumer {
         Ok(answer)
     }
 
+    /// Settles now if that needs no waiting, the waiting acks too; answers whether it did. The caller releases them.
+    pub(super) fn try_ack(&self, runs: &[ReceiptRun]) -> bool {
+        if self.shared.check("ack").is_err() || !self.try_send_acks() {
+            return false;
+        }
+        match self.endpoint.try_ack(runs) {
+            Some(Ok(answer)) => {
+                self.count_acked(&answer);
+                true
+            }
+            Some(Err(_)) | None => false,
+        }
+    }
+
     /// Settles soon: with the next read, with enough others, or after a few milliseconds.
     #[inline]
     pub(super) fn ack_later(self: &Arc<Self>, receipt: Receipt) {
