@@ -66,7 +66,7 @@ impl Reader {
     pub fn take(&mut self, count: usize) -> impl Future<Output = CheckResult<Vec<Received>>> {
         let place = Location::caller();
         async move {
-            let until = Instant::now() + self.eventual;
+            let until = Instant::now() + self.eventual * volume(count);
             let mut received = Vec::with_capacity(count);
             while received.len() < count {
                 let left = until.saturating_duration_since(Instant::now());
@@ -112,4 +112,9 @@ impl Reader {
     pub fn into_inner(self) -> Subscription {
         self.subscription
     }
+}
+
+/// How many times longer it may take until so many came: a busy machine is slow with all of them.
+pub(crate) fn volume(count: usize) -> u32 {
+    u32::try_from(count / 1_000).unwrap_or(u32::MAX).saturating_add(1)
 }

@@ -186,7 +186,7 @@ impl Trial {
     ) -> impl Future<Output = CheckResult<Vec<Delivery>>> + 'a {
         let place = Location::caller();
         async move {
-            let until = Instant::now() + self.at_most(self.timing().eventual);
+            let until = Instant::now() + self.at_most(self.timing().eventual) * crate::reader::volume(count);
             let mut deliveries = Vec::new();
             while deliveries.len() < count {
                 let batch = broker.read(stream, group, count - deliveries.len()).await?;

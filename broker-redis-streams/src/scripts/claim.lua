@@ -65,7 +65,7 @@ if next_due <= time then
   next_due = earliest(due)
 end
 
-local pages = 0
+local pages, taken_over = 0, false
 while #claimed < max and pages < 10 do
   pages = pages + 1
   for _, pending in ipairs(page) do
@@ -84,6 +84,11 @@ while #claimed < max and pages < 10 do
     if ended and not (longer and tonumber(longer) > time) and not redis.call('ZSCORE', due, pad(id)) then
       redis.call('HDEL', state, 'x:' .. id)
       redis.call('HSETNX', state, 'f:' .. id, time)
+      -- A plain ack that its holder sent in time may come after this.
+      if not taken_over then
+        taken_over = true
+        raise(state, 'fast')
+      end
       claim(id)
     end
   end

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod foreign;
+mod late;
 mod load;
 mod members;
 mod recovery;

@@ -20,9 +20,14 @@ pub(crate) fn server() -> RedisServer {
 
 /// A broker on `server` with settings in the form of a URL's query, such as `partitions=4&consumer=a`.
 pub(crate) fn open(server: &RedisServer, settings: &str) -> Broker {
+    open_at(&server.url(), settings)
+}
+
+/// As [`open`], at another address.
+pub(crate) fn open_at(url: &str, settings: &str) -> Broker {
     let mut registry = Registry::new();
     registry.add(&PROVIDER).unwrap();
-    let mut all = Settings::from_url(&format!("{}?{settings}", server.url())).unwrap();
+    let mut all = Settings::from_url(&format!("{url}?{settings}")).unwrap();
     all.set("provider", "redis", None);
     Broker::from_settings("default", all, &registry).unwrap()
 }

@@ -227,7 +227,8 @@ impl Reference {
             let again = item.latest != handed.serial;
             return match answer {
                 Settled::Acked | Settled::Nacked => wrong("although that delivery was over"),
-                Settled::AlreadySettled => Ok(()),
+                // Stale as well: its partition may belong to another member by now.
+                Settled::AlreadySettled | Settled::Stale => Ok(()),
                 _ if handed.settled && !again && !moved => wrong("although it was settled by itself"),
                 _ => Ok(()),
             };
