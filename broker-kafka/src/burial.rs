@@ -13,7 +13,7 @@ use crate::codec;
 use crate::consumer::Consumer;
 use crate::error;
 use crate::names;
-use crate::producer::{Batch, Producer, Record};
+use crate::producer::{Handing, Producer, Record};
 use crate::session::{Peeked, Session};
 use crate::topic::Make;
 use crate::window::{Purpose, Who};
@@ -94,7 +94,7 @@ pub(crate) async fn bury(
 #[expect(clippy::too_many_arguments, reason = "all of it goes into one record")]
 async fn write(
     producer: &Producer,
-    batch: &Arc<Batch>,
+    batch: &Handing<'_>,
     place: usize,
     topic: &str,
     receipt: Receipt,

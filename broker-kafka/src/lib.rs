@@ -6,6 +6,7 @@ mod chunk;
 mod claims;
 mod client;
 mod codec;
+mod committer;
 mod config;
 mod consumer;
 mod dead_index;

@@ -1,16 +1,17 @@
 //! The thread that polls for a group: it never waits for a handler.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use broker_core::{BrokerEvent, Error, ErrorKind, Result, StartPosition};
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use crate::client::{Client, blocking, lock};
+use crate::committer::Committer;
 use crate::intake::Intake;
 use crate::rebalance::Rebalancer;
 use crate::session::{Order, Session};
@@ -48,6 +49,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
         consumer
             .subscribe(&[&session.topic.name])
             .map_err(|error| error::from_kafka(&error))?;
+        let consumer = Arc::new(consumer);
         let poller = Poller {
             pace: Pace {
                 commit_interval: client.config.commit_interval,
@@ -56,6 +58,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
                 patience: client.patience(),
             },
             session: Arc::clone(&session),
+            committer: Committer::start(&consumer)?,
             consumer,
             paused: false,
             stuffed_since: None,
@@ -83,7 +86,8 @@ struct Pace {
 
 struct Poller {
     session: Arc<Session>,
-    consumer: GroupConsumer,
+    consumer: Arc<GroupConsumer>,
+    committer: Committer,
     pace: Pace,
     /// Whether everything is paused, for want of room.
     paused: bool,
@@ -263,7 +267,7 @@ impl Poller {
         idle > self.pace.idle_timeout && !state.is_in_hand()
     }
 
-    /// Commits what changed, if the last time is long enough ago. The answer comes to the context.
+    /// Has what changed committed, if the last time is long enough ago.
     fn commit_soon(&mut self) {
         if self
             .committed_at
@@ -271,18 +275,9 @@ impl Poller {
         {
             return;
         }
-        let context = self.consumer.context();
-        if context.committing() {
-            return;
-        }
-        let list = context.changes(false);
-        if list.count() == 0 {
-            return;
-        }
-        self.committed_at = Some(Instant::now());
-        context.commit_begins();
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
-            context.commit_ends(Err(error), &list);
+        if self.session.state().partitions.values().any(|one| one.dirty) {
+            self.committed_at = Some(Instant::now());
+            self.committer.tell();
         }
     }
 
@@ -290,14 +285,9 @@ impl Poller {
     fn commit_now(&self) -> Result<()> {
         let context = self.consumer.context();
         context.flush();
-        let list = context.changes(context.committing());
-        if list.count() == 0 {
-            return Ok(());
-        }
-        let answer = self.consumer.commit(&list, CommitMode::Sync);
-        let told = answer.as_ref().map_err(error::from_kafka).copied();
-        context.commit_ends(answer, &list);
-        told
+        context
+            .commit(&self.consumer)
+            .map_err(|error| error::from_kafka(&error))
     }
 
     fn seek(&mut self, position: &StartPosition) -> Result<()> {
@@ -363,7 +353,11 @@ impl Poller {
         }
         self.consumer.context().leave();
         let session = Arc::clone(&self.session);
-        drop(self);
+        let Self {
+            consumer, committer, ..
+        } = self;
+        committer.stop();
+        drop(consumer);
         session.refuse_orders();
         let _ = done.send(());
     }
@@ -388,9 +382,6 @@ pub(crate) fn report_gone(client: &Client, session: &Session) {
         });
     }
 }
-
-/// Counts commits that are on their way.
-pub(crate) type InFlight = AtomicU64;
 
 /// The intake that poller and rebalancer share: what was polled comes in before partitions change.
 pub(crate) type SharedIntake = Mutex<Intake>;

@@ -47,12 +47,18 @@ impl Producer {
     }
 
     /// Begins a batch of `len` messages.
-    pub(crate) fn begin(&self, len: usize) -> Arc<Batch> {
-        self.reports().begin(len)
+    pub(crate) fn begin(&self, len: usize) -> Handing<'_> {
+        let reports = self.reports();
+        Handing {
+            batch: reports.begin(len),
+            reports,
+            handed: AtomicUsize::new(0),
+            len,
+        }
     }
 
     /// Hands the message at `index` of `batch` over; waits while the buffer is full.
-    pub(crate) async fn send(&self, batch: &Arc<Batch>, index: usize, record: Record<'_>) {
+    pub(crate) async fn send(&self, batch: &Handing<'_>, index: usize, record: Record<'_>) {
         let mut to_send: BaseRecord<'_, [u8], [u8], usize> = BaseRecord {
             topic: record.topic,
             partition: record.partition,
@@ -65,13 +71,17 @@ impl Producer {
         let reports = self.reports();
         loop {
             to_send = match self.inner.send(to_send) {
-                Ok(()) => return,
+                Ok(()) => {
+                    batch.handed.store(index + 1, Ordering::Relaxed);
+                    return;
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => back,
                 Err((error, _)) => {
                     let code = error
                         .rdkafka_error_code()
                         .unwrap_or(RDKafkaErrorCode::InvalidMessage);
-                    reports.settle(batch, index, Err((code, true)));
+                    batch.handed.store(index + 1, Ordering::Relaxed);
+                    reports.settle(&batch.batch, index, Err((code, true)));
                     return;
                 }
             };
@@ -104,6 +114,32 @@ struct Leave<'a>(&'a AtomicUsize);
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A batch that is being handed over. What is not by the time this goes, as its future was dropped, never will be: its
+/// places are given up, so that the batch ends.
+pub(crate) struct Handing<'p> {
+    batch: Arc<Batch>,
+    reports: &'p Reports,
+    handed: AtomicUsize,
+    len: usize,
+}
+
+impl std::ops::Deref for Handing<'_> {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
+    }
+}
+
+impl Drop for Handing<'_> {
+    fn drop(&mut self) {
+        for index in *self.handed.get_mut()..self.len {
+            self.reports
+                .settle(&self.batch, index, Err((RDKafkaErrorCode::PurgeQueue, true)));
+        }
     }
 }
 
@@ -173,6 +209,8 @@ impl Reports {
             done: Notify::new(),
         });
         match batches.slots.get_mut(slot) {
+            // Nothing will ever be reported of it.
+            _ if len == 0 => batches.free.push(slot),
             Some(place) => *place = Some(Arc::clone(&batch)),
             None => batches.slots.push(Some(Arc::clone(&batch))),
         }

@@ -1,6 +1,6 @@
-//! What happens when partitions come and go, and when commits are answered.
+//! What happens when partitions come and go, and what is committed.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::client::{Client, lock, tell};
 use crate::intake::Intake;
 use crate::offsets;
 use crate::partition::Partition;
-use crate::poller::{GroupConsumer, InFlight, SharedIntake, report_gone};
+use crate::poller::{GroupConsumer, SharedIntake, report_gone};
 use crate::session::{Session, next_epoch};
 
 /// The context of a group's consumer; the library calls it on the poller's thread.
@@ -23,7 +23,7 @@ pub(crate) struct Rebalancer {
     client: Weak<Client>,
     session: Arc<Session>,
     pub(crate) intake: SharedIntake,
-    in_flight: InFlight,
+    commits: Mutex<()>,
     going: Mutex<Option<Leaving>>,
     leaving: AtomicBool,
     revocation_wait: Duration,
@@ -36,7 +36,7 @@ impl Rebalancer {
             client: Arc::downgrade(client),
             session: Arc::clone(session),
             intake: Mutex::new(Intake::new(session.group.as_str())),
-            in_flight: AtomicU64::new(0),
+            commits: Mutex::default(),
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
@@ -62,27 +62,26 @@ impl Rebalancer {
         self.leaving.store(true, Ordering::Release);
     }
 
-    pub(crate) fn committing(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) > 0
+    /// Commits what changed, and waits for the answer. Commits go one at a time: an older one must not come behind a newer.
+    pub(crate) fn commit(&self, consumer: &GroupConsumer) -> KafkaResult<()> {
+        let _turn = lock(&self.commits);
+        let list = self.changes();
+        if list.count() == 0 {
+            return Ok(());
+        }
+        let answer = consumer.commit(&list, CommitMode::Sync);
+        self.commit_ends(answer.clone(), &list);
+        answer
     }
 
-    pub(crate) fn commit_begins(&self) {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// What is to be committed; with `all`, also what may be on its way. It counts as committed from now on, until the
-    /// answer says otherwise.
-    pub(crate) fn changes(&self, all: bool) -> TopicPartitionList {
+    /// What is to be committed. It counts as committed from now on, until the answer says otherwise.
+    fn changes(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         let mut state = self.session.state();
-        for partition in state
-            .partitions
-            .values_mut()
-            .filter(|partition| partition.dirty || all)
-        {
+        for partition in state.partitions.values_mut().filter(|partition| partition.dirty) {
             partition.dirty = false;
             let progress = partition.progress();
-            if !all && partition.committed.as_ref() == Some(&progress) {
+            if partition.committed.as_ref() == Some(&progress) {
                 continue;
             }
             let added = offsets::add_with(
@@ -100,7 +99,7 @@ impl Rebalancer {
     }
 
     /// A commit was answered. What failed is committed anew with the next one.
-    pub(crate) fn commit_ends(&self, answer: KafkaResult<()>, list: &TopicPartitionList) {
+    fn commit_ends(&self, answer: KafkaResult<()>, list: &TopicPartitionList) {
         let failed_all = answer.is_err();
         if let Err(error) = &answer {
             tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "a commit failed");
@@ -207,17 +206,16 @@ impl Rebalancer {
 
     /// Commits all that is known of partitions, and gives them up.
     fn let_go(&self, consumer: &GroupConsumer, leaving: &Leaving) {
+        let _turn = lock(&self.commits);
         let lost = consumer.assignment_lost();
         let mut last = TopicPartitionList::new();
         {
-            let in_flight = self.committing();
             let mut state = self.session.state();
             for number in &leaving.numbers {
                 let Some((start, text, committed)) = state.let_go(*number) else {
                     continue;
                 };
-                // What is on its way may still be refused.
-                if in_flight || !committed {
+                if !committed {
                     let _ = offsets::add_with(&mut last, &self.session.topic.name, *number, start, &text);
                 }
             }
@@ -279,13 +277,5 @@ impl ConsumerContext for Rebalancer {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
             _ => self.revoke(consumer, list),
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        // A synchronous commit is answered here as well.
-        let _ = self
-            .in_flight
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| count.checked_sub(1));
-        self.commit_ends(result, offsets);
     }
 }

@@ -9,6 +9,7 @@ use broker_testkit::servers::{KafkaConfig, KafkaServer};
 
 /// After so long the server forgets a member that went without a word; nothing here may wait for that.
 const SILENCE: Duration = Duration::from_secs(45);
+const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 /// For joining and reading, on a busy machine. What blocks until its own time is up takes ten seconds at least.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -38,6 +39,41 @@ async fn a_group_whose_broker_is_closed_while_it_joins_is_read_by_another_broker
         reads(&next, &stream, pause).await;
     }
     next.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_settled_is_committed_although_nobody_closes_or_asks() {
+    let server = KafkaConfig::new().start().unwrap();
+    let broker = open(&server);
+    broker
+        .publish("orders", Message::text("first").key("k"))
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let batch = broker.read_wait("orders", "billing", 1, PATIENCE).await.unwrap();
+        for delivery in batch {
+            delivery.ack().await.unwrap();
+        }
+        broker
+            .publish("orders", Message::text("next").key("k"))
+            .await
+            .unwrap();
+    }
+    // As in a process that is killed: another one goes by what the server has.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let words = ["--describe", "--group", "orders/billing"];
+        let shown = server.tool(GROUPS, &words, "").unwrap();
+        let offsets = shown
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok());
+        let committed: u64 = offsets.sum();
+        if committed == 3 {
+            break;
+        }
+        assert!(Instant::now() < until, "{committed} of 3 are committed");
+    }
+    broker.close().await.unwrap();
 }
 
 /// From while the group is being joined to after it was left for want of readers.

@@ -176,9 +176,7 @@ impl Private {
             "kafka" if cfg!(feature = "kafka") => {
                 // It tells clients where it is, which has to be the proxy.
                 let server = KafkaConfig::new().proxied().start()?;
-                let proxy = server
-                    .proxy()
-                    .map(|proxy| Arc::clone(proxy) as Arc<dyn NetProxy>);
+                let proxy = server.proxy().map(|proxy| Arc::clone(proxy) as Arc<dyn NetProxy>);
                 Ok(Self {
                     url: server.url(),
                     port: None,
