@@ -36,7 +36,7 @@ pub use extract::{Attempt, Codec, Decoded, FromMessage, Json, Key, Kind, Payload
 pub use handler::{
     BoxError, Handler, HandlerService, IntoOutcome, Outcome, Outgoing, Permanent, RetryAfter, Undecodable,
 };
-pub use incoming::Incoming;
+pub use incoming::{Incoming, Parts};
 pub use plan::{Change, Comparison, Plan, PlanEntry};
 pub use retry::RetryPolicy;
 pub use rpc::{Reply, RequestClient, Response, Status};

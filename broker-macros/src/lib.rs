@@ -25,7 +25,9 @@ use syn::{Item, parse_macro_input};
 /// #[subscriber]
 /// impl Mailer {
 ///     #[subscriber(stream = "user-events", group = "welcome", message = "user.registered")]
-///     async fn send_welcome(&self, Json(user): Json<Registered>) -> Result<(), MailError> { … }
+///     async fn send_welcome(&self, Json(user): Json<Registered>) -> Result<(), MailError> {
+///         self.send(&user.email).await
+///     }
 /// }
 /// ```
 ///

@@ -116,6 +116,21 @@ impl Batch {
         }
     }
 
+    /// Turns `view` into the next message that was not looked at yet, as [`next_view`](Self::next_view) answers it, without
+    /// counting what both share; answers whether there was one.
+    #[inline]
+    pub fn next_view_in(&mut self, view: &mut Delivery) -> bool {
+        let (lot, index) = self.ahead;
+        if let Some(held) = self.lots.get(lot)
+            && let Some(receipt) = held.receipt(index)
+            && view.moves_on(&self.consumer, held, index, receipt)
+        {
+            self.ahead.1 += 1;
+            return true;
+        }
+        self.next_view().map(|next| *view = next).is_some()
+    }
+
     /// Settles the first `count` that are left as done, soon; what was looked at beyond them is looked at again.
     pub fn ack_viewed_later(&mut self, mut count: usize) {
         while let Some(lot) = self.lots.get(self.lot).filter(|_| count > 0) {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::consumer::Consumer;
 use super::nack_options::NackOptions;
-use crate::base::MessageStore;
+use crate::base::{Lot, MessageStore};
 use crate::values::{
     ConsumerName, Error, ErrorKind, GroupName, Message, MessageId, Receipt, ReceiptRun, Result, Settled,
     StreamName,
@@ -59,8 +59,31 @@ impl Delivery {
         self
     }
 
+    /// Makes a view one of the message at `index` of `lot`, if both lie in one store.
+    #[inline]
+    pub(super) fn moves_on(
+        &mut self,
+        consumer: &Arc<Consumer>,
+        lot: &Lot,
+        index: usize,
+        receipt: Receipt,
+    ) -> bool {
+        let one_store = std::ptr::addr_eq(Arc::as_ptr(&self.store), Arc::as_ptr(lot.store()));
+        let fits = one_store
+            && Arc::ptr_eq(&self.consumer, consumer)
+            && self.stream.is_none()
+            && lot.stream.is_none()
+            && !*self.held.get_mut();
+        if fits {
+            self.place = lot.place(index);
+            self.receipt = receipt;
+        }
+        fits
+    }
+
     /// The message.
     #[must_use]
+    #[inline]
     pub fn message(&self) -> &Message {
         self.store.message(self.place).unwrap_or(&MISSING)
     }

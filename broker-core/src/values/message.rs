@@ -159,7 +159,12 @@ impl Message {
     ///
     /// [`ErrorKind::InvalidMessage`] where the payload is not the JSON of a `T`.
     pub fn to_json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.payload).map_err(|error| {
+        // Looking at the whole as text once is cheaper than at each string in it.
+        let read = match std::str::from_utf8(&self.payload) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(&self.payload),
+        };
+        read.map_err(|error| {
             Error::new(ErrorKind::InvalidMessage, "the payload is not the expected JSON").source(error)
         })
     }

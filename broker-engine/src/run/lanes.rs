@@ -13,6 +13,7 @@ use super::slot::Call;
 use super::wakers::Woken;
 use super::wiring::Wiring;
 use crate::handler::Outcome;
+use crate::incoming::Incoming;
 use crate::retry::Budget;
 use crate::subscriber::{AckPolicy, OrderedBy};
 
@@ -23,6 +24,8 @@ pub(crate) struct Lanes {
     free: Vec<usize>,
     woken: Arc<Woken>,
     budget: Budget,
+    /// What handlers look at, used again and again; between batches it keeps the memory of the last one.
+    looked: Option<Incoming>,
 }
 
 /// Why dispatching stopped.
@@ -47,6 +50,7 @@ impl Lanes {
             free: (0..count).rev().collect(),
             woken,
             budget,
+            looked: None,
         }
     }
 
@@ -91,14 +95,15 @@ impl Lanes {
             let Some(free) = self.free.last().copied() else {
                 break Dispatched::Full;
             };
-            let Some(view) = batch.next_view() else {
+            let Some(view) = look(&mut self.looked, batch, wiring) else {
                 break Dispatched::All;
             };
             // With nothing in hand there is nothing to keep apart from.
             let mark = (keyed && !self.are_idle())
-                .then(|| mark_of(&view, wiring))
+                .then(|| mark_of(&view.delivery, wiring))
                 .flatten();
             if let Some(busy) = mark.and_then(|mark| self.lane_of(mark)) {
+                drop(view);
                 batch.ack_viewed_later(done as usize);
                 wiring.tally.handled.add(u64::from(std::mem::take(&mut done)));
                 if let (Some(delivery), Some(lane)) = (batch.next(), self.lanes.get_mut(busy)) {
@@ -197,6 +202,19 @@ impl Lanes {
         self.free = (0..self.lanes.len()).rev().collect();
         cut_off
     }
+}
+
+/// The next message that was not looked at yet, in the place of the last one if no service holds that any more.
+#[inline]
+fn look(looked: &mut Option<Incoming>, batch: &mut Batch, wiring: &Wiring) -> Option<Incoming> {
+    if let Some(delivery) = looked.as_mut().and_then(Incoming::delivery_mut) {
+        if !batch.next_view_in(delivery) {
+            return None;
+        }
+    } else {
+        *looked = Some(Incoming::new(batch.next_view()?, wiring.context.clone()));
+    }
+    looked.as_ref().map(Incoming::view)
 }
 
 #[inline]

@@ -42,7 +42,7 @@ where
     S: Service<Incoming, Response = Outcome>,
     S::Error: Into<BoxError>,
 {
-    #[inline]
+    #[inline(always)]
     fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Outcome, BoxError>> {
         let Some(future) = self.future.as_mut().as_pin_mut() else {
             return Poll::Ready(Err("the handler's call was dropped".into()));

@@ -1,10 +1,12 @@
 //! From a message's kind to its handler.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::{Ready, ready};
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::handler::{BoxError, Outcome};
@@ -19,10 +21,12 @@ impl Service<Incoming> for NoRoute {
     type Error = Infallible;
     type Future = Ready<Result<Outcome, Infallible>>;
 
+    #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, _: Incoming) -> Self::Future {
         ready(Ok(Outcome::Skip))
     }
@@ -50,7 +54,7 @@ where
 {
     type Response = Outcome;
     type Error = BoxError;
-    type Future = Either<S::Future, Boxing<R::Future, R::Error>>;
+    type Future = RouteFuture<S::Future, R::Future>;
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -62,9 +66,13 @@ where
     #[inline]
     fn call(&mut self, incoming: Incoming) -> Self::Future {
         if incoming.delivery.message_kind() == Some(&*self.kind) {
-            Either::Left(self.service.call(incoming))
+            RouteFuture::Routed {
+                future: self.service.call(incoming),
+            }
         } else {
-            Either::Right(boxing(self.rest.call(incoming)))
+            RouteFuture::Rest {
+                future: self.rest.call(incoming),
+            }
         }
     }
 }
@@ -91,7 +99,7 @@ where
 {
     type Response = Outcome;
     type Error = BoxError;
-    type Future = Either<Boxing<S::Future, S::Error>, R::Future>;
+    type Future = RouteFuture<R::Future, S::Future>;
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -107,22 +115,41 @@ where
                 .message_kind()
                 .is_some_and(|kind| self.kinds.iter().any(|known| **known == *kind));
         if has_its_own {
-            Either::Left(boxing(self.service.call(incoming)))
+            RouteFuture::Rest {
+                future: self.service.call(incoming),
+            }
         } else {
-            Either::Right(self.rest.call(incoming))
+            RouteFuture::Routed {
+                future: self.rest.call(incoming),
+            }
         }
     }
 }
 
-/// A service's future whose error is boxed.
-pub(crate) type Boxing<F, E> =
-    futures_util::future::Map<F, fn(Result<Outcome, E>) -> Result<Outcome, BoxError>>;
+pin_project! {
+    /// The future of a handler, or of the service that was there before it.
+    #[project = Routing]
+    pub enum RouteFuture<H, S> {
+        #[doc(hidden)]
+        Routed { #[pin] future: H },
+        #[doc(hidden)]
+        Rest { #[pin] future: S },
+    }
+}
 
-#[inline]
-fn boxing<F, E>(future: F) -> Boxing<F, E>
+impl<H, S, E> Future for RouteFuture<H, S>
 where
-    F: Future<Output = Result<Outcome, E>>,
+    H: Future<Output = Result<Outcome, BoxError>>,
+    S: Future<Output = Result<Outcome, E>>,
     E: Into<BoxError>,
 {
-    futures_util::FutureExt::map(future, |answer| answer.map_err(Into::into))
+    type Output = Result<Outcome, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Routing::Routed { future } => future.poll(context),
+            Routing::Rest { future } => future.poll(context).map_err(Into::into),
+        }
+    }
 }

@@ -1,5 +1,12 @@
 //! The laws of the engine, each as a test on real parts: the in-process broker with a paused clock, and Redis.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+
 mod declared;
 mod delivery;
 mod failures;
