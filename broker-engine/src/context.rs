@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use broker_core::broker::{Broker, Brokers};
-use broker_core::{GroupName, Result, StreamName};
+use broker_core::{Error, GroupName, Message, MessageId, Result, StreamName};
 
+use crate::layers::current;
 use crate::states::States;
 
 /// Where a message is handled: the subscriber, the application's state and its brokers. Clones share it.
@@ -62,6 +63,24 @@ impl Context {
     /// [`ErrorKind::NotFound`](broker_core::ErrorKind::NotFound) that lists the configured names.
     pub fn named(&self, name: &str) -> Result<&Broker> {
         self.0.brokers.get(name)
+    }
+
+    /// Publishes to the broker that the message came from. Below a [`CorrelationLayer`](crate::layers::CorrelationLayer),
+    /// what is published follows from the message that is being handled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::publish`].
+    pub async fn publish<S>(&self, stream: S, message: Message) -> Result<MessageId>
+    where
+        S: TryInto<StreamName>,
+        Error: From<S::Error>,
+    {
+        let message = match current() {
+            Some(current) => current.follow(message),
+            None => message,
+        };
+        self.0.broker.publish(stream, message).await
     }
 
     /// The application's state of this type.

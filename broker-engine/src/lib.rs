@@ -13,23 +13,33 @@
 //! 5. `engine` — all of them, from start to receipt.
 
 mod context;
+pub mod dedup;
 mod engine;
 pub mod extract;
 pub mod handler;
 mod incoming;
+pub mod layers;
+mod plan;
 mod retry;
+pub mod rpc;
 mod run;
 mod states;
 mod subscriber;
 
 pub use context::Context;
 pub use engine::{Engine, EngineBuilder, EngineHandle, Receipt, SubscriberReceipt};
+#[cfg(feature = "cbor")]
+pub use extract::Cbor;
+#[cfg(feature = "message-pack")]
+pub use extract::MessagePack;
 pub use extract::{Attempt, Codec, Decoded, FromMessage, Json, Key, Kind, Payload, State};
 pub use handler::{
     BoxError, Handler, HandlerService, IntoOutcome, Outcome, Outgoing, Permanent, RetryAfter, Undecodable,
 };
 pub use incoming::Incoming;
+pub use plan::{Change, Comparison, Plan, PlanEntry};
 pub use retry::RetryPolicy;
+pub use rpc::{Reply, RequestClient, Response, Status};
 pub use run::TallySnapshot;
 pub use states::States;
 pub use subscriber::{AckPolicy, Declared, OnUndecodable, OrderedBy, Subscriber, linked};

@@ -178,7 +178,13 @@ impl Client {
     pub(crate) async fn close(&self) -> Result<()> {
         let first = !self.closed.swap(true, Ordering::AcqRel);
         self.closing.notify_waiters();
-        let deadline = tokio::time::Instant::now() + self.config.close_timeout;
+        // The one who waits for this gives up after `operation_timeout`.
+        let allowed = self.context.config.operation_timeout;
+        let within = self
+            .config
+            .close_timeout
+            .min(allowed.saturating_sub(MARGIN).max(allowed / 2));
+        let deadline = tokio::time::Instant::now() + within;
         self.sessions.close(deadline).await;
         if !first {
             return Ok(());

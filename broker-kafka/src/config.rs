@@ -263,7 +263,7 @@ impl KafkaConfig {
             ("fetch_buffer_bytes", self.fetch_buffer_bytes),
             ("send_buffer_bytes", self.send_buffer_bytes),
         ] {
-            if bytes < 1024 * 1024 || bytes > 2 * 1024 * 1024 * 1024 - 1024 {
+            if !(1024 * 1024..=2 * 1024 * 1024 * 1024 - 1024).contains(&bytes) {
                 return refuse(key, "1 MiB to 2 GiB are expected");
             }
         }
@@ -312,7 +312,7 @@ impl Default for KafkaConfig {
             read_buffer_bytes: 16 * 1024 * 1024,
             fetch_buffer_bytes: 16 * 1024 * 1024,
             commit_interval: Duration::from_millis(100),
-            revocation_wait: Duration::from_secs(2),
+            revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             auto_create: true,

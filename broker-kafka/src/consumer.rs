@@ -157,8 +157,9 @@ impl Consumer {
         purpose: impl FnOnce(&Session) -> Purpose,
     ) -> Result<Settlements> {
         self.client.check_open()?;
-        let Some((session, who)) = self.present() else {
-            // The partitions went to others long ago, or never were here.
+        // A membership that was left still knows what was settled in it.
+        let known = lock(&self.known).clone();
+        let Some((session, who)) = known else {
             let mut answers = Settlements::all(Settled::Stale, 0);
             for receipt in runs.iter().flat_map(|run| run.iter()) {
                 answers.push(if receipt.attempt == 0 {

@@ -34,6 +34,8 @@ pub(crate) struct Partition {
     pub(crate) dirty: bool,
     /// Messages that an earlier owner had and that are gone.
     pub(crate) gone: u64,
+    /// Whether the group was moved here, so that what lies before was never settled.
+    moved: bool,
 }
 
 /// Messages that are kept until all of them are settled.
@@ -75,6 +77,7 @@ impl Partition {
             // The new generation is worth a commit of its own.
             dirty: true,
             gone: 0,
+            moved: false,
         }
     }
 
@@ -83,7 +86,7 @@ impl Partition {
         let paused = self.paused;
         let generation = self.generation;
         *self = Self::new(self.number, epoch, start, None);
-        (self.paused, self.generation) = (paused, generation + 1);
+        (self.paused, self.generation, self.moved) = (paused, generation + 1, true);
     }
 
     /// Messages came in.
@@ -311,6 +314,14 @@ impl Partition {
             answer(settled, 1);
         }
         readied
+    }
+
+    /// What settling a delivery of an earlier ownership answers.
+    pub(crate) fn settled_before(&self, offset: u64) -> Settled {
+        if !self.moved && self.window.is_settled(offset) {
+            return Settled::AlreadySettled;
+        }
+        Settled::Stale
     }
 
     /// When the message failed for the first time.

@@ -23,8 +23,8 @@ const NAP: Duration = Duration::from_millis(200);
 /// How long a poller that has no room stops polling before it tells the library to stop fetching.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a group that nobody reads any more is kept, in case somebody does again.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long a group that nobody reads any more is kept, in case somebody does again: leaving and joining take as long.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) type GroupConsumer = BaseConsumer<Rebalancer>;
 
@@ -61,6 +61,8 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             stuffed_since: None,
             committed_at: None,
         };
+        // Joining may have taken long.
+        session.state().used = Some(Instant::now());
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -100,14 +102,16 @@ impl Poller {
                 }
             }
             let more = self.poll();
+            let revoking = self.consumer.context().finish_revocation(&self.consumer, false);
             self.commit_soon();
-            if self.is_idle() {
-                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "nobody reads: the group is left");
+            if self.session.has_ended() || self.is_idle() {
+                tracing::debug!(stream = %self.session.stream, group = %self.session.group, "the group is left");
                 let (done, _) = oneshot::channel();
                 return self.stop(done);
             }
             if !more {
-                let nap = self.nap();
+                let revoking = revoking.map_or(NAP, |until| until.saturating_duration_since(Instant::now()));
+                let nap = self.nap().min(revoking);
                 if !nap.is_zero() {
                     std::thread::park_timeout(nap);
                 }
@@ -252,7 +256,8 @@ impl Poller {
         }
         let state = self.session.state();
         let idle = state.used.map_or(Duration::ZERO, |used| used.elapsed());
-        if state.users == 0 && (state.left || idle > GRACE) {
+        // Who leaves while it joins keeps the other members waiting.
+        if state.users == 0 && state.assigned && (state.left || idle > GRACE) {
             return !state.is_in_hand();
         }
         idle > self.pace.idle_timeout && !state.is_in_hand()
@@ -270,7 +275,7 @@ impl Poller {
         if context.committing() {
             return;
         }
-        let list = context.changes();
+        let list = context.changes(false);
         if list.count() == 0 {
             return;
         }
@@ -285,12 +290,12 @@ impl Poller {
     fn commit_now(&self) -> Result<()> {
         let context = self.consumer.context();
         context.flush();
-        let list = context.changes();
+        let list = context.changes(context.committing());
         if list.count() == 0 {
             return Ok(());
         }
         let answer = self.consumer.commit(&list, CommitMode::Sync);
-        let told = answer.as_ref().map_err(error::from_kafka).map(|()| ());
+        let told = answer.as_ref().map_err(error::from_kafka).copied();
         context.commit_ends(answer, &list);
         told
     }
@@ -352,14 +357,15 @@ impl Poller {
     /// Commits, leaves, and ends the library's client, which blocks.
     fn stop(self, done: oneshot::Sender<()>) {
         self.session.end();
+        self.consumer.context().finish_revocation(&self.consumer, true);
         if let Err(error) = self.commit_now() {
             tracing::debug!(%error, "the last commit failed: what it told comes again");
         }
         self.consumer.context().leave();
         let session = Arc::clone(&self.session);
         drop(self);
+        session.refuse_orders();
         let _ = done.send(());
-        drop(session);
     }
 }
 

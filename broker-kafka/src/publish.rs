@@ -137,7 +137,11 @@ impl Publisher {
         }
         let error: Error = error::from_code(code);
         if certain {
-            return Outcome::NotSent(error);
+            // The library tried for as long as it may. Were it sent again now, it would come after what follows it.
+            return Outcome::NotSent(match error.retry_class() {
+                Retry::Safe => error.retry(Retry::Exhausted),
+                _ => error,
+            });
         }
         Outcome::Unknown(error.retry(Retry::Unknown))
     }

@@ -24,6 +24,7 @@ pub(crate) struct Rebalancer {
     session: Arc<Session>,
     pub(crate) intake: SharedIntake,
     in_flight: InFlight,
+    going: Mutex<Option<Leaving>>,
     leaving: AtomicBool,
     revocation_wait: Duration,
     patience: Duration,
@@ -36,6 +37,7 @@ impl Rebalancer {
             session: Arc::clone(session),
             intake: Mutex::new(Intake::new(session.group.as_str())),
             in_flight: AtomicU64::new(0),
+            going: Mutex::default(),
             leaving: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
             patience: client.patience(),
@@ -68,14 +70,19 @@ impl Rebalancer {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// What is to be committed. It counts as committed from now on, until the answer says otherwise.
-    pub(crate) fn changes(&self) -> TopicPartitionList {
+    /// What is to be committed; with `all`, also what may be on its way. It counts as committed from now on, until the
+    /// answer says otherwise.
+    pub(crate) fn changes(&self, all: bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         let mut state = self.session.state();
-        for partition in state.partitions.values_mut().filter(|partition| partition.dirty) {
+        for partition in state
+            .partitions
+            .values_mut()
+            .filter(|partition| partition.dirty || all)
+        {
             partition.dirty = false;
             let progress = partition.progress();
-            if partition.committed.as_ref() == Some(&progress) {
+            if !all && partition.committed.as_ref() == Some(&progress) {
                 continue;
             }
             let added = offsets::add_with(
@@ -113,16 +120,16 @@ impl Rebalancer {
 
     /// Partitions are given to this member: it goes on where the last commit says.
     fn assign(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
-        let numbers: Vec<_> = list
-            .elements()
-            .iter()
-            .filter_map(|element| u32::try_from(element.partition()).ok())
-            .collect();
+        if self.leaving.load(Ordering::Acquire) {
+            // They came while the group was left. A consumer that ends is not told positions: asking would block.
+            return give_up(consumer, list);
+        }
+        let numbers = numbers(list);
         let committed = loop {
             match offsets::committed(consumer, &self.session.topic.name, &numbers, self.patience) {
                 Ok(committed) => break committed,
                 // Beginning anywhere else would lose messages or repeat them.
-                Err(error) if self.leaving.load(Ordering::Acquire) || consumer.assignment_lost() => {
+                Err(error) if consumer.assignment_lost() => {
                     tracing::debug!(%error, "partitions are given up before their position is known");
                     return give_up(consumer, list);
                 }
@@ -155,55 +162,90 @@ impl Rebalancer {
         tracing::debug!(stream = %self.session.stream, group = %self.session.group, ?numbers, "partitions came");
     }
 
-    /// Partitions are taken away: what is in hand has a moment to be settled, then all is committed.
+    /// Partitions are taken away: what is in hand has a while to be settled, during which everything else goes on.
     fn revoke(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
-        let numbers: Vec<_> = list
-            .elements()
-            .iter()
-            .filter_map(|element| u32::try_from(element.partition()).ok())
-            .collect();
-        for number in &numbers {
-            if let Some(partition) = self.session.state().partitions.get_mut(number) {
-                partition.leaving = true;
-            }
-        }
-        let lost = consumer.assignment_lost();
-        if !lost && !self.leaving.load(Ordering::Acquire) {
-            self.session.wait_for_hands(Instant::now() + self.revocation_wait);
-        }
-        if !lost {
-            let mut last = TopicPartitionList::new();
-            {
-                let state = self.session.state();
-                let going = numbers.iter().filter_map(|number| state.partitions.get(number));
-                for partition in going {
-                    let (start, text) = partition.progress();
-                    if partition.committed.as_ref() != Some(&(start, text.clone())) || partition.dirty {
-                        let _ = offsets::add_with(
-                            &mut last,
-                            &self.session.topic.name,
-                            partition.number,
-                            start,
-                            &text,
-                        );
-                    }
-                }
-            }
-            if last.count() > 0
-                && let Err(error) = consumer.commit(&last, CommitMode::Sync)
-            {
-                tracing::debug!(%error, "the last commit of partitions failed: what it told comes again");
-            }
-        }
+        let numbers = numbers(list);
         {
             let mut state = self.session.state();
             for number in &numbers {
-                state.partitions.remove(number);
+                if let Some(partition) = state.partitions.get_mut(number) {
+                    partition.leaving = true;
+                }
             }
         }
-        give_up(consumer, list);
-        tracing::debug!(stream = %self.session.stream, group = %self.session.group, ?numbers, lost, "partitions went");
+        let leaving = Leaving {
+            list: list.clone(),
+            numbers,
+            until: Instant::now() + self.revocation_wait,
+        };
+        if let Some(before) = lock(&self.going).replace(leaving) {
+            self.let_go(consumer, &before);
+        }
+        if self.leaving.load(Ordering::Acquire) {
+            self.finish_revocation(consumer, true);
+        }
     }
+
+    /// Lets partitions go that were taken away, if nothing of them is in hand any more, or their time is up. Answers
+    /// when to look again.
+    pub(crate) fn finish_revocation(&self, consumer: &GroupConsumer, now: bool) -> Option<Instant> {
+        let mut going = lock(&self.going);
+        let until = going.as_ref()?.until;
+        let in_hand = {
+            let state = self.session.state();
+            let leaving = state.partitions.values().filter(|partition| partition.leaving);
+            leaving.map(|partition| partition.window.in_hand()).sum::<u64>() > 0
+        };
+        if in_hand && !now && Instant::now() < until && !consumer.assignment_lost() {
+            return Some(until);
+        }
+        let leaving = going.take()?;
+        drop(going);
+        self.let_go(consumer, &leaving);
+        None
+    }
+
+    /// Commits all that is known of partitions, and gives them up.
+    fn let_go(&self, consumer: &GroupConsumer, leaving: &Leaving) {
+        let lost = consumer.assignment_lost();
+        let mut last = TopicPartitionList::new();
+        {
+            let in_flight = self.committing();
+            let mut state = self.session.state();
+            for number in &leaving.numbers {
+                let Some((start, text, committed)) = state.let_go(*number) else {
+                    continue;
+                };
+                // What is on its way may still be refused.
+                if in_flight || !committed {
+                    let _ = offsets::add_with(&mut last, &self.session.topic.name, *number, start, &text);
+                }
+            }
+        }
+        if !lost
+            && last.count() > 0
+            && let Err(error) = consumer.commit(&last, CommitMode::Sync)
+        {
+            tracing::debug!(%error, "the last commit of partitions failed: what it told comes again");
+        }
+        give_up(consumer, &leaving.list);
+        tracing::debug!(stream = %self.session.stream, group = %self.session.group, numbers = ?leaving.numbers, lost, "partitions went");
+    }
+}
+
+/// Partitions that were taken away and are not yet let go.
+struct Leaving {
+    list: TopicPartitionList,
+    numbers: Vec<u32>,
+    until: Instant,
+}
+
+fn numbers(list: &TopicPartitionList) -> Vec<u32> {
+    let elements = list.elements();
+    elements
+        .iter()
+        .filter_map(|element| u32::try_from(element.partition()).ok())
+        .collect()
 }
 
 fn give_up(consumer: &GroupConsumer, list: &TopicPartitionList) {

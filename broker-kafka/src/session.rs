@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,20 +17,18 @@ use crate::client::{Client, lock};
 use crate::intake::Arrived;
 use crate::partition::{Partition, Reading};
 use crate::topic::Topic;
-use crate::window::{Moment, Purpose, SPAN, Tag, Who};
+use crate::window::{Moment, Purpose, SPAN, Tag, Who, Window};
 
 /// A group's membership in this process.
 pub(crate) struct Session {
-    pub(crate) client: Weak<Client>,
     pub(crate) stream: StreamName,
     pub(crate) group: GroupName,
     pub(crate) topic: Arc<Topic>,
     state: Mutex<State>,
     /// Told when something may be read.
     pub(crate) arrived: Notify,
-    /// Told when something was settled, for a revocation that waits.
-    settled: Condvar,
-    orders: Mutex<Vec<Order>>,
+    /// What the poller is asked to do; nothing more once it is gone.
+    orders: Mutex<Option<Vec<Order>>>,
     poller: Mutex<Option<Thread>>,
     /// Read calls that wait.
     readers: AtomicUsize,
@@ -52,6 +50,8 @@ pub(crate) enum Order {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) partitions: BTreeMap<u32, Partition>,
+    /// What is known of partitions that went: late settles are told whether they were late.
+    past: BTreeMap<u32, Past>,
     members: HashMap<ConsumerName, Member>,
     /// The partition that is read first next time.
     turn: u32,
@@ -69,6 +69,12 @@ pub(crate) struct State {
     pub(crate) users: usize,
     /// Whether the last of them said that it leaves.
     pub(crate) left: bool,
+}
+
+/// A partition that went.
+struct Past {
+    epoch: u32,
+    window: Window,
 }
 
 /// A delivery's message.
@@ -99,7 +105,6 @@ impl Session {
         topic: Arc<Topic>,
     ) -> Self {
         Self {
-            client: Arc::downgrade(client),
             stream: stream.clone(),
             group: group.clone(),
             topic,
@@ -109,8 +114,7 @@ impl Session {
                 ..State::default()
             }),
             arrived: Notify::new(),
-            settled: Condvar::new(),
-            orders: Mutex::default(),
+            orders: Mutex::new(Some(Vec::new())),
             poller: Mutex::default(),
             readers: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
@@ -155,14 +159,25 @@ impl Session {
         }
     }
 
-    /// Asks the poller to do something.
+    /// Asks the poller to do something. Once the poller is gone, or goes before it has answered, the answer's other end
+    /// is told so by the channel.
     pub(crate) fn order(&self, order: Order) {
-        lock(&self.orders).push(order);
+        if let Some(orders) = lock(&self.orders).as_mut() {
+            orders.push(order);
+        }
         self.wake();
     }
 
     pub(crate) fn orders(&self) -> Vec<Order> {
-        std::mem::take(&mut *lock(&self.orders))
+        lock(&self.orders)
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// The poller is gone: what it was asked for is answered by that.
+    pub(crate) fn refuse_orders(&self) {
+        *lock(&self.orders) = None;
     }
 
     /// The member of that name.
@@ -285,9 +300,10 @@ impl Session {
         if receipt.attempt == 0 {
             return Err(Settled::NotPending);
         }
-        let partition = state.partitions.get(&receipt.partition).ok_or(Settled::Stale)?;
+        let partition = state.partitions.get(&receipt.partition);
+        let partition = partition.ok_or_else(|| state.settled_in_past(receipt))?;
         if u64::from(partition.epoch) != receipt.fence >> 32 {
-            return Err(Settled::Stale);
+            return Err(partition.settled_before(receipt.sequence));
         }
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
         let tag = Tag::from_receipt(receipt.attempt, receipt.fence as u32);
@@ -377,39 +393,25 @@ impl Session {
                 Some(partition) if u64::from(partition.epoch) == epoch => {
                     readied |= partition.settle(*run, who, purpose, now, push);
                 }
-                _ => push(Settled::Stale, run.len),
+                // Of an earlier ownership: what was settled is known all the same.
+                Some(partition) => {
+                    for receipt in run.iter() {
+                        push(partition.settled_before(receipt.sequence), 1);
+                    }
+                }
+                None => {
+                    for receipt in run.iter() {
+                        push(state.settled_in_past(receipt), 1);
+                    }
+                }
             }
         }
-        let leaving = state.partitions.values().any(|partition| partition.leaving);
         drop(state);
         if readied {
             self.arrived.notify_waiters();
         }
-        if leaving {
-            self.settled.notify_all();
-        }
         self.wake();
         answers
-    }
-
-    /// Waits, on the poller's thread, until nothing of the leaving partitions is in hand, at most until `deadline`.
-    pub(crate) fn wait_for_hands(&self, deadline: Instant) {
-        let mut state = self.state();
-        loop {
-            let in_hand = state
-                .partitions
-                .values()
-                .filter(|partition| partition.leaving)
-                .any(|partition| partition.window.in_hand() > 0);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if !in_hand || left.is_zero() {
-                return;
-            }
-            state = match self.settled.wait_timeout(state, left) {
-                Ok((state, _)) => state,
-                Err(poisoned) => PoisonError::into_inner(poisoned).0,
-            };
-        }
     }
 
     /// Takes in what came; answers whether something can be read now.
@@ -461,6 +463,32 @@ impl Drop for ReaderWaits<'_> {
 }
 
 impl State {
+    /// Takes a partition out that goes to another member.
+    pub(crate) fn let_go(&mut self, number: u32) -> Option<(u64, String, bool)> {
+        let partition = self.partitions.remove(&number)?;
+        let (start, text) = partition.progress();
+        let committed = partition.committed == Some((start, text.clone()));
+        let past = Past {
+            epoch: partition.epoch,
+            window: partition.window,
+        };
+        self.past.insert(number, past);
+        Some((start, text, committed))
+    }
+
+    /// What settling a delivery of a partition that went answers.
+    fn settled_in_past(&self, receipt: Receipt) -> Settled {
+        match self.past.get(&receipt.partition) {
+            Some(past)
+                if u64::from(past.epoch) == receipt.fence >> 32
+                    && past.window.is_settled(receipt.sequence) =>
+            {
+                Settled::AlreadySettled
+            }
+            _ => Settled::Stale,
+        }
+    }
+
     /// Whether so much is kept that no more should come in.
     pub(crate) fn is_stuffed(&self, bytes: usize) -> bool {
         let kept: usize = self.partitions.values().map(|partition| partition.bytes).sum();

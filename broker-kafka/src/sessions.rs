@@ -35,6 +35,10 @@ impl Client {
         if let Some(session) = place.as_ref().filter(|session| !session.has_ended()) {
             return Ok(Arc::clone(session));
         }
+        if let Some(before) = place.take() {
+            // It is about to leave: joining beside it would only move the partitions twice.
+            let _ = tokio::time::timeout(self.patience(), stop(&before)).await;
+        }
         let topic = self.topic(stream).await?;
         let session = Arc::new(Session::new(self, stream, group, topic));
         poller::start(self, &session, start).await?;

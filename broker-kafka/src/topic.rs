@@ -58,7 +58,7 @@ impl Client {
             replication: self.config.replication.map_or(-1, i32::from),
             settings: self.stream_settings(),
         };
-        let partitions = match (
+        match (
             self.make_topic(make(names::topic(stream))).await,
             names::second_choice(stream),
         ) {
@@ -67,8 +67,7 @@ impl Client {
                 return self.keep(stream, second).await;
             }
             (made, _) => made?,
-        };
-        let _ = partitions;
+        }
         self.keep(stream, names::topic(stream)).await
     }
 

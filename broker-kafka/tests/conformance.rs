@@ -5,5 +5,5 @@ mod common;
 use std::process::ExitCode;
 
 fn main() -> broker_core::Result<ExitCode> {
-    Ok(common::suite(1)?.main())
+    Ok(common::suite(common::harness(1)?).main())
 }

@@ -113,11 +113,17 @@ fn register(arguments: &Arguments, name: &str, handler: &TokenStream, items: &To
         Some(kind) => quote!(.on(#kind, #handler)),
         None => quote!(.handle(#handler)),
     };
+    // What a command or query leads to belongs to it.
+    let layer = if *unicast {
+        quote!(.layer(#engine::layers::CorrelationLayer))
+    } else {
+        quote!()
+    };
     quote! {
         const _: () = {
             #items
             fn declare() -> #engine::Declared {
-                #engine::Declared::from(#engine::Subscriber::new(#stream, #group) #handles #calls).named(::core::concat!(
+                #engine::Declared::from(#engine::Subscriber::new(#stream, #group) #handles #layer #calls).named(::core::concat!(
                     ::core::module_path!(), "::", #name, " (", ::core::file!(), ":", ::core::line!(), ")"
                 ))
             }

@@ -164,16 +164,49 @@ impl Redis {
         }
     }
 
+    /// Runs a command on the connection that the next blocking reader takes, unless `key` has changed since that
+    /// connection began to watch it in this version. Answers `None` where nothing was done, for whatever reason.
+    ///
+    /// # Errors
+    ///
+    /// That the server was not reached: the command may or may not have run.
+    pub async fn transact_ahead(&self, key: &str, version: u32, command: Cmd) -> Result<Option<Value>> {
+        self.check_open()?;
+        let mut transaction = Pipeline::with_capacity(3);
+        transaction.cmd("MULTI");
+        transaction.add_command(command);
+        transaction.cmd("EXEC");
+        let node = self.way.node(self, Some(key)).await?.number;
+        let deadline = self.settings.response_timeout;
+        let answers = self
+            .pool
+            .transact_ahead(node, key, version, &transaction, deadline)
+            .await;
+        Ok(match answers.transpose()?.and_then(|mut answers| answers.pop()) {
+            Some(Value::Array(mut answers)) => answers.pop(),
+            _ => None,
+        })
+    }
+
     /// A blocking reader's place at the node that holds `key`.
     ///
     /// # Errors
     ///
     /// That the node was not reached, or that the broker is closed.
     pub async fn place(self: &Arc<Self>, key: &str) -> Result<Place> {
+        self.place_watching(key, None).await
+    }
+
+    /// As [`place`](Self::place), best with the connection that watches `watched`.
+    ///
+    /// # Errors
+    ///
+    /// As [`place`](Self::place).
+    pub async fn place_watching(self: &Arc<Self>, key: &str, watched: Option<&str>) -> Result<Place> {
         let permit = self.pool.turn().await?;
         self.check_open()?;
         let node = self.way.node(self, Some(key)).await?;
-        let connection = match self.pool.take_idle(node.number) {
+        let connection = match self.pool.take_idle(node.number, watched) {
             Some(idle) => idle,
             None => node.blocking(self).await?,
         };

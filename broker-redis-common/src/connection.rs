@@ -1,7 +1,7 @@
 //! One connection to one server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::base::EventSender;
@@ -27,9 +27,15 @@ struct State {
     lost: AtomicBool,
     /// Who is told that the connection was lost.
     events: Option<EventSender>,
+    /// The key that a transaction on this connection depends on, and the version it has been watched since.
+    watched: Mutex<Option<(String, u32)>>,
 }
 
 impl State {
+    fn watched(&self) -> MutexGuard<'_, Option<(String, u32)>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lose(&self, reason: &str) {
         if !self.lost.swap(true, Ordering::AcqRel)
             && let Some(events) = &self.events
@@ -56,6 +62,7 @@ impl Connection {
         let state = Arc::new(State {
             lost: AtomicBool::new(false),
             events: manner.events,
+            watched: Mutex::default(),
         });
         let told = Arc::clone(&state);
         let told = move |push: PushInfo| -> std::result::Result<(), ()> {
@@ -97,6 +104,37 @@ impl Connection {
     /// Whether it is of no use any more.
     pub(crate) fn is_lost(&self) -> bool {
         self.state.lost.load(Ordering::Acquire)
+    }
+
+    /// Takes note of the key that it watches, and of the version that the key had at first.
+    pub(crate) fn watch(&self, key: &str, version: u32) {
+        *self.state.watched() = Some((key.to_owned(), version));
+    }
+
+    /// Takes note that it watches nothing any more.
+    pub(crate) fn unwatch(&self) {
+        *self.state.watched() = None;
+    }
+
+    /// Whether it watches any key.
+    pub(crate) fn watches_any(&self) -> bool {
+        self.state.watched().is_some()
+    }
+
+    /// Whether it watches `key`.
+    pub(crate) fn watches(&self, key: &str) -> bool {
+        self.state
+            .watched()
+            .as_ref()
+            .is_some_and(|(watched, _)| watched == key)
+    }
+
+    /// Whether it has watched `key` since that had this version.
+    pub(crate) fn watches_since(&self, key: &str, version: u32) -> bool {
+        let watched = self.state.watched();
+        watched
+            .as_ref()
+            .is_some_and(|(watched, since)| watched == key && *since == version)
     }
 
     /// Gives it up: its answers can't be trusted to come.

@@ -226,12 +226,50 @@ mod tests {
             ("OOM", "command not allowed", ErrorKind::Throttled, Retry::Safe),
             ("READONLY", "You can't write", ErrorKind::Connection, Retry::Safe),
             ("LOADING", "", ErrorKind::Connection, Retry::Safe),
+            ("MASTERDOWN", "", ErrorKind::Connection, Retry::Safe),
+            ("CLUSTERDOWN", "", ErrorKind::Connection, Retry::Safe),
+            ("TRYAGAIN", "", ErrorKind::Throttled, Retry::Safe),
+            ("ASK", "3999 h:1", ErrorKind::Throttled, Retry::Safe),
+            ("MOVED", "3999 h:1", ErrorKind::Config, Retry::Never),
+            ("CROSSSLOT", "", ErrorKind::Unexpected, Retry::Never),
+            ("MISCONF", "", ErrorKind::Throttled, Retry::Safe),
+            ("NOAUTH", "", ErrorKind::Permission, Retry::Never),
+            ("WRONGPASS", "", ErrorKind::Permission, Retry::Never),
             ("NOPERM", "", ErrorKind::Permission, Retry::Never),
             ("WRONGTYPE", "", ErrorKind::Unexpected, Retry::Never),
         ] {
             let error = from_code(code, detail);
             assert_eq!((error.kind(), error.retry_class()), (kind, retry), "{code}");
             assert!(!error.to_string().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn a_missing_right_is_told_in_the_servers_words() {
+        for (code, detail, words) in [
+            (
+                "NOPERM",
+                "User app has no permissions to run the 'xadd' command",
+                "User app has no permissions to run the 'xadd' command; grant",
+            ),
+            (
+                "NOPERM",
+                "this user has no permissions to run the 'xadd' command or its subcommand",
+                "this user has no permissions to run the 'xadd' command or its subcommand; grant",
+            ),
+            (
+                "ERR",
+                "Error running script (call to f_1): @user_script:3: NOPERM ACL failure in script: User app has no \
+                 permissions to run the 'xpending' command",
+                "refuses: User app has no permissions to run the 'xpending' command; grant",
+            ),
+        ] {
+            let error = from_code(code, detail);
+            assert_eq!(
+                (error.kind(), error.retry_class()),
+                (ErrorKind::Permission, Retry::Never)
+            );
+            assert!(error.to_string().contains(words), "{error}");
         }
     }
 

@@ -54,13 +54,16 @@ impl Way {
 
     /// The server that holds `key`, or any.
     pub(crate) async fn node(&self, redis: &Redis, key: Option<&str>) -> Result<Arc<Node>> {
+        let slot = key.map(|key| slot_of_key(key.as_bytes()));
+        self.node_for(redis, slot).await
+    }
+
+    /// The server that holds `slot`, or any.
+    pub(crate) async fn node_for(&self, redis: &Redis, slot: Option<u16>) -> Result<Arc<Node>> {
         match self {
             Self::One(node) => Ok(Arc::clone(node)),
             Self::Primary(primary) => primary.node(redis).await,
-            Self::Cluster(cluster) => {
-                let slot = key.map(|key| slot_of_key(key.as_bytes()));
-                cluster.node(redis, slot).await
-            }
+            Self::Cluster(cluster) => cluster.node(redis, slot).await,
         }
     }
 

@@ -54,7 +54,9 @@ impl Place {
     pub async fn ask(&mut self, pipeline: &Pipeline, deadline: Duration) -> Result<Vec<Value>> {
         for _ in 0..FOLLOWED {
             let answers = self.ask_here(pipeline, deadline).await?;
-            let moved = answers.first().and_then(Redirect::of).filter(|moved| !moved.ask);
+            // What only prepares is answered by OK wherever it is sent; nothing has been done before the first other.
+            let told = answers.iter().find(|answer| !matches!(answer, Value::Okay));
+            let moved = told.and_then(Redirect::of).filter(|moved| !moved.ask);
             let (Some(moved), Way::Cluster(cluster)) = (moved, self.redis.way()) else {
                 return Ok(answers);
             };
@@ -82,6 +84,27 @@ impl Place {
             self.connection = Some(connection);
         }
         answer
+    }
+
+    /// Whether its connection still watches a key, for a transaction that did not come.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::watches_any)
+    }
+
+    /// Takes note that its connection has watched `key` since that had this version, for
+    /// [`Redis::transact_ahead`].
+    pub fn watching(&mut self, key: &str, version: u32) {
+        if let Some(connection) = &self.connection {
+            connection.watch(key, version);
+        }
+    }
+
+    /// Takes note that its connection watches nothing.
+    pub fn unwatch(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.unwatch();
+        }
     }
 
     /// Makes this place's server know a script.

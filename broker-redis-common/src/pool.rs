@@ -1,12 +1,13 @@
 //! The connections of blocking readers.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::{Error, Result};
-use redis::{Cmd, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connection::Connection;
@@ -61,9 +62,47 @@ impl Pool {
         call: &Cmd,
         deadline: Duration,
     ) -> Option<Result<Value>> {
-        let connection = self.take_idle(node)?;
+        let connection = self.take_idle(node, None)?;
+        Some(
+            self.ahead(node, &connection, connection.ask(call), deadline)
+                .await,
+        )
+    }
+
+    /// Sends a transaction as [`ask_ahead`](Self::ask_ahead) does, on an idle connection that has watched `key` since
+    /// that had this version. Answers `None` where there is none.
+    pub(crate) async fn transact_ahead(
+        &self,
+        node: usize,
+        key: &str,
+        version: u32,
+        transaction: &Pipeline,
+        deadline: Duration,
+    ) -> Option<Result<Vec<Value>>> {
+        let connection = {
+            let mut idle = self.idle();
+            let at = idle.iter().rposition(|(other, connection)| {
+                *other == node && !connection.is_lost() && connection.watches_since(key, version)
+            });
+            at.map(|at| idle.remove(at).1)?
+        };
+        // However the transaction ends, the server forgets what was watched.
+        connection.unwatch();
+        Some(
+            self.ahead(node, &connection, connection.pipeline(transaction), deadline)
+                .await,
+        )
+    }
+
+    async fn ahead<T>(
+        &self,
+        node: usize,
+        connection: &Connection,
+        asking: impl Future<Output = Result<T>>,
+        deadline: Duration,
+    ) -> Result<T> {
         // Its first poll must put it on the connection: behind a read that blocks it would wait as long as that one.
-        let asking = tokio::task::coop::unconstrained(connection.ask(call));
+        let asking = tokio::task::coop::unconstrained(asking);
         let mut asking = std::pin::pin!(tokio::time::timeout(deadline, asking));
         let first = std::future::poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await;
         self.give_back(node, connection.clone());
@@ -71,10 +110,10 @@ impl Pool {
             Poll::Ready(answer) => answer,
             Poll::Pending => asking.await,
         };
-        Some(answer.unwrap_or_else(|_| {
+        answer.unwrap_or_else(|_| {
             connection.give_up("it did not answer in time");
             Err(error::silent(deadline))
-        }))
+        })
     }
 
     /// Lets go of the idle connections, and refuses further places.
@@ -83,11 +122,18 @@ impl Pool {
         self.idle().clear();
     }
 
-    /// A live idle connection to that node.
-    pub(crate) fn take_idle(&self, node: usize) -> Option<Connection> {
+    /// A live idle connection to that node: best the one that watches `watched`, and else one that watches nothing.
+    pub(crate) fn take_idle(&self, node: usize, watched: Option<&str>) -> Option<Connection> {
         let mut idle = self.idle();
         idle.retain(|(_, connection)| !connection.is_lost());
-        let at = idle.iter().rposition(|(other, _)| *other == node);
+        let last = |fits: &dyn Fn(&Connection) -> bool| {
+            idle.iter()
+                .rposition(|(other, connection)| *other == node && fits(connection))
+        };
+        let at = watched
+            .and_then(|key| last(&|connection| connection.watches(key)))
+            .or_else(|| last(&|connection| !connection.watches_any()))
+            .or_else(|| last(&|_| true));
         let found = at.map(|at| idle.remove(at).1);
         // A turn without a connection makes a new one: with those that rest at other nodes they must not grow too many.
         if found.is_none() && idle.len() > self.permits.available_permits() {

@@ -141,3 +141,59 @@ pub(crate) const fn describe(provider: Provider) -> Provider {
 pub(crate) const fn describe(provider: Provider) -> Provider {
     provider
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_of_protean_need_one_node() {
+        let config = |uri: &str, mode: Mode| RedisPubsubConfig {
+            mode,
+            format: WireFormat::Protean,
+            ..RedisPubsubConfig::new(uri).unwrap()
+        };
+        assert!(config("redis://a", Mode::List).check().is_ok());
+        assert!(config("redis://a,b", Mode::Queue).check().is_ok());
+        let refusal = config("redis://a,b", Mode::List).check().unwrap_err().to_string();
+        assert!(
+            refusal.contains("format: `protean` keeps a list's positions"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_place() {
+        let fresh = RedisPubsubConfig::default;
+        for (config, line) in [
+            (
+                RedisPubsubConfig {
+                    block_slice: Duration::ZERO,
+                    ..fresh()
+                },
+                "block_slice: a duration above zero is expected",
+            ),
+            (
+                RedisPubsubConfig {
+                    poll_interval: Duration::ZERO,
+                    ..fresh()
+                },
+                "poll_interval: a duration above zero is expected",
+            ),
+            (
+                RedisPubsubConfig { buffer: 0, ..fresh() },
+                "buffer and buffer_bytes: numbers from 1 are expected",
+            ),
+            (
+                RedisPubsubConfig {
+                    pool_size: 0,
+                    ..fresh()
+                },
+                "pool_size: a number from 1 is expected",
+            ),
+        ] {
+            let refusal = config.check().unwrap_err().to_string();
+            assert!(refusal.contains(line), "{refusal}");
+        }
+    }
+}

@@ -95,7 +95,8 @@ impl Groups for RedisPubsub {
         call.key(&keys.seen)
             .key(keys.pending(name))
             .key(keys.again(name))
-            .key(keys.state(name));
+            .key(keys.state(name))
+            .key(&keys.meta);
         call.arg(name).arg(consumer.as_str()).arg(&keys.wake);
         self.client().run(&call).await
     }

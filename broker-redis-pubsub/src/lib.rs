@@ -6,7 +6,9 @@
 //! | `channel` | `BASIC_PUBSUB`, patterns | Redis' own channels |
 //! | `queue` | `RELIABLE_MESSAGING`, blocking reads, longer leases | a list that any program may push to, with leases and attempts beside it |
 //!
-//! Mode `list` delivers at most once: a group's position moves as messages are handed out, and nothing is settled.
+//! Mode `list` delivers at most once: a group's position moves as messages are handed out, and nothing is settled. An
+//! answer that is lost on its way is given again; what a process held when it died is gone. Who needs each message done
+//! takes mode `queue`.
 //! Mode `queue` delivers at least once. The [wire formats](https://github.com/broker-rs/broker/blob/main/docs/wire-formats.md)
 //! are documented, and other programs' entries are read: bare ones, and those of Protean.
 //!

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use broker_core::base::Membership;
 use broker_core::{BrokerEvent, Capabilities, Error, Receipt, Result, StartPosition};
 use redis::Value;
+use tokio::sync::Mutex;
 
 use crate::client::SharedClient;
 use crate::config::{RedisPubsubConfig, WireFormat};
@@ -24,6 +25,8 @@ pub(crate) struct ListGroup {
     protean: bool,
     /// The next position, as far as we know; where the group goes on if somebody removes it.
     next: AtomicU64,
+    /// The number of the next request. Held while it is under way: one that is sent again has its number.
+    request: Mutex<u64>,
 }
 
 impl ListGroup {
@@ -42,6 +45,8 @@ impl ListGroup {
             history: config.history,
             protean: config.format == WireFormat::Protean,
             next: AtomicU64::new(0),
+            // Members of the same name in several processes must not take each other's answers.
+            request: Mutex::new(fastrand::u64(..1 << 52)),
         }
     }
 
@@ -50,17 +55,24 @@ impl ListGroup {
     }
 
     /// Hands out what is there, and moves the group's position behind it.
+    ///
+    /// After a lost answer the next call gets what it held.
     pub(crate) async fn take(&self, max: usize) -> Result<Look> {
-        if let Some(look) = self.try_take(max).await? {
-            return Ok(look);
-        }
-        self.make_again().await?;
-        // Gone again at once: somebody removes it as fast as we make it, and nothing is there for us.
-        Ok(self.try_take(max).await?.unwrap_or_default())
+        let mut request = self.request.lock().await;
+        let look = match self.try_take(max, *request).await? {
+            Some(look) => look,
+            None => {
+                self.make_again().await?;
+                // Gone again at once: somebody removes it as fast as we make it, and nothing is there for us.
+                self.try_take(max, *request).await?.unwrap_or_default()
+            }
+        };
+        *request += 1;
+        Ok(look)
     }
 
     /// `None` where there is no such group.
-    async fn try_take(&self, max: usize) -> Result<Option<Look>> {
+    async fn try_take(&self, max: usize, request: u64) -> Result<Option<Look>> {
         let script = if self.protean {
             &self.scripts.list_take_protean
         } else {
@@ -78,7 +90,8 @@ impl ListGroup {
         call.arg(group)
             .arg(self.member.consumer.as_str())
             .arg(max)
-            .arg(self.history);
+            .arg(self.history)
+            .arg(request);
         let answer: Value = self.client.run(&call).await?;
         let Value::Array(parts) = answer else {
             return match answer {

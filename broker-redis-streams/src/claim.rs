@@ -47,8 +47,8 @@ pub(crate) struct Claimed {
     pub(crate) arrived: Arrived,
     /// Where the next one goes on.
     pub(crate) cursor: Cursor,
-    /// Whether the server has answered a read whose answer this process has not seen yet.
-    pub(crate) answer_is_due: bool,
+    /// For how long entries are out that were left alone, as the answer to a read may hold them.
+    pub(crate) held: Option<Duration>,
 }
 
 impl Claimed {
@@ -56,20 +56,20 @@ impl Claimed {
         Self {
             arrived: Arrived::nothing(),
             cursor: Cursor::default(),
-            answer_is_due: false,
+            held: None,
         }
     }
 }
 
 /// Claims up to `max` deliveries that are due, and learns when the next ones are.
 ///
-/// `unanswered` is for how long a read has gone without its answer: entries that it was handed meanwhile are not claimed
+/// `unanswered` is for how long a read has gone without its answer, if one has: entries that it was handed meanwhile are not claimed
 /// from under it.
 pub(crate) async fn claim(
     hands: &Hands,
     max: usize,
     cursor: Cursor,
-    unanswered: Duration,
+    unanswered: Option<Duration>,
 ) -> Result<Claimed> {
     let (client, group, member) = (&hands.client, &hands.group, &hands.member);
     let since = Instant::now();
@@ -87,7 +87,7 @@ pub(crate) async fn claim(
         .arg(max.min(MOST))
         .arg(millis(member.lease))
         .arg(cursor.0.as_str())
-        .arg(millis(unanswered));
+        .arg(unanswered.map_or_else(|| "-1".to_owned(), |time| millis(time).to_string()));
     let answer = client.run(&scripts::CLAIM, &call).await?;
     let mut parts = reply::items(answer, "claim")?.into_iter();
     let odd = || error::odd_reply("claim");
@@ -126,11 +126,11 @@ pub(crate) async fn claim(
     if let Some(token) = token {
         group.learn_token(token);
     }
-    let held = parts.next().as_ref().and_then(reply::count).ok_or_else(odd)?;
+    let held = parts.next().as_ref().and_then(reply::number).ok_or_else(odd)?;
     Ok(Claimed {
         arrived,
         cursor: Cursor(cursor),
-        answer_is_due: held > 0,
+        held: u64::try_from(held).ok().map(Duration::from_millis),
     })
 }
 

@@ -75,6 +75,22 @@ impl Client {
         self.redis.place(key).await
     }
 
+    /// As [`reading_place`](Self::reading_place), best with the connection that watches `watched`.
+    pub(crate) async fn watching_place(&self, key: &str, watched: &str) -> Result<Place> {
+        self.redis.place_watching(key, Some(watched)).await
+    }
+
+    /// Runs a command on the connection that the next read takes, unless `key` has changed since it had this version;
+    /// answers `None` where nothing was done.
+    pub(crate) async fn transact_ahead(
+        &self,
+        key: &str,
+        version: u32,
+        command: Cmd,
+    ) -> Result<Option<Value>> {
+        self.redis.transact_ahead(key, version, command).await
+    }
+
     /// Sends one command on the shared connection.
     pub(crate) async fn command(&self, command: &Cmd) -> Result<Value> {
         self.redis.command(command).await

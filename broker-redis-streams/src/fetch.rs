@@ -17,15 +17,18 @@ use crate::{error, reply, scripts};
 impl Hands {
     /// Reads entries that nobody in the group has had yet, on a connection of its own.
     pub(crate) async fn read_new(&self, max: usize, block: Duration) -> Result<Arrived> {
-        let mut place = self.client.reading_place(&self.group.keys.entries).await?;
+        let keys = &self.group.keys;
+        let mut place = self.client.watching_place(&keys.entries, &keys.state).await?;
+        if !self.attended.load(Relaxed) {
+            // Whoever asked has gone while there was no connection: it would be handed what nobody waits for.
+            return Ok(Arrived::nothing());
+        }
         let (since, expected) = (Instant::now(), self.group.epoch());
         self.blocked.store(place.ticket(), Relaxed);
         let answers = if self.is_sequential() {
             self.ask_sequential(&mut place, max, block).await
         } else {
-            let mut pipeline = Pipeline::with_capacity(2);
-            self.read_group(&mut pipeline, max, block);
-            self.ask_with_epoch(&mut place, pipeline, block).await
+            self.ask_and_watch(&mut place, max, block).await
         };
         self.blocked.store(0, Relaxed);
         drop(place);
@@ -36,6 +39,7 @@ impl Hands {
             entry::of_stream(found, "XREADGROUP")?
         };
         self.group.learn_epoch(epoch);
+        self.busy.store(!entries.is_empty(), Relaxed);
         let mut arrived = Arrived::new(since, epoch, entries);
         // Read after the entries as well: only one that did not change meanwhile is certainly theirs.
         arrived.token = self.group.learn_token(token).then_some(token);
@@ -67,29 +71,60 @@ impl Hands {
         command.arg("STREAMS").arg(&self.group.keys.entries).arg(">");
     }
 
+    /// Sends a read, and has the connection watch the group's state, on which the acks of what is read depend.
+    async fn ask_and_watch(
+        &self,
+        place: &mut Place,
+        max: usize,
+        block: Duration,
+    ) -> Result<(Value, u32, u32)> {
+        let state = &self.group.keys.state;
+        let mut pipeline = Pipeline::with_capacity(4);
+        // With nothing read there is nothing to ack soon.
+        let watch = self.busy.load(Relaxed);
+        if watch {
+            if place.is_watching() {
+                // A change that was seen before would spoil the next transaction.
+                pipeline.cmd("UNWATCH");
+                place.unwatch();
+            }
+            pipeline.cmd("WATCH").arg(state);
+        }
+        let before = pipeline.len();
+        self.read_group(&mut pipeline, max, block);
+        let (mut answers, epoch, token) = self.ask_with_epoch(place, pipeline, block).await?;
+        let found = answers.split_off(before.min(answers.len())).pop();
+        // Without the right to watch, acks go by the script.
+        if watch && matches!(answers.last(), Some(Value::Okay)) {
+            place.watching(state, token);
+        }
+        let found = found.ok_or_else(|| error::odd_reply("XREADGROUP"))?;
+        Ok((found, epoch, token))
+    }
+
     /// Sends a read, and learns the epoch after it: if that is the one known before, the entries belong to it.
     async fn ask_with_epoch(
         &self,
         place: &mut Place,
         mut pipeline: Pipeline,
         block: Duration,
-    ) -> Result<(Value, u32, u32)> {
-        pipeline
-            .cmd("HMGET")
-            .arg(&self.group.keys.state)
-            .arg("epoch")
-            .arg("fast");
+    ) -> Result<(Vec<Value>, u32, u32)> {
+        let mut ask = redis::cmd("HMGET");
+        ask.arg(&self.group.keys.state).arg("epoch").arg("fast");
+        pipeline.add_command(ask.clone());
         let deadline = block + self.client.config.response_timeout;
-        let mut answers = place.ask(&pipeline, deadline).await?.into_iter();
-        let (Some(found), Some(state)) = (answers.next(), answers.next()) else {
-            return Err(error::odd_reply("XREADGROUP"));
+        let mut answers = place.ask(&pipeline, deadline).await?;
+        let state = match answers.pop().ok_or_else(|| error::odd_reply("HMGET"))? {
+            // Its key is on its way to another node; what was read is here and must not wait for the end of its lease.
+            Value::ServerError(_) => self.client.command(&ask).await?,
+            state => state,
         };
         let state = reply::items(state, "HMGET")?;
         let number = |at: usize| {
             let number = state.get(at).and_then(reply::count).unwrap_or(0);
             u32::try_from(number).unwrap_or(u32::MAX)
         };
-        Ok((found, number(0), number(1)))
+        Ok((answers, number(0), number(1)))
     }
 
     /// Reads by the script that parks keys. A script can't block: news is waited for without taking it.
@@ -108,7 +143,8 @@ impl Hands {
         loop {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.add_command(call.clone());
-            let (found, epoch, token) = self.ask_with_epoch(place, pipeline, Duration::ZERO).await?;
+            let (mut answers, epoch, token) = self.ask_with_epoch(place, pipeline, Duration::ZERO).await?;
+            let found = answers.pop().ok_or_else(|| error::odd_reply("read"))?;
             match found {
                 Value::ServerError(refusal) if refusal.code() == "NOSCRIPT" => {
                     place.teach(&scripts::SEQUENTIAL).await?;

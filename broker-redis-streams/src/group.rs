@@ -1,6 +1,6 @@
 //! What this process knows about a group.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +35,10 @@ pub(crate) struct Group {
     heard: Mutex<Option<bool>>,
     /// Told when `due` comes nearer.
     pub(crate) nearer: Notify,
+    /// The shortest lease of this process's members, in milliseconds.
+    shortest_lease: AtomicU64,
+    /// Told when that becomes shorter.
+    pub(crate) shorter: Notify,
 }
 
 impl Group {
@@ -50,6 +54,8 @@ impl Group {
             last_seen: Mutex::default(),
             heard: Mutex::default(),
             nearer: Notify::new(),
+            shortest_lease: AtomicU64::new(u64::MAX),
+            shorter: Notify::new(),
         }
     }
 
@@ -70,6 +76,19 @@ impl Group {
     /// When something is due, as far as this process knows.
     pub(crate) fn due(&self) -> Option<Instant> {
         *lock(&self.due)
+    }
+
+    /// A member with this lease has joined. Members may share a name, which has one lease at the server.
+    pub(crate) fn joined(&self, lease: Duration) {
+        let lease = millis(lease);
+        if self.shortest_lease.fetch_min(lease, Ordering::AcqRel) > lease {
+            self.shorter.notify_waiters();
+        }
+    }
+
+    /// For how long the server certainly leaves a member what it was handed, whose own lease is `lease`.
+    pub(crate) fn certain_lease(&self, lease: Duration) -> Duration {
+        lease.min(Duration::from_millis(self.shortest_lease.load(Ordering::Acquire)))
     }
 
     /// The newest entry that this process has seen.

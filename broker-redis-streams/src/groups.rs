@@ -41,9 +41,8 @@ impl Groups for RedisStreams {
         let client = self.client();
         let mut infos: BTreeMap<GroupName, GroupInfo> = BTreeMap::new();
         for partition in client.topic(stream).await?.iter() {
-            let mut ask = redis::cmd("XINFO");
-            ask.arg("GROUPS").arg(&partition.entries);
-            let groups = match client.command(&ask).await {
+            let call = scripts::GROUPS.call(&[&partition.entries]);
+            let groups = match client.run(&scripts::GROUPS, &call).await {
                 Err(missing) if error::is_missing_group(&missing) => continue,
                 answer => reply::items(answer?, "XINFO GROUPS")?,
             };
@@ -143,7 +142,7 @@ impl Client {
     /// Messages that were never handed to the group; all of them where it is not there.
     pub(crate) async fn lag(&self, group: &Group) -> Result<u64> {
         match self.info(group).await {
-            Ok(info) => lag_of(self, group, &info).await,
+            Ok(info) => Ok(lag_of(&info)),
             Err(missing) if error::is_missing_group(&missing) => {
                 let mut ask = redis::cmd("XLEN");
                 ask.arg(&group.keys.entries);
@@ -163,9 +162,8 @@ impl Client {
     }
 
     async fn info(&self, group: &Group) -> Result<Value> {
-        let mut ask = redis::cmd("XINFO");
-        ask.arg("GROUPS").arg(&group.keys.entries);
-        let groups = reply::items(self.command(&ask).await?, "XINFO GROUPS")?;
+        let call = scripts::GROUPS.call(&[&group.keys.entries]);
+        let groups = reply::items(self.run(&scripts::GROUPS, &call).await?, "XINFO GROUPS")?;
         let named =
             |info: &Value| reply::field(info, "name").and_then(reply::text) == Some(group.name.as_str());
         groups
@@ -208,7 +206,7 @@ async fn describe(client: &Client, group: &Group, info: &Value) -> Result<GroupI
         Value::Array(parts) => parts.get(2).and_then(reply::count),
         _ => None,
     });
-    let lag = lag_of(client, group, info).await?;
+    let lag = lag_of(info);
     let mut members: Vec<_> = members.collect();
     members.sort_by(|one, other| one.consumer.cmp(&other.consumer));
     Ok(GroupInfo {
@@ -220,13 +218,8 @@ async fn describe(client: &Client, group: &Group, info: &Value) -> Result<GroupI
     })
 }
 
-/// The lag, counted where the server can't tell it: it is older than Redis 7, or the group was moved into the middle.
-async fn lag_of(client: &Client, group: &Group, info: &Value) -> Result<u64> {
-    if let Some(lag) = reply::count_field(info, "lag") {
-        return Ok(lag);
-    }
-    let delivered = reply::field(info, "last-delivered-id").and_then(reply::text);
-    let mut call = scripts::LAG.call(&[&group.keys.entries]);
-    call.arg(delivered.unwrap_or("0-0"));
-    reply::expect_count(client.run(&scripts::LAG, &call).await?, "lag")
+/// The lag, as it was counted or else as the server tells it.
+fn lag_of(info: &Value) -> u64 {
+    let counted = reply::count_field(info, "counted");
+    counted.or_else(|| reply::count_field(info, "lag")).unwrap_or(0)
 }

@@ -11,6 +11,9 @@ use crate::claim::{Claimed, Cursor};
 use crate::client::Client;
 use crate::entry::Entry;
 
+/// How long the answer to a read is waited for, once the server is known to have given it.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(250);
+
 /// The bounds of how often a reader looks for members that are long dead.
 const REAP_INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
 
@@ -104,10 +107,15 @@ impl Lane {
     /// Keeps what a claim brought.
     pub(crate) fn keep_claimed(&mut self, claimed: Claimed) {
         self.cursor = claimed.cursor;
-        match claimed.answer_is_due {
-            true => self.overdue = self.overdue.or_else(|| Some(Instant::now())),
-            false => self.overdue = None,
-        }
+        self.overdue = claimed.held.and_then(|out| {
+            let now = Instant::now();
+            // The read can have been handed only what is out for a shorter time than it.
+            let possible = self.reading_since.is_some_and(|since| out <= since.elapsed());
+            match possible {
+                true => self.overdue.or(Some(now)),
+                false => now.checked_sub(ANSWER_PATIENCE),
+            }
+        });
         self.keep(claimed.arrived);
     }
 
@@ -141,14 +149,19 @@ impl Lane {
     }
 
     /// For how long a read has gone without its answer, as far as a claim has to know: where the answer does not come
-    /// in spite of all patience, the connection is broken and the entries are as good as abandoned.
-    pub(crate) fn unanswered(&self, patience: Duration) -> Duration {
-        let patient = self.overdue.is_none_or(|since| since.elapsed() < patience);
-        self.reading
-            .as_ref()
-            .and(self.reading_since)
-            .filter(|_| patient)
-            .map_or(Duration::ZERO, |since| since.elapsed())
+    /// in spite of all patience, what was left alone for it is claimed.
+    pub(crate) fn unanswered(&self) -> Option<Duration> {
+        let patient = self.overdue.is_none_or(|since| since.elapsed() < ANSWER_PATIENCE);
+        self.reading.as_ref().filter(|_| patient)?;
+        self.reading_since.map(|since| since.elapsed())
+    }
+
+    /// When to look again what is due, where that can't wait for the usual time.
+    pub(crate) fn claim_early(&self) -> Option<Instant> {
+        if !self.discarded.is_empty() {
+            return Some(Instant::now());
+        }
+        self.overdue.map(|since| since + ANSWER_PATIENCE)
     }
 
     /// Whether nothing is under way or kept.

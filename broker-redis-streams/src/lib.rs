@@ -39,6 +39,7 @@ mod retention;
 mod scripts;
 mod settle;
 mod streams;
+mod tidying;
 mod time;
 
 use broker_redis_common::{error, reply};

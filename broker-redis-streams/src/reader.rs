@@ -1,7 +1,7 @@
 //! A member of a group that reads.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::base::{Deliveries, Membership};
@@ -17,19 +17,11 @@ use crate::group::Group;
 use crate::handed_out::{Fence, HandedOut};
 use crate::keys::StreamKeys;
 use crate::lane::{Arrived, Lane};
+use crate::tidying::empty;
 use crate::time::group_start;
 
 /// How much longer than asked a read may take: the server's clock and the way there and back.
-const GRACE: Duration = Duration::from_millis(60);
-
-/// After which share of its lease an entry that nobody has asked for is given back.
-const UNSEEN_SHARE: u32 = 4;
-
-/// After how long it is given back at the latest.
-const UNSEEN_MOST: Duration = Duration::from_secs(5);
-
-/// How often a blocked read is woken until it has ended.
-const WAKE_EVERY: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_millis(400);
 
 /// A member of a group, and what it has in its hands.
 pub(crate) struct Hands {
@@ -41,14 +33,18 @@ pub(crate) struct Hands {
     pub(crate) groups: String,
     /// The server's number for the connection this member's read is blocked on; else zero.
     pub(crate) blocked: AtomicI64,
+    /// Whether the last read found anything.
+    pub(crate) busy: AtomicBool,
+    /// Whether somebody waits for what is read.
+    pub(crate) attended: AtomicBool,
 }
 
 /// A member of a group that reads.
 pub(crate) struct Reader {
     pub(crate) hands: Arc<Hands>,
-    lane: tokio::sync::Mutex<Lane>,
+    pub(crate) lane: tokio::sync::Mutex<Lane>,
     /// Dropped with the reader: what tidies up after it ends then.
-    present: watch::Sender<()>,
+    pub(crate) present: watch::Sender<()>,
 }
 
 impl Reader {
@@ -64,9 +60,12 @@ impl Reader {
             member: member.clone(),
             handed_out: Mutex::default(),
             blocked: AtomicI64::new(0),
+            busy: AtomicBool::new(false),
+            attended: AtomicBool::new(false),
             groups: stream.groups.clone(),
         });
         hands.join(&group_start(&member.start)?, None).await?;
+        hands.group.joined(member.lease);
         client.listen(&hands.group);
         Ok(Arc::new(Self {
             hands,
@@ -97,7 +96,7 @@ impl Reader {
         let mut asked = false;
         loop {
             let lane = &mut *attention.lane;
-            if let Some(arrived) = lane.take(max, self.hands.member.lease, self.hands.group.epoch()) {
+            if let Some(arrived) = lane.take(max, self.hands.lease(), self.hands.group.epoch()) {
                 return Ok(self.hands.hand_out(arrived));
             }
             let now = Instant::now();
@@ -107,12 +106,10 @@ impl Reader {
             self.hands
                 .begin(lane, max, longest.saturating_duration_since(now));
             self.hands.wake_if_moved(attention.lane).await;
-            let unseen_since = attention.unseen_since.take();
-            match self
-                .hands
-                .watch(attention.lane, unseen_since, deadline + GRACE)
-                .await
-            {
+            let looked = attention.looked;
+            let watched = self.hands.watch(attention.lane, looked, deadline + GRACE).await;
+            attention.looked = Instant::now();
+            match watched {
                 Watched::Read(answer) => {
                     asked = true;
                     attention.lane.overdue = None;
@@ -132,46 +129,6 @@ impl Reader {
     pub(crate) async fn empty_hands(&self) {
         let mut lane = self.lane.lock().await;
         empty(&self.hands, &mut lane).await;
-    }
-
-    /// For how long what was read may lie here unseen: long before its lease ends, others get it.
-    fn patience(&self) -> Duration {
-        (self.hands.member.lease / UNSEEN_SHARE).clamp(WAKE_EVERY, UNSEEN_MOST)
-    }
-
-    /// Empties the hands of a reader that nobody reads from any more.
-    async fn tidy(
-        reader: Weak<Self>,
-        mut present: watch::Receiver<()>,
-        client: Arc<Client>,
-        patience: Duration,
-    ) {
-        loop {
-            let mut closing = std::pin::pin!(client.closing.notified());
-            closing.as_mut().enable();
-            if client.check_open().is_err() {
-                return;
-            }
-            tokio::select! {
-                () = closing => return,
-                _ = present.changed() => return,
-                () = tokio::time::sleep(patience) => {}
-            }
-            let Some(reader) = reader.upgrade() else {
-                return;
-            };
-            // Somebody reads, and takes what is here.
-            let Ok(mut lane) = reader.lane.try_lock() else {
-                continue;
-            };
-            if lane.unattended().is_some_and(|since| since >= patience) {
-                empty(&reader.hands, &mut lane).await;
-            }
-            if lane.is_empty() {
-                lane.tidied = false;
-                return;
-            }
-        }
     }
 }
 
@@ -199,29 +156,26 @@ enum Watched {
 struct Attention<'a> {
     reader: &'a Arc<Reader>,
     lane: &'a mut Lane,
-    unseen_since: Option<Instant>,
+    /// Until when the requests were looked at.
+    looked: Instant,
 }
 
 impl<'a> Attention<'a> {
     fn new(reader: &'a Arc<Reader>, lane: &'a mut Lane) -> Self {
-        let unseen_since = lane.attend();
-        Self {
-            reader,
-            lane,
-            unseen_since,
-        }
+        let looked = lane.attend().unwrap_or_else(Instant::now);
+        reader.hands.attended.store(true, Relaxed);
+        Self { reader, lane, looked }
     }
 }
 
 impl Drop for Attention<'_> {
     fn drop(&mut self) {
-        let client = &self.reader.hands.client;
+        let Hands { client, attended, .. } = &*self.reader.hands;
+        attended.store(false, Relaxed);
         self.lane.leave(client);
         if !self.lane.is_empty() && !self.lane.tidied {
             self.lane.tidied = true;
-            let (reader, present) = (Arc::downgrade(self.reader), self.reader.present.subscribe());
-            let patience = self.reader.patience();
-            client.spawn(Reader::tidy(reader, present, Arc::clone(client), patience));
+            client.spawn(self.reader.tidy());
         }
     }
 }
@@ -229,6 +183,11 @@ impl Drop for Attention<'_> {
 impl Hands {
     pub(crate) fn handed_out(&self) -> MutexGuard<'_, HandedOut> {
         self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long what was handed out to this member is certainly its own.
+    pub(crate) fn lease(&self) -> Duration {
+        self.group.certain_lease(self.member.lease)
     }
 
     /// Whether a key's next message waits until the one before it is settled.
@@ -240,7 +199,7 @@ impl Hands {
     fn begin(self: &Arc<Self>, lane: &mut Lane, max: usize, left: Duration) {
         if lane.claiming.is_none() && self.claim_at(lane) <= Instant::now() {
             let (hands, cursor) = (Arc::clone(self), lane.cursor.clone());
-            let unanswered = lane.unanswered(self.client.config.response_timeout);
+            let unanswered = lane.unanswered();
             let reaps = lane.reaps(self.client.config.reap_after);
             let discarded = std::mem::take(&mut lane.discarded);
             lane.claimed_at = Some(Instant::now());
@@ -294,11 +253,12 @@ impl Hands {
             return Instant::now();
         };
         let regular = last + claim::interval(self.member.lease, self.group.is_listening());
-        self.group.due().map_or(regular, |due| due.min(regular))
+        let early = self.group.due().into_iter().chain(lane.claim_early()).min();
+        early.map_or(regular, |early| early.min(regular))
     }
 
     /// Waits for the first thing to happen. What is under way stays in the lane when this is dropped.
-    async fn watch(&self, lane: &mut Lane, unseen_since: Option<Instant>, until: Instant) -> Watched {
+    async fn watch(&self, lane: &mut Lane, looked: Instant, until: Instant) -> Watched {
         let mut closing = std::pin::pin!(self.client.closing.notified());
         closing.as_mut().enable();
         let mut nearer = std::pin::pin!(self.group.nearer.notified());
@@ -330,11 +290,8 @@ impl Hands {
                 *reading = None;
                 let (answer, at_once) = answer;
                 return Watched::Read(answer.map(|mut arrived| {
-                    if !at_once {
-                        arrived.seen = Instant::now();
-                    } else if let Some(unseen) = unseen_since {
-                        arrived.seen = arrived.seen.max(unseen);
-                    }
+                    let since = if at_once { looked } else { Instant::now() };
+                    arrived.seen = arrived.seen.max(since);
                     arrived
                 }));
             }
@@ -358,7 +315,7 @@ impl Hands {
         if let Some(last) = entries.iter().map(|entry| entry.id).max() {
             self.group.saw(last);
         }
-        let batch = self.handed_out().add(&entries, since, self.member.lease, token);
+        let batch = self.handed_out().add(&entries, since, self.lease(), token);
         Entries::deliver(self.group.partition, entries, |entry| {
             Fence {
                 epoch: Fence::low(epoch),
@@ -367,30 +324,6 @@ impl Hands {
             }
             .pack()
         })
-    }
-}
-
-/// Ends what is under way and gives back what nobody has seen.
-async fn empty(hands: &Hands, lane: &mut Lane) {
-    while let Some(reading) = &mut lane.reading {
-        hands.client.unblock(&[hands.blocked.load(Relaxed)]).await;
-        if let Ok(answer) = tokio::time::timeout(WAKE_EVERY, reading).await {
-            lane.reading = None;
-            if let Ok(arrived) = answer {
-                lane.keep(arrived);
-            }
-        }
-    }
-    if let Some(claiming) = lane.claiming.take()
-        && let Ok(claimed) = claiming.await
-    {
-        lane.keep_claimed(claimed);
-    }
-    for arrived in lane.take_all() {
-        if let Err(error) = hands.give_back(&arrived).await {
-            // It comes again when the lease ends.
-            tracing::debug!(%error, "entries that nobody has seen were not given back");
-        }
     }
 }
 

@@ -97,9 +97,9 @@ script!(
     "assign.lua"
 );
 script!(
-    /// Counts what lies behind a group's position.
-    LAG,
-    "lag.lua"
+    /// Tells about groups, with their lag.
+    GROUPS,
+    "groups.lua"
 );
 
 /// All of them, to be loaded when a connection opens.
@@ -117,7 +117,7 @@ pub(crate) fn all() -> [&'static Script; 17] {
         &REAP,
         &REVIVE,
         &TRIM,
-        &LAG,
+        &GROUPS,
         &SEQUENTIAL,
         &PURGE,
         &MOVE,

@@ -137,6 +137,10 @@ impl Hands {
         let keys = &self.group.keys;
         let mut acked = 0;
         for chunk in receipts.chunks(ACK_CHUNK) {
+            if let Some(answer) = self.ack_watched(chunk, token).await? {
+                acked += answer;
+                continue;
+            }
             let mut call = scripts::ACK.call(&[&keys.entries, &keys.state]);
             call.arg(token).arg(self.group.name.as_str());
             let mut text = IdText::default();
@@ -151,6 +155,23 @@ impl Hands {
             }
         }
         Ok(Some(acked))
+    }
+
+    /// Acknowledges by a plain `XACK`, in a transaction that the connection drops if the group's state has changed since
+    /// it had this token: a third of what the script costs. `None` where that was not possible, and nothing was done.
+    async fn ack_watched(&self, receipts: &[Receipt], token: u32) -> Result<Option<usize>> {
+        let keys = &self.group.keys;
+        let mut command = redis::Cmd::with_capacity(receipts.len() + 3, receipts.len() * 18 + 64);
+        command
+            .arg("XACK")
+            .arg(&keys.entries)
+            .arg(self.group.name.as_str());
+        let mut text = IdText::default();
+        for receipt in receipts {
+            command.arg(text.write(receipt));
+        }
+        let answer = self.client.transact_ahead(&keys.state, token, command).await?;
+        Ok(answer.and_then(|answer| usize::try_from(reply::count(&answer)?).ok()))
     }
 
     /// Settles what this process does not know to be settled already.
@@ -255,7 +276,7 @@ impl<'a> Tentative<'a> {
         let mut handed_out = hands.handed_out();
         let known = receipts
             .iter()
-            .map(|receipt| handed_out.settle(receipt, hands.member.lease))
+            .map(|receipt| handed_out.settle(receipt, hands.lease()))
             .collect();
         drop(handed_out);
         Self {

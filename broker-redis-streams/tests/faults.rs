@@ -90,6 +90,49 @@ async fn a_killed_server_loses_nothing_that_was_published() {
     assert!(stored.unwrap().len() > MESSAGES / 2, "hardly anything was stored");
 }
 
+/// An ack is told once the server has it: a kill straight after brings nothing back, whichever way the ack went.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ack_that_was_told_outlives_a_kill() {
+    const EACH: usize = 12;
+    let server = RedisConfig::new().append_only().start().unwrap();
+    for way in 0..8 {
+        let broker = open(&server, &[]).unwrap();
+        broker
+            .publish_batch("orders", (0..EACH).map(text).collect())
+            .await
+            .unwrap();
+        let mut batch = broker
+            .read_wait("orders", "billing", EACH, DEADLINE)
+            .await
+            .unwrap();
+        assert_eq!(batch.len(), EACH, "read to be settled in way {way}");
+        match way % 4 {
+            0 => {
+                for delivery in batch {
+                    assert_eq!(delivery.ack().await.unwrap(), Settled::Acked);
+                }
+            }
+            1 => assert!(batch.ack().await.unwrap().iter().all(|it| it == Settled::Acked)),
+            // Behind the next read, which waits at the server.
+            2 => {
+                let other = broker.clone();
+                let wait = Duration::from_secs(1);
+                let next = tokio::spawn(async move { other.read_wait("orders", "billing", 1, wait).await });
+                assert!(batch.ack().await.unwrap().iter().all(|it| it == Settled::Acked));
+                next.abort();
+            }
+            _ => {
+                batch.ack_later();
+                broker.close().await.unwrap();
+            }
+        }
+        server.kill().unwrap();
+        server.restart().unwrap();
+        let pending = server.command(&["XPENDING", "orders", "billing"]).unwrap();
+        assert_eq!(pending.as_list()[0].as_number(), Some(0), "after way {way}");
+    }
+}
+
 /// A group that vanished is made again where it was, once, and told.
 #[tokio::test]
 async fn a_vanished_group_goes_on_where_it_was() {
@@ -138,6 +181,42 @@ async fn a_vanished_group_goes_on_where_it_was() {
         .filter(|event| matches!(event, BrokerEvent::GroupRecreated { .. }))
         .count();
     assert_eq!(recreated, 1);
+}
+
+/// A server that replayed a rewritten log tells a lag of long ago; a group that has had everything has none.
+#[tokio::test]
+async fn a_group_that_is_through_has_no_lag_after_a_restart() {
+    let server = RedisConfig::new().append_only().start().unwrap();
+    let broker = open(&server, &[]).unwrap();
+    broker
+        .publish_batch("orders", (0..20).map(text).collect())
+        .await
+        .unwrap();
+    let read = async |count| {
+        let mut batch = broker
+            .read_wait("orders", "billing", count, Duration::from_secs(1))
+            .await
+            .unwrap();
+        assert_eq!(batch.len(), count);
+        batch.ack().await.unwrap();
+    };
+    read(5).await;
+    server.command(&["BGREWRITEAOF"]).unwrap();
+    let until = Instant::now() + DEADLINE;
+    let is_rewritten = || {
+        let info = server.command(&["INFO", "persistence"]).unwrap().to_text();
+        info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
+    };
+    while !is_rewritten() {
+        assert!(Instant::now() < until, "the log is not rewritten");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    read(15).await;
+    server.kill().unwrap();
+    server.restart().unwrap();
+    let again = open(&server, &[]).unwrap();
+    let groups = again.groups("orders").await.unwrap();
+    assert_eq!(groups[0].lag, 0, "{groups:?}");
 }
 
 /// A key of another type is a permanent error of its stream alone.

@@ -32,7 +32,7 @@ pub mod prelude {
         Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
     };
     #[cfg(feature = "engine")]
-    pub use broker_engine::{Engine, Json, RetryPolicy, State, Subscriber, subscriber};
+    pub use broker_engine::{Engine, Json, Reply, RequestClient, RetryPolicy, State, Subscriber, subscriber};
 }
 
 /// Runs subscribers: routing, order, retries, dead letters, request and reply, shutdown.
@@ -41,6 +41,10 @@ pub use broker_engine as engine;
 
 /// The in-process provider.
 pub use broker_inline as inline;
+
+/// The provider `kafka`.
+#[cfg(feature = "kafka-minimal")]
+pub use broker_kafka as kafka;
 
 /// The provider `redis_pubsub`.
 #[cfg(feature = "redis-pubsub")]
@@ -51,6 +55,6 @@ pub use broker_redis_pubsub as redis_pubsub;
 pub use broker_redis_streams as redis_streams;
 
 /// Compiles and runs what the README shows.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -32,6 +32,7 @@ select_steps() {
     for name in "${steps[@]}"; do
         case $wanted/${step_when[$name]} in
         */always | quick/quick | full/full | long/full | long/long) selected+=("$name") ;;
+        */servers) [[ -z $servers ]] || selected+=("$name") ;;
         esac
     done
 }

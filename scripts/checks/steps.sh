@@ -1,21 +1,25 @@
 # The steps of more than one command. Sourced by scripts/test; each runs under `set -e`.
 
-# `shuttle` replaces what broker-inline synchronises with, so that crate is looked at with it and without it.
+# `shuttle` replaces what broker-inline synchronises with, so that crate is looked at with it and without it. Features of
+# broker-kafka say where librdkafka comes from: all at once contradict each other.
 lints() {
-    cargo clippy --workspace --exclude broker-inline --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --exclude broker-inline --exclude broker-kafka --all-targets --all-features -- -D warnings
+    cargo clippy -p broker-kafka --all-targets --features schema -- -D warnings
     cargo clippy -p broker-inline --all-targets --features schema -- -D warnings
     cargo clippy -p broker-inline --all-targets --features shuttle -- -D warnings
 }
 
 docs() {
     export RUSTDOCFLAGS="-D warnings"
-    cargo doc --workspace --exclude broker-inline --no-deps --all-features
+    cargo doc --workspace --exclude broker-inline --exclude broker-kafka --no-deps --all-features
+    cargo doc -p broker-kafka --no-deps --features schema
     cargo doc -p broker-inline --no-deps --features schema
 }
 
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
     cargo test -p broker -p broker-cli -p broker-core -p broker-inline -p orders --lib --bins --tests
+    cargo test -p broker-engine --lib
     cargo test -p broker-testkit --lib --test model --test report
 }
 
@@ -26,6 +30,10 @@ conformance() {
 # Each harness starts a server of its own.
 conformance_redis() {
     cargo test -p broker-redis-streams -p broker-redis-pubsub --test 'conformance*' -- --level full
+}
+
+conformance_kafka() {
+    cargo test -p broker-kafka --test 'conformance*' -- --level full
 }
 
 races() {
@@ -40,14 +48,16 @@ properties_long() {
     PROPTEST_CASES=4096 cargo test --release --workspace --lib
 }
 
-# Without any feature, then with each one alone.
+# Without any feature, then with each one alone. What broker-kafka's say beside `schema` is how librdkafka is built, most of
+# a minute each time: the empty set and the default set stand for them.
 each_feature() {
     cargo metadata --no-deps --format-version 1 | python3 -c '
 import json, sys
 for package in json.load(sys.stdin)["packages"]:
     print(package["name"], "")
     for feature in sorted(package["features"]):
-        if feature != "default":
+        native = package["name"] == "broker-kafka" and feature != "schema"
+        if feature != "default" and not native:
             print(package["name"], feature)
 ' | while read -r package feature; do
         echo "$package ${feature:-(no feature)}"
@@ -159,6 +169,43 @@ protean() {
 torture() {
     cargo build -p broker-cli
     target/debug/broker torture --private redis --set partitions=4 "$@"
+}
+
+# Kafka's client is a C library: who does not ask for the provider must not need what that takes. The facade alone builds
+# no C at all.
+no_c_library() {
+    local found
+    if found=$(crates_built | grep --extended-regexp '^(cmake|libz-sys|openssl-sys|pkg-config|rdkafka-sys|zstd-sys)$'); then
+        echo "a build without the feature kafka builds or looks for C libraries:" $found >&2
+        return 1
+    fi
+    if found=$(crates_built -p broker | grep --extended-regexp '^(cc|cmake|pkg-config)$'); then
+        echo "the facade without features builds C:" $found >&2
+        return 1
+    fi
+    # A check that finds nothing must be one that could have.
+    crates_built -p broker --features kafka | grep --quiet '^rdkafka-sys$'
+}
+
+# The names of all crates that a build takes.
+crates_built() {
+    cargo tree --edges normal,build --prefix none --format '{p}' "$@" | sed 's/ .*//' | sort --unique
+}
+
+# What the program says without the feature, then the program on a private broker.
+orders_kafka() {
+    local refused
+    if refused=$(cargo run -p orders -- --config examples/orders/kafka.toml 2>&1 >/dev/null); then
+        echo "orders ran on Kafka without the feature" >&2
+        return 1
+    fi
+    grep --quiet 'features = \["kafka"\]' <<<"$refused"
+    cargo test -p orders --features kafka --test kafka
+}
+
+torture_kafka() {
+    cargo build -p broker-cli --features kafka
+    target/debug/broker torture --private kafka --set partitions=4 "$@"
 }
 
 # Counts do not move with the machine, so a missed one is a failure.

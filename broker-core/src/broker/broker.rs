@@ -164,7 +164,13 @@ impl Broker {
             self.shared.need(Capabilities::BLOCKING_READ, "read")?;
         }
         let consumer = self.members.member(&self.shared, names).await?;
-        let deliveries = consumer.read(max, wait).await?;
+        let deliveries = if consumer.try_send_acks() {
+            consumer.read(max, wait).await?
+        } else {
+            consumer
+                .apart(|consumer| async move { consumer.read(max, wait).await })
+                .await?
+        };
         Ok(Batch::new(consumer, deliveries))
     }
 
@@ -196,7 +202,10 @@ impl Broker {
         let mut received = Vec::new();
         while received.len() < count {
             let left = until.saturating_duration_since(Instant::now());
-            let deliveries = consumer.read_patiently(count - received.len(), left).await?;
+            let missing = count - received.len();
+            let reading =
+                consumer.apart(|consumer| async move { consumer.read_patiently(missing, left).await });
+            let deliveries = reading.await?;
             if deliveries.is_empty() {
                 break;
             }

@@ -1,5 +1,6 @@
 //! One member of a group, or one independent reader: reading within the broker's bounds.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -13,7 +14,8 @@ use super::ack_buffer::AckBuffer;
 use super::attempts::NEVER;
 use super::lifecycle::Stage;
 use super::shared::Shared;
-use crate::base::{Deliveries, Lot, Membership, ReadEndpoint};
+use super::unclaimed::Unclaimed;
+use crate::base::{BoxFuture, Deliveries, Lot, Membership, ReadEndpoint};
 use crate::values::{Capabilities, Error, Ordering as KeyOrder, Result};
 
 /// How soon a broker that can't wait for messages is asked again, at first and at last.
@@ -25,6 +27,8 @@ pub(super) struct Consumer {
     pub(super) member: Membership,
     pub(super) endpoint: Arc<dyn ReadEndpoint>,
     settles: bool,
+    /// Whether the endpoint was seen to answer at once: what waits for it then holds nothing that others need.
+    at_once: AtomicBool,
     /// How often a message is delivered in all.
     pub(super) max_attempts: u32,
     pub(super) acks: Mutex<AckBuffer>,
@@ -55,6 +59,7 @@ impl Consumer {
             max_attempts: shared.config.max_attempts(),
             shared,
             endpoint,
+            at_once: AtomicBool::new(false),
             acks: Mutex::default(),
             sending: Semaphore::new(1),
             flushing: AtomicBool::new(false),
@@ -78,6 +83,12 @@ impl Consumer {
         self.settles
     }
 
+    /// Whether the next read is under way while what the last one brought is handled. In sequence an ack may free the
+    /// very message that is read next, and what settles nothing could not be given back.
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.settles && self.member.ordering == KeyOrder::Publish && self.endpoint.reads_ahead()
+    }
+
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.load(Ordering::SeqCst)
     }
@@ -92,6 +103,9 @@ impl Consumer {
             return None;
         }
         let answer = self.endpoint.try_read(max)?;
+        if !self.at_once.load(Ordering::Relaxed) {
+            self.at_once.store(true, Ordering::Relaxed);
+        }
         match &answer {
             // One that was delivered too often has to be dead-lettered first, which may wait.
             Ok(deliveries) if self.worn_out(deliveries) => {
@@ -104,7 +118,31 @@ impl Consumer {
         Some(answer.map_err(|error| error.operation("read").provider(self.shared.provider)))
     }
 
+    /// Begins a read that others need not wait for, however long its caller keeps it without polling it: it goes on by
+    /// itself wherever it may hold the turn to send, or to connect.
+    pub(super) fn apart<R>(
+        self: &Arc<Self>,
+        read: impl FnOnce(Arc<Self>) -> R,
+    ) -> BoxFuture<'static, Result<Deliveries>>
+    where
+        R: Future<Output = Result<Deliveries>> + Send + 'static,
+    {
+        let reading = read(Arc::clone(self));
+        if self.at_once.load(Ordering::Relaxed) {
+            return Box::pin(reading);
+        }
+        let consumer = Arc::clone(self);
+        let reading = async move {
+            let deliveries = reading.await?;
+            Ok(Unclaimed::new(consumer, deliveries))
+        };
+        let reading = self.shared.in_background("read", reading);
+        Box::pin(async { reading.await.map(Unclaimed::claim) })
+    }
+
     /// Hands out up to `max` messages, waiting up to `wait` for the first. The waiting acks travel along.
+    ///
+    /// For who is certain to be polled until it is done, unless no acks wait; see [`apart`](Self::apart).
     pub(super) async fn read(self: &Arc<Self>, max: usize, wait: Duration) -> Result<Deliveries> {
         self.shared.check_open("read")?;
         if max == 0 {
@@ -115,10 +153,9 @@ impl Consumer {
             self.flush().await?;
             return self.take(max, wait).await;
         }
-        let mut flushing = std::pin::pin!(self.flush());
+        let mut flushing = std::pin::pin!(self.send_acks());
         let mut reading = std::pin::pin!(self.take(max, wait));
-        let (mut flushed, mut failed) = (None, None);
-        let mut taken = Taken::new(self, None);
+        let (mut flushed, mut read) = (None, None);
         std::future::poll_fn(|context| {
             // The acks first: an adapter that keeps an order executes them before the read.
             if flushed.is_none()
@@ -126,26 +163,23 @@ impl Consumer {
             {
                 flushed = Some(answer);
             }
-            if taken.deliveries.is_none()
-                && failed.is_none()
+            if read.is_none()
                 && let Poll::Ready(answer) = reading.as_mut().poll(context)
             {
-                match answer {
-                    Ok(deliveries) => taken.deliveries = Some(deliveries),
-                    Err(error) => failed = Some(error),
-                }
+                // Should this future be dropped while the acks are on their way, what was read goes back.
+                read = Some(answer.map(|deliveries| Unclaimed::new(Arc::clone(self), deliveries)));
             }
-            if flushed.is_some() && (taken.deliveries.is_some() || failed.is_some()) {
+            if flushed.is_some() && read.is_some() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
         })
         .await;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let deliveries = taken.into_deliveries();
+        let deliveries = match read {
+            Some(read) => read?.claim(),
+            None => Deliveries::new(),
+        };
         match flushed {
             // The acks stay and are tried again with the next read.
             Some(Err(error)) if deliveries.is_empty() => Err(error),
@@ -264,7 +298,7 @@ impl Consumer {
     }
 
     /// Leaves the group.
-    pub(super) async fn leave(&self) -> Result<()> {
+    pub(super) async fn leave(self: &Arc<Self>) -> Result<()> {
         self.flush().await?;
         self.shared.settle("leave", || self.endpoint.leave()).await
     }
@@ -315,33 +349,6 @@ fn redelivered(lot: &Lot) -> usize {
         .filter_map(|index| lot.receipt(index))
         .filter(|receipt| receipt.attempt > 1)
         .count()
-}
-
-/// What was read and not handed out yet; should nobody come for it, it goes back.
-pub(super) struct Taken {
-    consumer: Arc<Consumer>,
-    deliveries: Option<Deliveries>,
-}
-
-impl Taken {
-    pub(super) fn new(consumer: &Arc<Consumer>, deliveries: Option<Deliveries>) -> Self {
-        Self {
-            consumer: Arc::clone(consumer),
-            deliveries,
-        }
-    }
-
-    pub(super) fn into_deliveries(mut self) -> Deliveries {
-        self.deliveries.take().unwrap_or_default()
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        for lot in self.deliveries.take().iter().flat_map(Deliveries::lots) {
-            self.consumer.give_back(lot.runs_from(0).collect());
-        }
-    }
 }
 
 /// Somebody who waits for room, until it goes.

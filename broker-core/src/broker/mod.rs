@@ -2,6 +2,7 @@
 
 mod ack_buffer;
 mod attempts;
+mod background;
 mod batch;
 mod breaker;
 #[expect(clippy::module_inception, reason = "the room's noun is its file")]
@@ -30,6 +31,7 @@ mod subscribe;
 mod subscription;
 mod together;
 mod turn;
+mod unclaimed;
 
 pub use batch::{Batch, DeliveryRef};
 pub use broker::Broker;

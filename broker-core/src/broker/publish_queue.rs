@@ -14,9 +14,6 @@ use super::shared::Shared;
 use crate::base::PublishEndpoint;
 use crate::values::{Error, ErrorKind, Message, Outcome, Published, Result, Retry};
 
-/// While batches are on their way, the next one goes when it has at least this part of their messages.
-const OVERLAP: usize = 2;
-
 /// How a publisher collects messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -197,10 +194,8 @@ impl PublishQueue {
     /// less than many small ones. Where it is not, the sending task is told as soon as it is.
     pub(super) fn is_worth_a_batch(&self) -> bool {
         let mut line = self.line();
-        let wanted = line
-            .on_the_way_count
-            .div_ceil(OVERLAP)
-            .clamp(1, self.limits.max_batch);
+        // As many as are on their way: two batches in turn keep the server busy.
+        let wanted = line.on_the_way_count.clamp(1, self.limits.max_batch);
         let hurried = line.waiting.front().is_some_and(|batch| batch.hurried);
         let worth = line.waiting_count >= wanted || hurried;
         line.wanted = if worth { 1 } else { wanted };

@@ -15,7 +15,7 @@ use crate::values::{Capabilities, Failure, Receipt, ReceiptRun, Result, Settled,
 /// Refusing.
 impl Consumer {
     /// Refuses one delivery by the caller's wish and the broker's policy.
-    pub(super) async fn nack(&self, receipt: Receipt, options: &NackOptions) -> Result<Settled> {
+    pub(super) async fn nack(self: &Arc<Self>, receipt: Receipt, options: &NackOptions) -> Result<Settled> {
         let runs = [ReceiptRun::from(receipt)];
         let answer = self.nack_runs(&runs, receipt.attempt, options).await?;
         Ok(answer.get(0).unwrap_or(Settled::NotPending))
@@ -23,7 +23,7 @@ impl Consumer {
 
     /// Refuses deliveries that all are at `attempt`.
     pub(super) async fn nack_runs(
-        &self,
+        self: &Arc<Self>,
         runs: &[ReceiptRun],
         attempt: u32,
         options: &NackOptions,

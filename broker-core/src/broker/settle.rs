@@ -22,7 +22,7 @@ const ACK_BATCH: usize = 256;
 /// Settling what is done.
 impl Consumer {
     /// Settles now, the waiting acks too; answers for `runs`. The caller releases them.
-    pub(super) async fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
+    pub(super) async fn ack(self: &Arc<Self>, runs: &[ReceiptRun]) -> Result<Settlements> {
         self.check_settles(Capabilities::MESSAGE_ACKNOWLEDGEMENT, "ack")?;
         self.flush().await?;
         let answer = match self.endpoint.try_ack(runs) {
@@ -31,6 +31,20 @@ impl Consumer {
         };
         self.count_acked(&answer);
         Ok(answer)
+    }
+
+    /// Settles now if that needs no waiting, the waiting acks too; answers whether it did. The caller releases them.
+    pub(super) fn try_ack(&self, runs: &[ReceiptRun]) -> bool {
+        if self.shared.check("ack").is_err() || !self.try_send_acks() {
+            return false;
+        }
+        match self.endpoint.try_ack(runs) {
+            Some(Ok(answer)) => {
+                self.count_acked(&answer);
+                true
+            }
+            Some(Err(_)) | None => false,
+        }
     }
 
     /// Settles soon: with the next read, with enough others, or after a few milliseconds.
@@ -51,8 +65,25 @@ impl Consumer {
     }
 
     /// Sends the waiting acks and waits until the broker has them, those on their way included.
-    pub(super) async fn flush(&self) -> Result<()> {
-        if self.try_send_acks() && self.acks().is_settled() {
+    ///
+    /// In the background, since one at a time has the turn to send, and a future may be kept and not polled.
+    pub(super) async fn flush(self: &Arc<Self>) -> Result<()> {
+        if self.sends_at_once() {
+            return Ok(());
+        }
+        let consumer = Arc::clone(self);
+        let sending = async move { consumer.send_acks().await };
+        self.shared.in_background("ack", sending).await
+    }
+
+    /// Whether every ack given so far has its answer, now that what could be sent without waiting was.
+    fn sends_at_once(&self) -> bool {
+        self.try_send_acks() && self.acks().is_settled()
+    }
+
+    /// As [`flush`](Self::flush), for who is certain to be polled until it is done.
+    pub(super) async fn send_acks(&self) -> Result<()> {
+        if self.sends_at_once() {
             return Ok(());
         }
         let _turn = self.sending.acquire().await;
@@ -111,6 +142,13 @@ impl Consumer {
             runs,
         };
         shared.settle("extend", || leases.extend(settle, by)).await
+    }
+
+    /// Sends the waiting acks without waiting for more of them.
+    pub(super) fn hurry_acks(&self) {
+        if !self.try_send_acks() {
+            self.enough.notify_one();
+        }
     }
 
     #[inline]
@@ -200,7 +238,7 @@ impl Duty {
             }
             // An ack given from here on finds nobody on duty, and begins another.
             self.hand_over();
-            let Err(error) = consumer.flush().await else {
+            let Err(error) = consumer.send_acks().await else {
                 return;
             };
             tracing::warn!(%error, stream = %consumer.member.stream, group = %consumer.member.group, "acks were not sent");

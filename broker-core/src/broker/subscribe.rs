@@ -45,6 +45,8 @@ impl SubscribeBuilder {
     /// Sets how many deliveries may be unsettled at once, read ahead or in the application's hands: the bound of
     /// memory. The default is 256; on a broker without acknowledgements it is one, since there what was read ahead is
     /// gone with the subscription. At least one.
+    ///
+    /// Where reading crosses a network, half of them are fetched while the other half is handled.
     pub fn prefetch(mut self, deliveries: usize) -> Self {
         self.prefetch = Some(deliveries.max(1));
         self

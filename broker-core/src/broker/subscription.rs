@@ -1,17 +1,15 @@
 //! A stream of deliveries.
 
 use std::fmt;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
-use tokio::sync::oneshot;
 
 use super::batch::Batch;
-use super::consumer::{Consumer, Taken};
+use super::consumer::Consumer;
 use super::delivery::Delivery;
 use super::lifecycle::Stage;
 use crate::base::{BoxFuture, Deliveries};
@@ -35,8 +33,13 @@ const READS_PER_TURN: u32 = 64;
 pub struct Subscription {
     consumer: Arc<Consumer>,
     prefetch: usize,
+    /// The most messages of one read; less than `prefetch` where the next read is under way while they are handled.
+    most: usize,
+    /// Whether the last read brought as many as it could: there may be more.
+    plenty: bool,
     current: Option<Batch>,
-    /// A read that had to wait. It is kept over dropped `next` futures, so that none of its messages is lost.
+    /// A read that had to wait, or one ahead. It is kept over dropped `next` futures, so that none of its messages is
+    /// lost.
     /// Never locked but by `get_mut`: the mutex lets a subscription be shared, which a bare future would not.
     reading: Mutex<Option<BoxFuture<'static, Result<Deliveries>>>>,
     reads: u32,
@@ -47,9 +50,12 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(consumer: Arc<Consumer>, prefetch: usize) -> Self {
+        let ahead = consumer.reads_ahead();
         Self {
             consumer,
             prefetch,
+            most: if ahead { prefetch.div_ceil(2) } else { prefetch },
+            plenty: false,
             current: None,
             reading: Mutex::new(None),
             reads: 0,
@@ -126,9 +132,16 @@ impl Subscription {
     ///
     /// What the connection answers.
     pub async fn close(mut self) -> Result<()> {
-        self.reading = Mutex::new(None);
+        let reading = self.reading().take();
+        let arrived =
+            reading.map(|mut reading| reading.as_mut().poll(&mut Context::from_waker(Waker::noop())));
         if let Some(batch) = self.current.take() {
             batch.give_back_now().await;
+        }
+        if let Some(Poll::Ready(Ok(deliveries))) = arrived {
+            Batch::new(Arc::clone(&self.consumer), deliveries)
+                .give_back_now()
+                .await;
         }
         self.consumer.leave().await
     }
@@ -140,6 +153,7 @@ impl Subscription {
         loop {
             if let Some(batch) = &mut self.current {
                 if let Some(delivery) = batch.next_delivery() {
+                    self.read_ahead();
                     return Poll::Ready(Some(Ok(delivery)));
                 }
                 self.current = None;
@@ -156,16 +170,33 @@ impl Subscription {
         if self.is_over() {
             return Poll::Ready(None);
         }
-        match self.current.take() {
-            Some(batch) if !batch.is_empty() => Poll::Ready(Some(Ok(batch))),
-            _ => self.poll_fill(context),
+        let batch = match self.current.take() {
+            Some(batch) if !batch.is_empty() => Some(Ok(batch)),
+            _ => std::task::ready!(self.poll_fill(context)),
+        };
+        self.read_ahead();
+        Poll::Ready(batch)
+    }
+
+    /// Begins the next read while what the last one brought is handled, where that takes its time. Only when it found
+    /// plenty and has room to find it again: else the acks had better travel along.
+    #[inline]
+    fn read_ahead(&mut self) {
+        if self.plenty {
+            self.read_ahead_if_idle();
+        }
+    }
+
+    fn read_ahead_if_idle(&mut self) {
+        let idle = self.reading().is_none() && self.failures == 0 && !self.ended;
+        if idle && self.consumer.held() + self.most <= self.prefetch {
+            *self.reading() = Some(self.begin_fill(Duration::ZERO));
         }
     }
 
     /// Reads the next batch, which is not empty.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
-        let reading = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if reading.is_none() && self.failures == 0 {
+        if self.reading().is_none() && self.failures == 0 {
             self.reads = self.reads.wrapping_add(1);
             if self.reads.is_multiple_of(READS_PER_TURN) {
                 context.waker().wake_by_ref();
@@ -180,57 +211,21 @@ impl Subscription {
             }
         }
         loop {
-            let (consumer, prefetch) = (&self.consumer, self.prefetch);
-            let pause = pause_after(self.failures);
-            let slot = self.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let reading = slot.get_or_insert_with(|| Box::pin(fill(Arc::clone(consumer), prefetch, pause)));
-            let answer = std::task::ready!(reading.as_mut().poll(context));
-            *slot = None;
-            if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
-                if answer.as_ref().is_ok_and(|deliveries| self.is_full(deliveries)) {
-                    self.read_ahead();
+            let kept = self.reading().take();
+            let is_ahead = self.plenty && kept.is_some();
+            let mut reading = kept.unwrap_or_else(|| self.begin_fill(pause_after(self.failures)));
+            let Poll::Ready(answer) = reading.as_mut().poll(context) else {
+                *self.reading() = Some(reading);
+                if is_ahead {
+                    // It has left without the acks given since.
+                    self.consumer.hurry_acks();
                 }
+                return Poll::Pending;
+            };
+            if !answer.as_ref().is_ok_and(Deliveries::is_empty) {
                 return Poll::Ready(self.filled(answer));
             }
             self.failures = 0;
-        }
-    }
-
-    /// Whether a read found as many as it asked for, so that the next one will not have to wait.
-    fn is_full(&self, deliveries: &Deliveries) -> bool {
-        self.consumer.endpoint.reads_ahead()
-            && self.prefetch > 1
-            && deliveries.len() >= portion(&self.consumer, self.prefetch)
-    }
-
-    /// Begins the next read, in a task of its own: it must not keep a connection that nobody drives.
-    fn read_ahead(&mut self) {
-        let (tell, told) = oneshot::channel();
-        let (consumer, prefetch) = (Arc::clone(&self.consumer), self.prefetch);
-        let ahead = async move {
-            let mut tell = tell;
-            let mut reading = Box::pin(fill(Arc::clone(&consumer), prefetch, Duration::ZERO));
-            let answer = std::future::poll_fn(|context| {
-                if let Poll::Ready(answer) = reading.as_mut().poll(context) {
-                    return Poll::Ready(Some(answer));
-                }
-                // The subscription is gone: so is the read.
-                tell.poll_closed(context).map(|()| None)
-            })
-            .await;
-            if let Some(answer) = answer {
-                let _ = tell.send(answer.map(|deliveries| Taken::new(&consumer, Some(deliveries))));
-            }
-        };
-        if self.consumer.shared.spawn(ahead) {
-            let told = async move {
-                match told.await {
-                    Ok(answer) => answer.map(Taken::into_deliveries),
-                    // The task was broken off with its runtime: another read begins.
-                    Err(_) => Ok(Deliveries::new()),
-                }
-            };
-            self.reading = Mutex::new(Some(Box::pin(told)));
         }
     }
 
@@ -238,6 +233,7 @@ impl Subscription {
         match answer {
             Ok(deliveries) => {
                 self.failures = 0;
+                self.plenty = self.most < self.prefetch && deliveries.len() >= self.most;
                 Some(Ok(Batch::new(Arc::clone(&self.consumer), deliveries)))
             }
             Err(error) if error.kind() == ErrorKind::Closed => {
@@ -263,8 +259,19 @@ impl Subscription {
         true
     }
 
+    fn begin_fill(&self, pause: Duration) -> BoxFuture<'static, Result<Deliveries>> {
+        let (prefetch, most) = (self.prefetch, self.most);
+        self.consumer
+            .apart(|consumer| fill(consumer, prefetch, most, pause))
+    }
+
+    fn reading(&mut self) -> &mut Option<BoxFuture<'static, Result<Deliveries>>> {
+        self.reading.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn room(&self) -> usize {
-        self.prefetch.saturating_sub(self.consumer.outstanding())
+        let room = self.prefetch.saturating_sub(self.consumer.outstanding());
+        room.min(self.most)
     }
 
     fn give_back(&mut self) {
@@ -274,8 +281,8 @@ impl Subscription {
     }
 }
 
-/// Waits for room within the prefetch, then for messages.
-async fn fill(consumer: Arc<Consumer>, prefetch: usize, pause: Duration) -> Result<Deliveries> {
+/// Waits for room within the prefetch, then for messages, `most` of them at once.
+async fn fill(consumer: Arc<Consumer>, prefetch: usize, most: usize, pause: Duration) -> Result<Deliveries> {
     if !pause.is_zero() {
         consumer.pause(pause).await?;
     }
@@ -285,20 +292,8 @@ async fn fill(consumer: Arc<Consumer>, prefetch: usize, pause: Duration) -> Resu
         consumer.room(prefetch).await;
         held = consumer.held();
     }
-    let room = prefetch
-        .saturating_sub(held)
-        .min(portion(&consumer, prefetch))
-        .max(1);
+    let room = prefetch.saturating_sub(held).clamp(1, most);
     consumer.read_patiently(room, READ_WAIT).await
-}
-
-/// How many deliveries one read asks for at most: half, where the next half is read meanwhile.
-fn portion(consumer: &Consumer, prefetch: usize) -> usize {
-    if consumer.endpoint.reads_ahead() {
-        prefetch.div_ceil(2)
-    } else {
-        prefetch
-    }
 }
 
 fn pause_after(failures: u32) -> Duration {

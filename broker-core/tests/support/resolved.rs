@@ -109,6 +109,10 @@ impl ReadEndpoint for Reader {
         true
     }
 
+    fn reads_ahead(&self) -> bool {
+        self.script.resolves.is_some_and(|resolves| resolves.ahead)
+    }
+
     fn settles(&self) -> bool {
         self.member.is_some()
     }

@@ -60,6 +60,8 @@ pub(crate) struct Resolves {
     pub(crate) at_once: bool,
     /// How many batches may be on their way.
     pub(crate) in_flight: usize,
+    /// Reads ahead.
+    pub(crate) ahead: bool,
 }
 
 pub(crate) struct State {
@@ -111,8 +113,18 @@ impl Script {
     /// Resolves names, to endpoints that let so many batches be on their way.
     pub(crate) fn resolving(mut self, in_flight: usize) -> Self {
         self.resolves = Some(Resolves {
-            at_once: false,
             in_flight,
+            ..Resolves::default()
+        });
+        self
+    }
+
+    /// Resolves names, to endpoints whose next read is under way while the last one is handled.
+    pub(crate) fn reading_ahead(mut self) -> Self {
+        self.resolves = Some(Resolves {
+            in_flight: 1,
+            ahead: true,
+            ..Resolves::default()
         });
         self
     }
@@ -122,6 +134,7 @@ impl Script {
         self.resolves = Some(Resolves {
             at_once: true,
             in_flight: 1,
+            ..Resolves::default()
         });
         self
     }

@@ -1,20 +1,39 @@
 //! From declared subscribers to groups that can be run: one for each broker, stream and group.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use broker_core::broker::{Broker, Brokers};
-use broker_core::{Capabilities, Error, ErrorKind, GroupName, Result, StreamName};
+use broker_core::{Error, ErrorKind, GroupName, Result, StreamName, StreamPattern};
 
 use crate::retry::RetryPolicy;
 use crate::states::States;
 use crate::subscriber::{Declared, Settings};
 
+/// What a subscriber subscribes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// This stream.
+    Stream(StreamName),
+    /// Every stream whose name matches, those made later included.
+    Pattern(StreamPattern),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(stream) => stream.fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
 /// The subscribers of one group, which share its messages by their kinds.
 #[derive(Clone, Debug)]
 pub(crate) struct Assembled {
     pub(crate) broker: Broker,
-    pub(crate) stream: StreamName,
+    pub(crate) source: Source,
     pub(crate) group: GroupName,
     /// What concerns all of them.
     pub(crate) settings: Settings,
@@ -70,7 +89,11 @@ fn gather(
     states: &States,
 ) -> Result<Assembled> {
     let place = |error: Error| error.with("stream", stream).with("group", group);
-    let (stream_name, group_name) = (StreamName::new(stream)?, GroupName::new(group)?);
+    let source = if StreamPattern::is_pattern(stream) {
+        Source::Pattern(StreamPattern::new(stream)?)
+    } else {
+        Source::Stream(StreamName::new(stream)?)
+    };
     check_handlers(&declared).map_err(place)?;
     for one in &declared {
         for check in &one.checks {
@@ -96,11 +119,10 @@ fn gather(
             )));
         }
     }
-    check_requirements(broker, settings.require).map_err(place)?;
     Ok(Assembled {
         broker: broker.clone(),
-        stream: stream_name,
-        group: group_name,
+        source,
+        group: GroupName::new(group)?,
         settings,
         declared,
     })
@@ -138,28 +160,4 @@ fn twice(what: &str, one: &str, other: &str) -> Error {
             "messages of {what} have two handlers: {one} and {other}; keep one, or give one another group"
         ),
     )
-}
-
-/// The flags that a subscriber requires and its broker has not, with the reasons.
-fn check_requirements(broker: &Broker, required: Capabilities) -> Result<()> {
-    let missing = required - broker.capabilities();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = missing.flags().filter_map(Capabilities::name).collect();
-    let mut error = Error::new(
-        ErrorKind::Config,
-        format!(
-            "a subscriber requires {} and the broker `{}` has not; require less or choose another provider",
-            names.join(", "),
-            broker.name()
-        ),
-    )
-    .provider(broker.provider());
-    for lost in broker.lost_capabilities() {
-        if lost.capability.intersects(missing) {
-            error = error.with("reason", lost.reason);
-        }
-    }
-    Err(error)
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use broker_core::Result;
 use broker_core::broker::Brokers;
 
+use super::assemble::assemble;
 use super::engine::{Engine, Inner};
 use super::receipt::Receipt;
+use crate::plan::{Plan, PlanEntry};
 use crate::retry::RetryPolicy;
 use crate::states::States;
 use crate::subscriber::{Declared, linked};
@@ -83,6 +85,22 @@ impl EngineBuilder {
     pub fn keep_brokers_open(mut self) -> Self {
         self.close_brokers = false;
         self
+    }
+
+    /// What each subscriber would be guaranteed, without any I/O and whatever is required.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](broker_core::ErrorKind::Config) for what is declared wrongly.
+    pub fn plan(&self) -> Result<Plan> {
+        let declared = self.declared.clone();
+        let assembled = assemble(declared, &self.brokers, &self.states, self.retry.as_ref())?;
+        Ok(Plan {
+            entries: assembled
+                .iter()
+                .map(|one| PlanEntry::of(one, self.dead_streams))
+                .collect(),
+        })
     }
 
     /// Checks all that can be checked, joins the groups, and begins to handle messages.

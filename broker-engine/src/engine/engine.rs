@@ -5,21 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use broker_core::broker::Brokers;
-use broker_core::{Capabilities, Error, ErrorKind, Result, StreamName};
+use broker_core::{Error, ErrorKind, Result};
 use tokio::task::JoinSet;
 
 use super::assemble::{Assembled, assemble};
 use super::builder::EngineBuilder;
+use super::join::Joined;
 use super::receipt::{Receipt, SubscriberReceipt};
 use super::signals;
-use crate::context::Context;
-use crate::retry::{Budget, RetryPolicy};
-use crate::run::{Phase, RouteInfo, Runner, Stop, Strategy, Tally, Wiring, seed};
+use crate::plan::{Plan, PlanEntry};
+use crate::retry::RetryPolicy;
+use crate::run::{Phase, Stop, Tally};
 use crate::states::States;
 use crate::subscriber::Declared;
-
-/// Deliveries in hand unless a subscriber says otherwise: enough that reading never waits for a round trip.
-const PREFETCH: usize = 256;
 
 /// A running engine. Dropping it cuts the handlers off; [`stop`](Self::stop) ends them in order.
 #[must_use = "a dropped engine stops at once"]
@@ -33,25 +31,26 @@ pub struct Engine {
 pub struct EngineHandle(Arc<Inner>);
 
 pub(super) struct Inner {
-    brokers: Brokers,
-    states: Arc<States>,
+    pub(super) brokers: Brokers,
+    pub(super) states: Arc<States>,
     retry: Option<RetryPolicy>,
     drain: Duration,
-    dead_streams: bool,
+    pub(super) dead_streams: bool,
     close_brokers: bool,
     stop: Stop,
+    plan: Mutex<Plan>,
     running: Mutex<Vec<Running>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
 /// One running subscriber.
-struct Running {
-    broker: String,
-    stream: String,
-    group: String,
-    tally: Arc<Tally>,
-    stop: Stop,
-    handlers: String,
+pub(super) struct Running {
+    pub(super) broker: String,
+    pub(super) stream: String,
+    pub(super) group: String,
+    pub(super) tally: Arc<Tally>,
+    pub(super) stop: Stop,
+    pub(super) handlers: String,
 }
 
 impl Inner {
@@ -71,6 +70,7 @@ impl Inner {
             dead_streams,
             close_brokers,
             stop: Stop::new(),
+            plan: Mutex::default(),
             running: Mutex::default(),
             tasks: Mutex::default(),
         })
@@ -79,23 +79,30 @@ impl Inner {
     async fn add(self: &Arc<Self>, declared: Vec<Declared>) -> Result<()> {
         let assembled = assemble(declared, &self.brokers, &self.states, self.retry.as_ref())?;
         self.check_running(&assembled)?;
-        let mut runners = Vec::with_capacity(assembled.len());
+        let plan = Plan {
+            entries: assembled
+                .iter()
+                .map(|one| PlanEntry::of(one, self.dead_streams))
+                .collect(),
+        };
+        plan.check()?;
+        let mut joined = Vec::with_capacity(assembled.len());
         for one in assembled {
-            let stop = Stop::new();
-            let runner = self.runner(&one, &stop).await?;
-            runners.push((one, stop, runner));
+            joined.push(Joined::new(self, one).await?);
         }
         // All groups are joined: only now does any handler run.
-        for (one, stop, runner) in runners {
-            self.running().push(Running {
-                broker: one.broker.name().to_owned(),
-                stream: one.stream.to_string(),
-                group: one.group.to_string(),
-                tally: runner.tally(),
-                stop,
-                handlers: one.handlers(),
-            });
-            self.spawn(one, runner);
+        for entry in plan.entries {
+            tracing::info!("subscribed: {entry}");
+            self.plan
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entries
+                .push(entry);
+        }
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in joined {
+            self.running().push(one.running());
+            tasks.spawn(one.run());
         }
         Ok(())
     }
@@ -107,7 +114,7 @@ impl Inner {
             let clash = running.iter().find(|other| {
                 other.stop.phase() == Phase::Running
                     && other.broker == one.broker.name()
-                    && other.stream == one.stream.as_str()
+                    && other.stream == one.source.to_string()
                     && other.group == one.group.as_str()
             });
             if let Some(other) = clash {
@@ -119,99 +126,11 @@ impl Inner {
                         one.handlers()
                     ),
                 )
-                .with("stream", &one.stream)
+                .with("stream", &one.source)
                 .with("group", &one.group));
             }
         }
         Ok(())
-    }
-
-    fn spawn(&self, one: Assembled, runner: Runner) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async move {
-            runner.run().await;
-            if one.settings.remove_group {
-                let removed = one.broker.delete_group(&one.stream, &one.group, true).await;
-                if let Err(error) = removed {
-                    tracing::warn!(%error, stream = %one.stream, group = %one.group, "the group was not removed");
-                }
-            }
-        });
-    }
-
-    async fn runner(&self, one: &Assembled, stop: &Stop) -> Result<Runner> {
-        let settings = &one.settings;
-        let config = one.broker.config();
-        let lanes = settings.concurrency.max(1);
-        let routes: Vec<_> = one
-            .declared
-            .iter()
-            .map(|declared| RouteInfo {
-                kinds: declared.kinds.clone(),
-                handles_rest: declared.handles_rest,
-                timeout: declared.settings.timeout,
-                retry: declared
-                    .settings
-                    .retry
-                    .clone()
-                    .unwrap_or_else(|| RetryPolicy::of(config)),
-                undecodable: declared.settings.undecodable,
-            })
-            .collect();
-        let attempts = routes.iter().map(|route| route.retry.attempts).max().unwrap_or(1);
-        let budget = routes
-            .iter()
-            .map(|route| route.retry.budget)
-            .fold(f64::NAN, f64::min);
-        let mut subscription = one
-            .broker
-            .subscribe(&one.stream, &one.group)
-            .start_at(settings.start.clone())
-            .max_attempts(attempts);
-        let settles = one.broker.has_capability(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
-        if let Some(prefetch) = settings.prefetch {
-            subscription = subscription.prefetch(prefetch.max(lanes));
-        } else if settles {
-            subscription = subscription.prefetch(PREFETCH.max(lanes * 4));
-        } else {
-            // What was read ahead of a crash would be lost: no more than is being handled.
-            subscription = subscription.prefetch(lanes);
-        }
-        if settings.sequential {
-            subscription = subscription.sequential();
-        }
-        let lease = settings.lease.unwrap_or(config.message_timeout);
-        let subscription = subscription
-            .lease(lease)
-            .start()
-            .await
-            .map_err(|error| error.with("stream", &one.stream).with("group", &one.group))?;
-        let dead_stream = self.dead_streams.then(|| dead_stream(one)).transpose()?;
-        let wiring = Wiring {
-            context: Context::new(
-                one.stream.clone(),
-                one.group.clone(),
-                one.broker.clone(),
-                self.brokers.clone(),
-                Arc::clone(&self.states),
-            ),
-            routes,
-            strategy: Strategy::of(&one.broker, dead_stream),
-            ack: settings.ack,
-            ordered_by: settings.ordered_by,
-            lease,
-            tally: Arc::default(),
-            seed: seed(),
-        };
-        let calls = || one.declared.iter().map(|declared| (declared.make)()).collect();
-        Ok(Runner::new(
-            subscription,
-            wiring,
-            lanes,
-            Budget::new(budget),
-            calls,
-            &stop.listen(),
-        ))
     }
 
     fn advance(&self, phase: Phase) {
@@ -273,6 +192,16 @@ impl Engine {
     #[must_use]
     pub fn receipt(&self) -> Receipt {
         self.inner.receipt()
+    }
+
+    /// What each subscriber is guaranteed.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.inner
+            .plan
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Stops: reads no more, lets handlers end within the drain's time with publishers still open, hands back what was
@@ -380,11 +309,6 @@ impl EngineHandle {
             .filter(|one| one.stream == stream && one.group == group && one.stop.phase() == Phase::Running);
         those.map(|one| one.stop.advance(Phase::Draining)).count()
     }
-}
-
-/// Where the dead letters of a group are published to, on a broker that keeps none.
-fn dead_stream(one: &Assembled) -> Result<StreamName> {
-    StreamName::new(format!("{}.{}.dead", one.stream, one.group))
 }
 
 impl fmt::Debug for Engine {

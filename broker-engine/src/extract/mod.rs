@@ -1,14 +1,22 @@
 //! What a handler takes out of a message.
 
 mod bytes;
+#[cfg(feature = "cbor")]
+mod cbor;
 mod codec;
 mod json;
+#[cfg(feature = "message-pack")]
+mod message_pack;
 mod parts;
 mod state;
 
 pub use self::bytes::Payload;
+#[cfg(feature = "cbor")]
+pub use cbor::Cbor;
 pub use codec::{Codec, Decoded};
 pub use json::Json;
+#[cfg(feature = "message-pack")]
+pub use message_pack::MessagePack;
 pub use parts::{Attempt, Key, Kind};
 pub use state::State;
 

@@ -13,9 +13,7 @@ use crate::states::States;
 /// [is an outcome](IntoOutcome). `Args` are the extractors.
 pub trait Handler<Args>: Clone + Send + Sync + 'static {
     /// The function's future.
-    type Future: Future<Output = Self::Output> + Send + 'static;
-    /// What it answers.
-    type Output: IntoOutcome + Send + 'static;
+    type Future: Future<Output: IntoOutcome> + Send + 'static;
 
     /// Takes what the function needs out of the message, and calls it.
     ///
@@ -38,11 +36,10 @@ macro_rules! handler {
         where
             F: Fn($($extractor),*) -> Fut + Clone + Send + Sync + 'static,
             Fut: Future + Send + 'static,
-            Fut::Output: IntoOutcome + Send + 'static,
+            Fut::Output: IntoOutcome,
             $($extractor: FromMessage,)*
         {
             type Future = Fut;
-            type Output = Fut::Output;
 
             #[inline]
             fn handle(&self, incoming: &Incoming) -> Result<Fut, BoxError> {

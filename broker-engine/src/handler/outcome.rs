@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use broker_core::Message;
+
 use super::{BoxError, Outgoing};
 
 /// What becomes of a message after its handler.
@@ -24,8 +26,10 @@ pub enum Outcome {
         /// Why.
         reason: BoxError,
     },
-    /// These messages are published, and then it is done.
+    /// These messages are published, and then it is done. They follow from it: correlation and trace context go along.
     Publish(Vec<Outgoing>),
+    /// It was a request, and this is its answer, which is published before it is done. [`Reply`](crate::Reply) makes it.
+    Reply(Box<Message>),
 }
 
 impl Outcome {

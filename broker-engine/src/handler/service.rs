@@ -1,10 +1,10 @@
 //! A handler as a tower service.
 
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt as _;
-use futures_util::future::{Either, Map, Ready, ready};
+use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{BoxError, Handler, IntoOutcome, Outcome};
@@ -32,14 +32,46 @@ impl<H: Clone, Args> Clone for HandlerService<H, Args> {
     }
 }
 
-/// The future of a [`HandlerService`].
-pub type HandlerFuture<F, O> =
-    Either<Map<F, fn(O) -> Result<Outcome, BoxError>>, Ready<Result<Outcome, BoxError>>>;
+pin_project! {
+    /// The future of a [`HandlerService`].
+    pub struct HandlerFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Step]
+    enum State<F> {
+        Running { #[pin] handling: F },
+        // It was not called: the message has not what it takes.
+        Refused { error: Option<BoxError> },
+    }
+}
+
+impl<F> Future for HandlerFuture<F>
+where
+    F: Future,
+    F::Output: IntoOutcome,
+{
+    type Output = Result<Outcome, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Step::Running { handling } => handling.poll(context).map(IntoOutcome::into_outcome),
+            Step::Refused { error } => Poll::Ready(match error.take() {
+                Some(error) => Err(error),
+                None => Ok(Outcome::Skip),
+            }),
+        }
+    }
+}
 
 impl<Args, H: Handler<Args>> Service<Incoming> for HandlerService<H, Args> {
     type Response = Outcome;
     type Error = BoxError;
-    type Future = HandlerFuture<H::Future, H::Output>;
+    type Future = HandlerFuture<H::Future>;
 
     #[inline]
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -48,9 +80,10 @@ impl<Args, H: Handler<Args>> Service<Incoming> for HandlerService<H, Args> {
 
     #[inline]
     fn call(&mut self, incoming: Incoming) -> Self::Future {
-        match self.handler.handle(&incoming) {
-            Ok(handling) => Either::Left(handling.map(H::Output::into_outcome as fn(_) -> _)),
-            Err(error) => Either::Right(ready(Err(error))),
-        }
+        let state = match self.handler.handle(&incoming) {
+            Ok(handling) => State::Running { handling },
+            Err(error) => State::Refused { error: Some(error) },
+        };
+        HandlerFuture { state }
     }
 }

@@ -8,18 +8,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use broker_core::broker::{Delivery, NackOptions};
-use broker_core::{ErrorKind, Settled};
+use broker_core::{Message, Settled};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::fault::{Panicked, TimedOut};
 use super::job::{Job, job};
 use super::key::KeyMark;
 use super::settling::{Settlement, What, settle};
 use super::slot::Call;
 use super::verdict::{Verdict, judge};
 use super::wiring::Wiring;
-use crate::handler::{BoxError, Outcome, Undecodable};
+use crate::handler::{BoxError, Outcome, Outgoing, Undecodable};
 use crate::incoming::Incoming;
+use crate::layers::Current;
 use crate::retry::Budget;
+use crate::rpc;
 use crate::subscriber::AckPolicy;
 
 /// One message at a time: handled, judged, settled.
@@ -83,7 +86,7 @@ impl Lane {
     /// Whether a delivery may be tried as a view first: where nothing has to happen before its handler is called.
     #[inline]
     pub(crate) fn tries_views(wiring: &Wiring) -> bool {
-        wiring.ack == AckPolicy::OnSuccess
+        matches!(wiring.ack, AckPolicy::OnSuccess | AckPolicy::Each)
     }
 
     /// Calls the handler with a view; answers what it says at once, or `None` where that takes longer: the delivery is
@@ -94,8 +97,7 @@ impl Lane {
             return Some(Ok(Outcome::Skip));
         };
         self.route = route;
-        self.call(view, wiring);
-        match self.poll_call() {
+        match self.call(view, wiring) {
             Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
         }
@@ -144,7 +146,7 @@ impl Lane {
         wiring: &Wiring,
         budget: &mut Budget,
     ) {
-        self.begin(delivery, mark, wiring);
+        self.begin(delivery, mark, wiring, budget);
         self.go_on(wiring, budget);
     }
 
@@ -158,7 +160,7 @@ impl Lane {
                         return;
                     };
                     let mark = self.mark;
-                    self.begin(next, mark, wiring);
+                    self.begin(next, mark, wiring, budget);
                 }
                 State::Handling => match self.poll_call() {
                     Poll::Ready(answer) => self.judge(answer, wiring, budget),
@@ -168,11 +170,11 @@ impl Lane {
                     },
                 },
                 State::AckingFirst => match self.poll_settling() {
-                    Poll::Ready(_) => self.call_again(wiring),
+                    Poll::Ready(_) => self.call_again(wiring, budget),
                     Poll::Pending => return,
                 },
                 State::Resting => match self.poll_timer() {
-                    Poll::Ready(()) => self.call_again(wiring),
+                    Poll::Ready(()) => self.call_again(wiring, budget),
                     Poll::Pending => return,
                 },
                 State::Settling => match self.poll_settling() {
@@ -194,7 +196,7 @@ impl Lane {
         self.delivery.take().map(|delivery| (delivery, cut_off))
     }
 
-    fn begin(&mut self, delivery: Delivery, mark: Option<KeyMark>, wiring: &Wiring) {
+    fn begin(&mut self, delivery: Delivery, mark: Option<KeyMark>, wiring: &Wiring, budget: &mut Budget) {
         self.mark = mark;
         self.retries = 0;
         let route = wiring.route(&delivery);
@@ -211,40 +213,54 @@ impl Lane {
             self.state = State::AckingFirst;
             return;
         }
-        self.call(view, wiring);
-        self.state = State::Handling;
+        self.call_with(view, wiring, budget);
     }
 
+    /// Calls the handler; what it answers at once is the answer.
     #[inline]
-    fn call(&mut self, view: Delivery, wiring: &Wiring) {
+    fn call(&mut self, view: Delivery, wiring: &Wiring) -> Poll<Result<Outcome, BoxError>> {
         wiring.tally.started.add(1);
-        if let Some(call) = self.calls.get_mut(self.route) {
-            call.start(Incoming {
-                delivery: view,
-                context: wiring.context.clone(),
-            });
-        }
         self.timed = false;
+        let incoming = Incoming {
+            delivery: view,
+            context: wiring.context.clone(),
+        };
+        self.guarded(|call, context| call.start(incoming, context))
     }
 
-    fn call_again(&mut self, wiring: &Wiring) {
+    fn call_again(&mut self, wiring: &Wiring, budget: &mut Budget) {
         if let Some(view) = self.delivery.as_ref().map(Delivery::view) {
-            self.call(view, wiring);
+            self.call_with(view, wiring, budget);
         }
-        self.state = State::Handling;
     }
 
-    #[inline]
+    /// Calls the handler for the delivery in hand; it is judged at once, or goes on later.
+    fn call_with(&mut self, view: Delivery, wiring: &Wiring, budget: &mut Budget) {
+        self.state = State::Handling;
+        if let Poll::Ready(answer) = self.call(view, wiring) {
+            self.judge(answer, wiring, budget);
+        }
+    }
+
     fn poll_call(&mut self) -> Poll<Result<Outcome, BoxError>> {
+        self.guarded(|call, context| call.poll(context))
+    }
+
+    /// Lets the handler go on; a panic is an answer too.
+    #[inline]
+    fn guarded(
+        &mut self,
+        step: impl FnOnce(&mut dyn Call, &mut Context<'_>) -> Poll<Result<Outcome, BoxError>>,
+    ) -> Poll<Result<Outcome, BoxError>> {
         let Some(call) = self.calls.get_mut(self.route) else {
             return Poll::Ready(Ok(Outcome::Skip));
         };
         let mut context = Context::from_waker(&self.waker);
-        match catch_unwind(AssertUnwindSafe(|| call.poll(&mut context))) {
+        match catch_unwind(AssertUnwindSafe(|| step(&mut **call, &mut context))) {
             Ok(answer) => answer,
             Err(panic) => {
                 call.abandon();
-                Poll::Ready(Err(Box::new(Panicked(said(&*panic)))))
+                Poll::Ready(Err(Box::new(Panicked::of(&*panic))))
             }
         }
     }
@@ -299,7 +315,11 @@ impl Lane {
                 wiring.tally.skipped.add(1);
                 self.settle(What::Ack, wiring);
             }
-            Verdict::Publish(messages) => self.settle(What::Publish(messages), wiring),
+            Verdict::Publish(messages) => self.publish(messages, wiring),
+            Verdict::Reply(answer) => {
+                let answer = self.answer(*answer);
+                self.publish(answer, wiring);
+            }
             _ if wiring.ack == AckPolicy::First => {
                 // It is settled already: what fails now is lost, as this policy says.
                 wiring.tally.dead.add(1);
@@ -320,25 +340,24 @@ impl Lane {
                     self.state = State::Resting;
                 }
             }
-            Verdict::Dead { failure } => {
+            Verdict::Dead { failure, status } => {
                 wiring.tally.dead.add(1);
                 tracing::warn!(
                     stream = %wiring.context.stream(), group = %wiring.context.group(), attempt,
                     reason = %failure.reason, "a message is given up"
                 );
-                match &wiring.strategy.dead_stream {
-                    Some(stream) => {
-                        let stream = stream.clone();
-                        self.settle(What::Bury { stream, failure }, wiring);
-                    }
+                let answer = self.answer(rpc::failed(status, &failure.reason));
+                let what = match &wiring.strategy.dead_stream {
+                    Some(stream) => What::Bury {
+                        stream: stream.clone(),
+                        failure,
+                    },
                     None if wiring.strategy.rejects => {
-                        self.settle(
-                            What::Nack(NackOptions::new().reason(failure).dead_letter()),
-                            wiring,
-                        );
+                        What::Nack(NackOptions::new().reason(failure).dead_letter())
                     }
-                    None => self.settle(What::Ack, wiring),
-                }
+                    None => What::Ack,
+                };
+                self.settle_after(answer, what, wiring);
             }
         }
     }
@@ -360,17 +379,44 @@ impl Lane {
         }
     }
 
+    /// The answer to the message in hand, where that is a request.
+    fn answer(&self, answer: Message) -> Vec<Outgoing> {
+        let addressed = self
+            .delivery
+            .as_ref()
+            .and_then(|request| rpc::addressed(request, answer));
+        addressed.into_iter().collect()
+    }
+
+    /// Publishes what follows from the message in hand, and then settles that.
+    fn publish(&mut self, mut messages: Vec<Outgoing>, wiring: &Wiring) {
+        wiring.tally.handled.add(1);
+        if let Some(delivery) = &self.delivery {
+            let current = Current::of(delivery);
+            for outgoing in &mut messages {
+                let message = std::mem::take(&mut outgoing.message);
+                outgoing.message = current.follow(message);
+            }
+        }
+        self.settle_after(messages, What::Ack, wiring);
+    }
+
     fn settle(&mut self, what: What, wiring: &Wiring) {
+        self.settle_after(Vec::new(), what, wiring);
+    }
+
+    fn settle_after(&mut self, before: Vec<Outgoing>, what: What, wiring: &Wiring) {
         self.state = State::Idle;
         let Some(delivery) = &self.delivery else {
             return;
         };
-        if matches!(what, What::Ack) && !wiring.strategy.acknowledges {
+        if matches!(what, What::Ack) && before.is_empty() && !wiring.strategy.acknowledges {
             self.delivery = None;
             return;
         }
         self.settling.start(Settlement {
             delivery: delivery.view(),
+            before,
             what,
             context: wiring.context.clone(),
             tally: Arc::clone(&wiring.tally),
@@ -396,40 +442,4 @@ fn count_error(error: &BoxError, wiring: &Wiring) {
     } else if error.is::<Undecodable>() {
         tally.undecodable.add(1);
     }
-}
-
-/// A handler that panicked: its message is tried again like after any failure.
-#[derive(Debug)]
-struct Panicked(String);
-
-impl std::fmt::Display for Panicked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the handler panicked: {}", self.0)
-    }
-}
-
-impl std::error::Error for Panicked {}
-
-/// A handler that took too long.
-#[derive(Debug)]
-struct TimedOut(Duration);
-
-impl std::fmt::Display for TimedOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "the handler did not end within {} (timeout)",
-            humantime::format_duration(self.0)
-        )
-    }
-}
-
-impl std::error::Error for TimedOut {}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| ErrorKind::Unexpected.to_string())
 }

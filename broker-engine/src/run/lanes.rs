@@ -14,7 +14,7 @@ use super::wakers::Woken;
 use super::wiring::Wiring;
 use crate::handler::Outcome;
 use crate::retry::Budget;
-use crate::subscriber::OrderedBy;
+use crate::subscriber::{AckPolicy, OrderedBy};
 
 /// Lanes that take messages in turn; a message whose key is in a lane waits in that lane.
 pub(crate) struct Lanes {
@@ -77,11 +77,12 @@ impl Lanes {
     ///
     /// A handler that ends at once is called with a view, and acks of its messages are one run: the ordinary case of a
     /// quick handler costs no delivery of its own. What takes longer moves into a lane with its delivery.
-    pub(crate) fn dispatch(&mut self, batch: &mut Batch, wiring: &Wiring, turn: u32) -> Dispatched {
+    pub(crate) fn dispatch(&mut self, batch: &mut Batch, wiring: &Wiring, mut turn: u32) -> Dispatched {
         if !Lane::tries_views(wiring) {
             return self.dispatch_owned(batch, wiring, turn);
         }
         let keyed = self.lanes.len() > 1 && wiring.ordered_by == OrderedBy::Key;
+        let each = wiring.ack == AckPolicy::Each;
         let mut done = 0;
         let ended = loop {
             if done >= turn {
@@ -110,8 +111,15 @@ impl Lanes {
             };
             let answer = lane.try_view(view, wiring);
             if let Some(Ok(Outcome::Ack)) = answer {
-                done += 1;
-                continue;
+                if !each {
+                    done += 1;
+                    continue;
+                }
+                if batch.try_ack_first() {
+                    wiring.tally.handled.add(1);
+                    turn = turn.saturating_sub(1);
+                    continue;
+                }
             }
             batch.ack_viewed_later(done as usize);
             wiring.tally.handled.add(u64::from(std::mem::take(&mut done)));

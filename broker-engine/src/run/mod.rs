@@ -1,5 +1,6 @@
 //! Running one subscriber: lanes, settling, leases, stopping.
 
+mod fault;
 mod job;
 mod key;
 mod lane;
@@ -15,6 +16,7 @@ mod wiring;
 
 pub(crate) use key::seed;
 pub(crate) use runner::Runner;
+pub(crate) use settling::dead_letter;
 pub(crate) use slot::{Call, Slot};
 pub(crate) use stopping::{Phase, Stop};
 pub(crate) use tally::Tally;

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use broker_core::broker::{Batch, Delivery, NackOptions, Subscription};
@@ -258,13 +257,5 @@ async fn settle_all(deliveries: Vec<Delivery>, how: &NackOptions) {
         if let Err(error) = delivery.nack_with(how.clone()).await {
             tracing::debug!(%error, "a message was not handed back; it comes again when its lease ends");
         }
-    }
-}
-
-/// Used by the engine to keep what a runner counts beyond its end.
-impl Runner {
-    /// What it counts.
-    pub(crate) fn tally(&self) -> Arc<super::tally::Tally> {
-        Arc::clone(&self.wiring.tally)
     }
 }

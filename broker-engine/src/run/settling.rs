@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::broker::{Delivery, NackOptions};
-use broker_core::{ErrorKind, Failure, Message, Result, Settled, StreamName};
+use broker_core::{Capabilities, ErrorKind, Failure, Message, Result, Settled, StreamName};
 
 use super::tally::Tally;
 use crate::context::Context;
@@ -17,6 +17,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// A delivery that is to be settled.
 pub(crate) struct Settlement {
     pub(crate) delivery: Delivery,
+    /// What is published before.
+    pub(crate) before: Vec<Outgoing>,
     pub(crate) what: What,
     pub(crate) context: Context,
     pub(crate) tally: Arc<Tally>,
@@ -26,8 +28,6 @@ pub(crate) struct Settlement {
 pub(crate) enum What {
     /// As done.
     Ack,
-    /// These are published, then as done.
-    Publish(Vec<Outgoing>),
     /// It comes again, or to the dead letters of the broker.
     Nack(NackOptions),
     /// It is published as a dead letter, then as done.
@@ -40,13 +40,14 @@ pub(crate) enum What {
 pub(crate) async fn settle(settlement: Settlement) -> Option<Settled> {
     let Settlement {
         delivery,
+        mut before,
         mut what,
         context,
         tally,
     } = settlement;
     let (mut pause, longest) = PAUSES;
     loop {
-        let error = match attempt(&delivery, &mut what, &context, &tally).await {
+        let error = match attempt(&delivery, &mut before, &mut what, &context, &tally).await {
             Ok(settled) => return Some(settled),
             Err(error) => error,
         };
@@ -64,41 +65,46 @@ pub(crate) async fn settle(settlement: Settlement) -> Option<Settled> {
     }
 }
 
-async fn attempt(delivery: &Delivery, what: &mut What, context: &Context, tally: &Tally) -> Result<Settled> {
+async fn attempt(
+    delivery: &Delivery,
+    before: &mut Vec<Outgoing>,
+    what: &mut What,
+    context: &Context,
+    tally: &Tally,
+) -> Result<Settled> {
+    let acknowledges = context
+        .broker()
+        .has_capability(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
+    // What is stored is taken off, so that trying again publishes only the rest.
+    while let Some(next) = before.first() {
+        let broker = match &next.broker {
+            Some(name) => context.named(name)?,
+            None => context.broker(),
+        };
+        broker.publish(&next.stream, next.message.clone()).await?;
+        tally.published.add(1);
+        before.remove(0);
+    }
     match what {
+        // Only what was published before had to be done.
+        What::Ack if !acknowledges => Ok(Settled::Acked),
         What::Ack => delivery.ack().await,
         What::Nack(options) => delivery.nack_with(options.clone()).await,
-        What::Publish(messages) => {
-            // What is stored is taken off, so that trying again publishes only the rest.
-            while let Some(next) = messages.first() {
-                let broker = match &next.broker {
-                    Some(name) => context.named(name)?,
-                    None => context.broker(),
-                };
-                broker.publish(&next.stream, next.message.clone()).await?;
-                tally.published.add(1);
-                messages.remove(0);
-            }
-            *what = What::Ack;
-            delivery.ack().await
-        }
         What::Bury { stream, failure } => {
             let letter = dead_letter(delivery, failure);
             context.broker().publish(&*stream, letter).await?;
-            if !context
-                .broker()
-                .has_capability(broker_core::Capabilities::MESSAGE_ACKNOWLEDGEMENT)
-            {
-                return Ok(Settled::Nacked);
-            }
             *what = What::Ack;
-            delivery.ack().await
+            if acknowledges {
+                delivery.ack().await
+            } else {
+                Ok(Settled::Nacked)
+            }
         }
     }
 }
 
 /// The message with the story of its failure in its headers.
-fn dead_letter(delivery: &Delivery, failure: &Failure) -> Message {
+pub(crate) fn dead_letter(delivery: &Delivery, failure: &Failure) -> Message {
     let mut letter = delivery.message().clone();
     let headers = letter.headers_mut();
     headers.insert("dead-letter-reason", failure.reason.clone());

@@ -10,8 +10,8 @@ use crate::incoming::Incoming;
 
 /// What a lane calls: a service behind a pointer, with room for one call in flight.
 pub(crate) trait Call: Send {
-    /// Takes a message; the call before has ended or was dropped.
-    fn start(&mut self, incoming: Incoming);
+    /// Takes a message, and goes as far with it as that needs no waiting; the call before has ended or was dropped.
+    fn start(&mut self, incoming: Incoming, context: &mut Context<'_>) -> Poll<Result<Outcome, BoxError>>;
     /// Goes on with it.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Outcome, BoxError>>;
     /// Drops what is in flight.
@@ -37,6 +37,22 @@ impl<S: Service<Incoming>> Slot<S> {
     }
 }
 
+impl<S> Slot<S>
+where
+    S: Service<Incoming, Response = Outcome>,
+    S::Error: Into<BoxError>,
+{
+    #[inline]
+    fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Outcome, BoxError>> {
+        let Some(future) = self.future.as_mut().as_pin_mut() else {
+            return Poll::Ready(Err("the handler's call was dropped".into()));
+        };
+        let answer = std::task::ready!(future.poll(context));
+        self.future.set(None);
+        Poll::Ready(answer.map_err(Into::into))
+    }
+}
+
 impl<S> Call for Slot<S>
 where
     S: Service<Incoming, Response = Outcome> + Send,
@@ -44,8 +60,18 @@ where
     S::Future: Send,
 {
     #[inline]
-    fn start(&mut self, incoming: Incoming) {
-        self.waiting = Some(incoming);
+    fn start(&mut self, incoming: Incoming, context: &mut Context<'_>) -> Poll<Result<Outcome, BoxError>> {
+        match self.service.poll_ready(context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => {
+                self.waiting = Some(incoming);
+                return Poll::Pending;
+            }
+        }
+        let future = self.service.call(incoming);
+        self.future.set(Some(future));
+        self.go_on(context)
     }
 
     #[inline]
@@ -57,12 +83,7 @@ where
                 self.future.set(Some(future));
             }
         }
-        let Some(future) = self.future.as_mut().as_pin_mut() else {
-            return Poll::Ready(Err("the handler's call was dropped".into()));
-        };
-        let answer = std::task::ready!(future.poll(context));
-        self.future.set(None);
-        Poll::Ready(answer.map_err(Into::into))
+        self.go_on(context)
     }
 
     fn abandon(&mut self) {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use broker_core::Failure;
+use broker_core::{Failure, Message};
 
 use super::wiring::RouteInfo;
 use crate::handler::{BoxError, Outcome, Outgoing, RetryAfter, Undecodable};
+use crate::rpc::Status;
 use crate::subscriber::OnUndecodable;
 
 /// What is to be done with a message.
@@ -17,10 +18,16 @@ pub(crate) enum Verdict {
     Skipped,
     /// These are published, then it is done.
     Publish(Vec<Outgoing>),
+    /// This is its answer, then it is done.
+    Reply(Box<Message>),
     /// It comes again after this delay.
     Again { delay: Duration, failure: Failure },
     /// It is given up.
-    Dead { failure: Failure },
+    Dead {
+        failure: Failure,
+        /// What a request is answered with.
+        status: Status,
+    },
 }
 
 /// Decides on what a handler answered about a message at `attempt`.
@@ -29,8 +36,10 @@ pub(crate) fn judge(answer: Result<Outcome, BoxError>, attempt: u32, route: &Rou
         Ok(Outcome::Ack) => Verdict::Done,
         Ok(Outcome::Skip) => Verdict::Skipped,
         Ok(Outcome::Publish(messages)) => Verdict::Publish(messages),
+        Ok(Outcome::Reply(answer)) => Verdict::Reply(answer),
         Ok(Outcome::DeadLetter { reason }) => Verdict::Dead {
             failure: Failure::from_error(&*reason),
+            status: Status::SYSTEM_ERROR,
         },
         Ok(Outcome::Nack { delay, reason }) => refuse(&reason, delay, attempt, route),
         Err(error) => failed(&error, attempt, route),
@@ -47,6 +56,11 @@ fn failed(error: &BoxError, attempt: u32, route: &RouteInfo) -> Verdict {
     if route.retry.is_permanent(&**error) {
         return Verdict::Dead {
             failure: Failure::from_error(&**error),
+            status: if undecodable {
+                Status::ERROR
+            } else {
+                Status::SYSTEM_ERROR
+            },
         };
     }
     let delay = error.downcast_ref::<RetryAfter>().map(RetryAfter::delay);
@@ -56,7 +70,10 @@ fn failed(error: &BoxError, attempt: u32, route: &RouteInfo) -> Verdict {
 fn refuse(error: &BoxError, delay: Option<Duration>, attempt: u32, route: &RouteInfo) -> Verdict {
     let failure = Failure::from_error(&**error);
     if attempt >= route.retry.attempts {
-        return Verdict::Dead { failure };
+        return Verdict::Dead {
+            failure,
+            status: Status::SYSTEM_ERROR,
+        };
     }
     Verdict::Again {
         delay: delay.unwrap_or_else(|| route.retry.wait_after(attempt)),

@@ -44,26 +44,25 @@ impl<S, R> Route<S, R> {
 
 impl<S, R> Service<Incoming> for Route<S, R>
 where
-    S: Service<Incoming, Response = Outcome>,
+    S: Service<Incoming, Response = Outcome, Error = BoxError>,
     R: Service<Incoming, Response = Outcome>,
-    S::Error: Into<BoxError>,
     R::Error: Into<BoxError>,
 {
     type Response = Outcome;
     type Error = BoxError;
-    type Future = Either<Boxing<S::Future, S::Error>, Boxing<R::Future, R::Error>>;
+    type Future = Either<S::Future, Boxing<R::Future, R::Error>>;
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         // Which of the two is asked next is not known yet.
-        std::task::ready!(self.service.poll_ready(context)).map_err(Into::into)?;
+        std::task::ready!(self.service.poll_ready(context))?;
         self.rest.poll_ready(context).map_err(Into::into)
     }
 
     #[inline]
     fn call(&mut self, incoming: Incoming) -> Self::Future {
         if incoming.delivery.message_kind() == Some(&*self.kind) {
-            Either::Left(boxing(self.service.call(incoming)))
+            Either::Left(self.service.call(incoming))
         } else {
             Either::Right(boxing(self.rest.call(incoming)))
         }
@@ -87,18 +86,17 @@ impl<S, R> Otherwise<S, R> {
 impl<S, R> Service<Incoming> for Otherwise<S, R>
 where
     S: Service<Incoming, Response = Outcome>,
-    R: Service<Incoming, Response = Outcome>,
     S::Error: Into<BoxError>,
-    R::Error: Into<BoxError>,
+    R: Service<Incoming, Response = Outcome, Error = BoxError>,
 {
     type Response = Outcome;
     type Error = BoxError;
-    type Future = Either<Boxing<S::Future, S::Error>, Boxing<R::Future, R::Error>>;
+    type Future = Either<Boxing<S::Future, S::Error>, R::Future>;
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         std::task::ready!(self.service.poll_ready(context)).map_err(Into::into)?;
-        self.rest.poll_ready(context).map_err(Into::into)
+        self.rest.poll_ready(context)
     }
 
     #[inline]
@@ -111,7 +109,7 @@ where
         if has_its_own {
             Either::Left(boxing(self.service.call(incoming)))
         } else {
-            Either::Right(boxing(self.rest.call(incoming)))
+            Either::Right(self.rest.call(incoming))
         }
     }
 }

@@ -3,6 +3,13 @@
 mod declared;
 mod delivery;
 mod failures;
+mod layers;
+mod leases;
 mod order;
+mod patterns;
+mod plan;
+mod policies;
+mod requests;
 mod stopping;
 mod support;
+mod weaker;

@@ -139,6 +139,12 @@ impl Window {
             .filter(|(_, slot)| slot.tag.who() != Who::SETTLED)
     }
 
+    /// Whether the message is settled.
+    pub(crate) fn is_settled(&self, offset: u64) -> bool {
+        let slot = self.ring.get(offset).filter(|_| offset < self.next);
+        offset < self.low || slot.is_some_and(|slot| slot.tag.who() == Who::SETTLED)
+    }
+
     /// Takes what `who` holds away and readies it; answers how many.
     pub(crate) fn expire(&mut self, who: Who) -> u64 {
         let mut taken = 0;

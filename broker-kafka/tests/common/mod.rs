@@ -5,14 +5,17 @@ use broker_kafka::PROVIDER;
 use broker_testkit::servers::{KafkaConfig, KafkaHarness};
 use broker_testkit::{Limits, Part, Suite, Timing};
 
-/// The suite on streams with so many partitions.
-pub(crate) fn suite(partitions: u32) -> Result<Suite> {
-    let server = KafkaConfig::new().proxied().start()?;
-    let harness = KafkaHarness::new(&PROVIDER, server)
+/// A server, and streams with so many partitions.
+pub(crate) fn harness(partitions: u32) -> Result<KafkaHarness> {
+    harness_on(KafkaConfig::new(), partitions)
+}
+
+/// A server that is set up like this, and streams with so many partitions.
+pub(crate) fn harness_on(server: KafkaConfig, partitions: u32) -> Result<KafkaHarness> {
+    let harness = KafkaHarness::new(&PROVIDER, server.proxied().start()?)
         .set("partitions", i64::from(partitions))
         .set("session_timeout", "6s")
         .set("heartbeat_interval", "500ms")
-        .set("revocation_wait", "500ms")
         .set("idle_timeout", "1s")
         .limits(Limits {
             partitions: Some(partitions),
@@ -23,11 +26,16 @@ pub(crate) fn suite(partitions: u32) -> Result<Suite> {
             scale: 3.0,
             ..Timing::default()
         });
-    Ok(Suite::new(harness)
+    Ok(harness)
+}
+
+/// The suite, without what Kafka's adapters need no part for.
+pub(crate) fn suite(harness: KafkaHarness) -> Suite {
+    Suite::new(harness)
         .absent(Part::Clock, "leases go by the process's own clock")
         .absent(
             Part::ConsumerProcess,
             "consumers of this suite live in its process",
         )
-        .absent(Part::Raw, "nothing reaches the log past the adapter"))
+        .absent(Part::Raw, "nothing reaches the log past the adapter")
 }

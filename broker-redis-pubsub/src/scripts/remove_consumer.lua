@@ -1,6 +1,7 @@
 -- Removes a member; what it had in hand is due again at once. Answers how many messages that were.
--- KEYS: seen, pending, again, state. ARGV: group, consumer, wake channel.
+-- KEYS: seen, pending, again, state, meta. ARGV: group, consumer, wake channel.
 redis.call('HDEL', KEYS[1], ARGV[1] .. ' ' .. ARGV[2])
+redis.call('HDEL', KEYS[5], 'last:' .. ARGV[1] .. ' ' .. ARGV[2])
 local moved = 0
 local states = redis.call('HGETALL', KEYS[4])
 for i = 1, #states, 2 do

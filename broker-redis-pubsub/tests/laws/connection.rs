@@ -5,50 +5,6 @@ use broker_testkit::servers::RedisConfig;
 
 use crate::scene::{open, open_at, server};
 
-/// The rights that the documentation lists, and no more.
-const RIGHTS: &str = "~* &* -@all +ping +info +hello +auth +client +select +time +evalsha +eval +script|load \
-                      +rpush +publish +subscribe +psubscribe +unsubscribe +punsubscribe +blmove +lmove +llen +lrange \
-                      +lindex +ltrim +hget +hset +hdel +hmget +hgetall +hkeys +hvals +hlen +hexists +zadd +zrem +zrange \
-                      +zrangebyscore +sadd +srem +smembers +sismember +get +set +del";
-
-#[tokio::test]
-async fn tls_with_a_client_certificate_and_a_user_of_just_the_rights() {
-    let server = RedisConfig::new()
-        .password("nobody")
-        .user("app", "secret", RIGHTS)
-        .tls()
-        .start()
-        .unwrap();
-    let tls = server.certificates().unwrap();
-    let url = format!("rediss://app:secret@localhost:{}/0", server.port());
-    for mode in ["list", "queue", "channel"] {
-        let settings = format!(
-            "mode={mode}&tls_ca={}&tls_cert={}&tls_key={}",
-            tls.ca.display(),
-            tls.client.display(),
-            tls.client_key.display()
-        );
-        let broker = open_at(&url, &settings).unwrap();
-        if mode == "channel" {
-            let mut heard = broker.listen("s").start().await.unwrap();
-            broker.publish("s", Message::text("x")).await.unwrap();
-            assert_eq!(heard.next().await.unwrap().unwrap().message().payload(), "x");
-            continue;
-        }
-        broker.publish("s", Message::text("x")).await.unwrap();
-        let wait = std::time::Duration::from_secs(5);
-        let got: Vec<_> = broker.read_wait("s", "g", 1, wait).await.unwrap().collect();
-        assert_eq!(got.len(), 1);
-        if mode == "queue" {
-            got.first().unwrap().nack().await.unwrap();
-            let again = broker.read_wait("s", "g", 1, wait).await.unwrap().next().unwrap();
-            again.ack().await.unwrap();
-        }
-        assert_eq!(broker.groups("s").await.unwrap().len(), 1);
-        broker.delete_stream("s").await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_wrong_password_is_refused_for_good_and_never_shown() {
     let server = RedisConfig::new().password("right").start().unwrap();

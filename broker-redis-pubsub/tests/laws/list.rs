@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use broker_core::{BrokerEvent, Message};
+use broker_testkit::{NetProxy, TcpProxy};
 use tokio::time::Instant;
 
-use crate::scene::{eventually, number, open, server};
+use crate::scene::{eventually, number, open, open_at, server};
 
 async fn publish(broker: &broker_core::Broker, stream: &str, count: usize) {
     let messages = (0..count)
@@ -39,8 +40,8 @@ async fn the_list_is_trimmed_behind_the_slowest_group_and_positions_stay_right()
             seen += 1;
         }
     }
-    // Trimming happens each 128 messages, and leaves the history.
-    assert!(number(&server, &["LLEN", "s"]) <= 10 + 128);
+    // Trimming happens each 128 messages, and leaves the history and what the read that trims hands out.
+    assert!(number(&server, &["LLEN", "s"]) <= 10 + 128 + 70);
     publish(&broker, "s", 1).await;
     for group in ["slow", "fast"] {
         assert_eq!(broker.read("s", group, 10).await.unwrap().count(), 1);
@@ -106,5 +107,37 @@ async fn a_flushed_server_is_gone_on_with_from_the_beginning() {
         assert_eq!(broker.read("s", "g", 10).await.unwrap().count(), 0);
         publish(&broker, "s", 3).await;
         assert_eq!(broker.read("s", "g", 10).await.unwrap().count(), 3, "{mode}");
+    }
+}
+
+/// A connection that is cut in the middle of an answer costs no message, and hands none out twice.
+#[tokio::test]
+async fn an_answer_that_is_lost_is_given_again() {
+    for history in [10_000, 0] {
+        let server = server();
+        let proxy = TcpProxy::start(([127, 0, 0, 1], server.port()).into()).unwrap();
+        let settings = format!("history={history}&operation_retries=20&operation_retry_delay=10ms");
+        let broker = open_at(&server.url_at(proxy.port()), &settings).unwrap();
+        publish(&broker, "s", 1_000).await;
+        let mut seen = Vec::new();
+        let until = Instant::now() + crate::scene::EVENTUALLY;
+        while seen.len() < 1_000 {
+            assert!(Instant::now() < until, "{} came", seen.len());
+            proxy.cut_after(300).await.unwrap();
+            // The answer is larger than that: it is cut, and the next try goes through.
+            let reading = broker.read("s", "g", 100);
+            let healing = async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                proxy.heal().await.unwrap();
+            };
+            let (read, ()) = tokio::join!(reading, healing);
+            if let Ok(batch) = read {
+                seen.extend(batch.map(|delivery| String::from_utf8(delivery.payload().to_vec()).unwrap()));
+            }
+        }
+        assert_eq!(
+            seen,
+            (0..1_000).map(|number| number.to_string()).collect::<Vec<_>>()
+        );
     }
 }

@@ -4,6 +4,7 @@
 mod channel;
 mod connection;
 mod list;
+mod load;
 mod queue;
 mod scene;
 mod wire;

@@ -1,9 +1,10 @@
 -- KEYS: stream, state, due, leases, delayed, lanes.
 -- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on, for how many
--- milliseconds the caller has been waiting for the answer to a read.
+-- milliseconds the caller has been waiting for the answer to a read, -1 where it is not.
 -- Answers the deliveries (id, count, attempt, dead letter it was replayed from, fields), milliseconds until something
 -- else is due or -1, the epoch, how many pending entries had no body any more, where the next search goes
--- on, the token for plain acks, and how many entries were left alone as that answer is bound to hold them.
+-- on, the token for plain acks, and for how many milliseconds at least the
+-- entries are out that were left alone as that answer may hold them; -1 without any.
 local stream, state, due, leases, delayed, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, max, lease, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local unanswered = tonumber(ARGV[6])
@@ -36,7 +37,7 @@ if next_delayed <= time then
   next_delayed = earliest(delayed)
 end
 
-local claimed, taken, lost, held = {}, {}, 0, 0
+local claimed, taken, lost, held = {}, {}, 0, -1
 local function claim(id)
   taken[id] = true
   local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
@@ -74,9 +75,10 @@ while #claimed < max and pages < 10 do
     end
     from = '(' .. id
     local ended = not taken[id] and idle >= (known[owner] or lease)
-    if ended and owner == consumer and count == 1 and idle <= unanswered then
+    -- How long this call was on its way, the caller knows better.
+    if ended and unanswered >= 0 and owner == consumer and count == 1 and idle <= unanswered + lease then
       ended = false
-      held = held + 1
+      held = held < 0 and idle or math.min(held, idle)
     end
     local longer = ended and redis.call('HGET', state, 'x:' .. id)
     if ended and not (longer and tonumber(longer) > time) and not redis.call('ZSCORE', due, pad(id)) then

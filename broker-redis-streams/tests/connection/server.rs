@@ -56,7 +56,7 @@ async fn a_missing_right_is_named() {
     let error = narrow.publish("invoices", text(1)).await.unwrap_err();
     let line = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Permission, "{line}");
-    assert!(line.contains("keys"), "{line}");
+    assert!(line.contains("key"), "{line}");
 }
 
 #[tokio::test]

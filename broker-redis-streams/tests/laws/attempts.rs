@@ -42,3 +42,23 @@ async fn a_dropped_read_keeps_no_message_from_the_others() {
     assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
     assert!(taken.iter().all(|delivery| delivery.attempt() == 1));
 }
+
+/// Members of one name have one lease at the server: what the one with the longer lease left lying is back in time.
+#[tokio::test]
+async fn a_shorter_lease_of_the_same_name_leaves_no_time_to_lie_around() {
+    let server = server();
+    let broker = open(&server, "message_timeout=60s&consumer=a");
+    let read = broker.read_wait("orders", "billing", 10, EVENTUALLY);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), read)
+            .await
+            .is_err()
+    );
+    publish(&broker, "orders", 0..1).await;
+    let short = broker
+        .subscribe("orders", "billing")
+        .lease(Duration::from_secs(2));
+    let mut subscription = short.start().await.unwrap();
+    let delivery = subscription.next().await.unwrap().unwrap();
+    assert_eq!(delivery.attempt(), 1);
+}

@@ -1,11 +1,13 @@
 //! Groups: who gets which message.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_core::{Broker, Capabilities, ErrorKind, Message, StartPosition};
 
+use super::partitions::are_owned;
 use super::publish::payloads;
 use crate::check::check;
 use crate::{CheckResult, Gate, Stop, Trial, ensure, ensure_eq};
@@ -55,10 +57,28 @@ check!(
 async fn load_balanced(t: &Trial) -> CheckResult {
     const MESSAGES: usize = 90;
     let (stream, group, ledger) = (t.stream("a"), t.group("g"), Arc::new(t.ledger()));
-    let mut members = Vec::new();
-    for _ in 0..3 {
+    let (mut members, mut owned) = (Vec::new(), false);
+    for number in 0..3 {
         let broker = t.broker().await?;
+        if number == 0 {
+            owned = has_owners(t, &broker, &stream, &group).await?;
+        }
         members.push(broker.subscribe(&stream, &group).prefetch(20).start().await?);
+    }
+    if owned && t.harness().limits().partitions.is_some_and(|count| count < 3) {
+        return Err(Stop::NotClaimed(
+            "the partitions here have owners, and are too few for three".to_owned(),
+        ));
+    }
+    if owned {
+        let broker = &t.broker().await?;
+        let (stream, group) = (&stream, &group);
+        t.eventually("each of three members owns a partition", || async move {
+            let partitions = broker.partitions(stream, group).await?;
+            let owners: Option<BTreeSet<_>> = partitions.into_iter().map(|one| one.owner).collect();
+            Ok(owners.is_some_and(|owners| owners.len() == 3))
+        })
+        .await?;
     }
     let keys: Vec<_> = (0..30).map(|key| format!("key-{key}")).collect();
     let publisher = t.broker().await?;
@@ -113,6 +133,20 @@ async fn load_balanced(t: &Trial) -> CheckResult {
     ensure!(shares.iter().all(|share| *share > 0), "the shares are {shares:?}");
     t.note(format_args!("{}, shares {shares:?}", ledger.verify()?));
     Ok(())
+}
+
+/// Whether a group's partitions belong to members, so that there is nothing for a member until it is given one.
+async fn has_owners(t: &Trial, broker: &Broker, stream: &str, group: &str) -> CheckResult<bool> {
+    if !t.has(Capabilities::STREAM_PARTITIONING) {
+        return Ok(false);
+    }
+    broker.publish(stream, Message::text("first")).await?;
+    for delivery in t.read(broker, stream, group, 1).await? {
+        if t.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT) {
+            delivery.ack().await?;
+        }
+    }
+    are_owned(t, broker, stream, group).await
 }
 
 check!(

@@ -54,6 +54,14 @@ impl ServerControl for KafkaServer {
         blocking(self, Self::kill).await
     }
 
+    async fn pause(&self) -> Result<()> {
+        Self::pause(self)
+    }
+
+    async fn resume(&self) -> Result<()> {
+        Self::resume(self)
+    }
+
     async fn configure(&self, key: &str, _: &str) -> Result<()> {
         // What was answered is with the kernel, which outlives the process: there is nothing to sync for a kill.
         if key == "fsync" {

@@ -49,7 +49,7 @@ struct Inner {
     node: Node,
     config: KafkaConfig,
     certificates: Option<Certificates>,
-    proxy: Option<TcpProxy>,
+    proxy: Option<Arc<TcpProxy>>,
     version: ServerVersion,
 }
 
@@ -86,7 +86,7 @@ impl KafkaServer {
             let port = quiet_port()?;
             let started = TcpProxy::start(([127, 0, 0, 1], port).into())?;
             proxied = Some((port, started.port()));
-            proxy = Some(started);
+            proxy = Some(Arc::new(started));
         }
         let controller = id
             .checked_sub(1)
@@ -131,7 +131,7 @@ impl KafkaServer {
     /// What clients are configured with: the proxy's address where there is one.
     #[must_use]
     pub fn bootstrap_servers(&self) -> String {
-        let port = self.proxy().map_or(self.port(), TcpProxy::port);
+        let port = self.proxy().map_or(self.port(), |proxy| proxy.port());
         format!("127.0.0.1:{port}")
     }
 
@@ -166,7 +166,7 @@ impl KafkaServer {
 
     /// The proxy before it, where there is one.
     #[must_use]
-    pub fn proxy(&self) -> Option<&TcpProxy> {
+    pub fn proxy(&self) -> Option<&Arc<TcpProxy>> {
         self.0.proxy.as_ref()
     }
 

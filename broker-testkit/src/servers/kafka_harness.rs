@@ -148,7 +148,7 @@ impl Harness for KafkaHarness {
     }
 
     fn proxy(&self) -> Option<&dyn NetProxy> {
-        self.server.proxy().map(|proxy| proxy as &dyn NetProxy)
+        self.server.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy)
     }
 
     fn raw(&self) -> Option<&dyn RawAccess> {

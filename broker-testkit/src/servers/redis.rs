@@ -21,7 +21,7 @@ pub(super) const INSTALL: &str =
     "install it (`apt-get install redis-server`), or name one by BROKER_TEST_REDIS_SERVER";
 
 /// How long a server may take to come up, with the machine under load and a log to replay.
-const STARTING: Duration = Duration::from_secs(30);
+const STARTING: Duration = Duration::from_secs(120);
 
 /// The password of the user `admin`, which only the server's own socket is used with.
 const ADMIN: &str = "testkit-admin";

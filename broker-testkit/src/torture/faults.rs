@@ -43,7 +43,7 @@ impl Faults {
         lease: Duration,
         mut rng: Rng,
     ) -> Result<Team> {
-        while self.wait(between(&mut rng, 500, 2_500)).await {
+        while self.wait(between(&mut rng, 1_000, 4_000)).await {
             let (place, began) = (rng.usize(0..team.len()), Moment::now());
             let process = team.process(place);
             let fault = *pick(
@@ -92,7 +92,7 @@ impl Faults {
                 Fault::ConnectionsSlowed,
             ]);
         }
-        while !kinds.is_empty() && self.wait(between(&mut rng, 500, 3_000)).await {
+        while !kinds.is_empty() && self.wait(between(&mut rng, 1_000, 5_000)).await {
             let (fault, began) = (*pick(&mut rng, &kinds), Moment::now());
             self.of_server(&rig, fault, &mut rng).await?;
             self.of_connections(&rig, fault, &mut rng).await?;

@@ -73,7 +73,7 @@ impl Torture {
         match (self.duration, self.bound()) {
             (Some(duration), None) => after >= duration,
             // The time is a pace here, and the faults may hold it up.
-            (Some(duration), Some(_)) => after >= duration * 2 + Duration::from_secs(60),
+            (Some(duration), Some(_)) => after >= duration * 4 + Duration::from_secs(60),
             (None, _) => after >= Duration::from_secs(3600),
         }
     }

@@ -17,6 +17,7 @@ use super::faults::Faults;
 use super::incident::Incident;
 use super::journal::{Event, Follower, What};
 use super::judge::Judge;
+use super::member::keeps_order;
 use super::publish::{Account, publish};
 use super::team::{Team, journal};
 use super::{Fault, Findings, Progress, Recovery, Rig, Torture};
@@ -109,6 +110,7 @@ impl Torture {
             incidents: &incidents,
             lease,
             settles,
+            ordered: keeps_order(flags),
         };
         let events = journals.sorted();
         let judged = judge.judge(&events);

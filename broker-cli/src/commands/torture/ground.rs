@@ -7,7 +7,7 @@ use std::sync::Arc;
 use broker::config::{BrokerUrl, Settings};
 use broker::registry::Registry;
 use broker::{Broker, Error, ErrorKind};
-use broker_testkit::servers::RedisConfig;
+use broker_testkit::servers::{KafkaConfig, RedisConfig};
 use broker_testkit::torture::Member;
 use broker_testkit::{NetProxy, ServerControl, TcpProxy};
 
@@ -19,10 +19,16 @@ use crate::session::Session;
 const ALWAYS: [(&str, &str); 2] = [("max_retries", "1000"), ("message_timeout", "5s")];
 
 /// What is set on a private server, where faults come quickly and so must what notices them.
-const PRIVATE: [(&str, &str); 3] = [
-    ("message_timeout", "2s"),
-    ("response_timeout", "1s"),
-    ("circuit_breaker_reset", "500ms"),
+const PRIVATE: [(&str, &str); 2] = [("message_timeout", "2s"), ("circuit_breaker_reset", "500ms")];
+
+/// The same for Redis.
+const PRIVATE_REDIS: [(&str, &str); 1] = [("response_timeout", "1s")];
+
+/// The same for Kafka, whose server takes no shorter session.
+const PRIVATE_KAFKA: [(&str, &str); 3] = [
+    ("session_timeout", "6s"),
+    ("heartbeat_interval", "500ms"),
+    ("revocation_wait", "2s"),
 ];
 
 /// Where a torture run takes place.
@@ -42,7 +48,8 @@ impl Ground {
         private: Option<&str>,
         set: &[(String, String)],
     ) -> Result<Self, Stop> {
-        let (mut arguments, mut settings, mut more, mut server) = (Vec::new(), None, Vec::new(), None);
+        let (mut arguments, mut settings, mut more) = (Vec::new(), None, Vec::new());
+        let (mut server, mut proxy) = (None, None);
         more.extend(ALWAYS.map(owned));
         let upstream = match private {
             Some(provider) => {
@@ -50,35 +57,33 @@ impl Ground {
                     let provider = provider.to_owned();
                     move || Private::start(&provider)
                 });
-                let Private { control, port } = started.await.map_err(Stop::failure)??;
-                server = Some(control);
+                let private = started.await.map_err(Stop::failure)??;
+                server = Some(private.control);
+                proxy = private.proxy;
                 more.extend(PRIVATE.map(owned));
+                more.extend(private.settings.iter().copied().map(owned));
                 more.push(("provider".to_owned(), provider.to_owned()));
-                let url = format!("redis://127.0.0.1:{port}/0");
-                settings = Some(Settings::from_url(&url)?);
-                arguments.extend([OsString::from("--url"), OsString::from(url)]);
-                Some(("127.0.0.1".to_owned(), port))
+                settings = Some(Settings::from_url(&private.url)?);
+                arguments.extend([OsString::from("--url"), OsString::from(private.url)]);
+                private.port.map(|port| ("127.0.0.1".to_owned(), port))
             }
             None => {
                 arguments.extend(session.which_broker());
                 one_connection(&session.settings()?)
             }
         };
-        let proxy = match upstream {
-            Some((host, port)) => {
-                let address = tokio::net::lookup_host((host.as_str(), port)).await;
-                let address = address.ok().and_then(|mut addresses| addresses.next());
-                let address = address.ok_or_else(|| {
-                    Error::new(ErrorKind::Connection, format!("the host `{host}` is not known"))
-                })?;
-                let proxy = TcpProxy::start(address)?;
-                // Beside a URI these win, so that no password need be written into a command line.
-                more.push(("host".to_owned(), "127.0.0.1".to_owned()));
-                more.push(("port".to_owned(), proxy.port().to_string()));
-                Some(Arc::new(proxy) as Arc<dyn NetProxy>)
-            }
-            None => None,
-        };
+        if let Some((host, port)) = upstream {
+            let address = tokio::net::lookup_host((host.as_str(), port)).await;
+            let address = address.ok().and_then(|mut addresses| addresses.next());
+            let address = address.ok_or_else(|| {
+                Error::new(ErrorKind::Connection, format!("the host `{host}` is not known"))
+            })?;
+            let started = TcpProxy::start(address)?;
+            // Beside a URI these win, so that no password need be written into a command line.
+            more.push(("host".to_owned(), "127.0.0.1".to_owned()));
+            more.push(("port".to_owned(), started.port().to_string()));
+            proxy = Some(Arc::new(started) as Arc<dyn NetProxy>);
+        }
         more.extend_from_slice(set);
         let mut settings = match settings {
             Some(settings) => settings,
@@ -142,21 +147,51 @@ impl Ground {
 /// A server of this run's own.
 struct Private {
     control: Arc<dyn ServerControl>,
-    port: u16,
+    /// Where it is reached.
+    url: String,
+    /// The port that a proxy is to be put before.
+    port: Option<u16>,
+    /// The proxy that it brings along.
+    proxy: Option<Arc<dyn NetProxy>>,
+    settings: &'static [(&'static str, &'static str)],
 }
 
 impl Private {
     fn start(provider: &str) -> Result<Self, Stop> {
         match provider {
             "redis" | "redis_streams" | "redis_pubsub" => {
-                let server = RedisConfig::new().append_only().start()?;
+                let server = RedisConfig::new()
+                    .append_only()
+                    // A log that is rewritten early is replayed quickly, and there are many restarts.
+                    .line("auto-aof-rewrite-min-size 8mb")
+                    .start()?;
                 Ok(Self {
-                    port: server.port(),
+                    url: format!("redis://127.0.0.1:{}/0", server.port()),
+                    port: Some(server.port()),
+                    proxy: None,
+                    settings: &PRIVATE_REDIS,
                     control: Arc::new(server),
                 })
             }
+            "kafka" if cfg!(feature = "kafka") => {
+                // It tells clients where it is, which has to be the proxy.
+                let server = KafkaConfig::new().proxied().start()?;
+                let proxy = server
+                    .proxy()
+                    .map(|proxy| Arc::clone(proxy) as Arc<dyn NetProxy>);
+                Ok(Self {
+                    url: server.url(),
+                    port: None,
+                    proxy,
+                    settings: &PRIVATE_KAFKA,
+                    control: Arc::new(server),
+                })
+            }
+            "kafka" => Err(Stop::usage(
+                "this program was built without the provider `kafka`; build it with `--features kafka`",
+            )),
             _ => Err(Stop::usage(format_args!(
-                "there is no private server for `{provider}`; redis or redis_pubsub is expected"
+                "there is no private server for `{provider}`; redis, redis_pubsub or kafka is expected"
             ))),
         }
     }

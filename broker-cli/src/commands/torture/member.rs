@@ -10,7 +10,7 @@ use tokio::io::AsyncBufReadExt as _;
 
 use super::setting;
 use crate::exit::Stop;
-use crate::session::{Session, closed};
+use crate::session::Session;
 
 /// Consume for a torture run, until standard input ends.
 #[derive(Args)]
@@ -51,7 +51,6 @@ impl TortureMember {
         let leave = async {
             let _at_end = input.read_line(&mut String::new()).await;
         };
-        let done = member.consume(&broker, leave).await;
-        closed(&broker, done.map_err(Stop::from)).await
+        Ok(member.consume(&broker, leave).await?)
     }
 }

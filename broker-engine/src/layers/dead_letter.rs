@@ -1,0 +1,95 @@
+//! Publishes what is given up to a stream of one's own choice.
+
+use std::task::{Context, Poll};
+
+use broker_core::{Error, Failure, Result, StreamName};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::LayerFuture;
+use crate::handler::{BoxError, Outcome};
+use crate::incoming::Incoming;
+use crate::retry::RetryPolicy;
+use crate::run::dead_letter;
+
+/// Publishes what is given up to a stream of one's own choice, and then settles it: in place of the broker's own dead
+/// letters. While it can't be published the message stays, and is tried again.
+#[derive(Clone, Debug)]
+pub struct DeadLetterLayer {
+    stream: StreamName,
+    policy: RetryPolicy,
+}
+
+impl DeadLetterLayer {
+    /// Gives up by `policy`, to `stream`. The subscriber's own policy has to allow at least as many attempts.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`](broker_core::ErrorKind::InvalidName).
+    pub fn new<S>(stream: S, policy: RetryPolicy) -> Result<Self>
+    where
+        S: TryInto<StreamName>,
+        Error: From<S::Error>,
+    {
+        Ok(Self {
+            stream: stream.try_into().map_err(Error::from)?,
+            policy,
+        })
+    }
+}
+
+impl<S> Layer<S> for DeadLetterLayer {
+    type Service = DeadLetterService<S>;
+
+    fn layer(&self, inner: S) -> DeadLetterService<S> {
+        DeadLetterService {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// The service of a [`DeadLetterLayer`].
+#[derive(Clone, Debug)]
+pub struct DeadLetterService<S> {
+    inner: S,
+    layer: DeadLetterLayer,
+}
+
+impl<S> Service<Incoming> for DeadLetterService<S>
+where
+    S: Service<Incoming, Response = Outcome>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Outcome;
+    type Error = BoxError;
+    type Future = LayerFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, incoming: Incoming) -> LayerFuture {
+        let (layer, seen) = (self.layer.clone(), incoming.view());
+        let handling = self.inner.call(incoming);
+        Box::pin(async move {
+            let reason = match handling.await.map_err(Into::into) {
+                Err(error) if layer.gives_up(&seen, &error) => error,
+                Ok(Outcome::DeadLetter { reason }) => reason,
+                Ok(Outcome::Nack { reason, .. }) if layer.gives_up(&seen, &reason) => reason,
+                other => return other,
+            };
+            let letter = dead_letter(&seen.delivery, &Failure::from_error(&*reason));
+            // Written before the message is settled; where that fails, it is tried again and not given up.
+            seen.context.broker().publish(&layer.stream, letter).await?;
+            Ok(Outcome::Ack)
+        })
+    }
+}
+
+impl DeadLetterLayer {
+    fn gives_up(&self, seen: &Incoming, error: &BoxError) -> bool {
+        seen.delivery.attempt() >= self.policy.attempts || self.policy.is_permanent(&**error)
+    }
+}

@@ -1,0 +1,93 @@
+//! Counts and times handlings.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use broker_core::broker::Delivery;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::LayerFuture;
+use crate::handler::{BoxError, Outcome};
+use crate::incoming::Incoming;
+
+/// Hears of each handling; what it makes of that (a facade, an exporter) is its own affair.
+pub trait Meter: Send + Sync + 'static {
+    /// A handler is called.
+    fn started(&self, delivery: &Delivery) {
+        let _ = delivery;
+    }
+    /// A handler has answered, after `took`.
+    fn ended(&self, stream: &str, group: &str, took: Duration, outcome: &Result<Outcome, BoxError>);
+}
+
+/// Tells a [`Meter`] of each handling.
+#[derive(Clone)]
+pub struct MetricsLayer(Arc<dyn Meter>);
+
+impl MetricsLayer {
+    /// Tells `meter`.
+    pub fn new(meter: impl Meter) -> Self {
+        Self(Arc::new(meter))
+    }
+}
+
+impl std::fmt::Debug for MetricsLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for MetricsLayer {
+    type Service = MetricsService<S>;
+
+    fn layer(&self, inner: S) -> MetricsService<S> {
+        MetricsService {
+            inner,
+            meter: Arc::clone(&self.0),
+        }
+    }
+}
+
+/// The service of a [`MetricsLayer`].
+#[derive(Clone)]
+pub struct MetricsService<S> {
+    inner: S,
+    meter: Arc<dyn Meter>,
+}
+
+impl<S> Service<Incoming> for MetricsService<S>
+where
+    S: Service<Incoming, Response = Outcome>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Outcome;
+    type Error = BoxError;
+    type Future = LayerFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, incoming: Incoming) -> LayerFuture {
+        let meter = Arc::clone(&self.meter);
+        let context = incoming.context.clone();
+        meter.started(&incoming.delivery);
+        let began = Instant::now();
+        let handling = self.inner.call(incoming);
+        Box::pin(handling.map(move |answer| {
+            let answer = answer.map_err(Into::into);
+            meter.ended(
+                context.stream().as_str(),
+                context.group().as_str(),
+                began.elapsed(),
+                &answer,
+            );
+            answer
+        }))
+    }
+}

@@ -1,0 +1,66 @@
+//! The plan says who guarantees what, and a start that could not keep it fails.
+
+use broker::engine::{Engine, RetryPolicy, Subscriber};
+use broker::prelude::Capabilities;
+
+use crate::support::{inline, weak};
+
+async fn nothing() {}
+
+#[tokio::test]
+async fn the_plan_names_what_the_broker_gives_what_the_engine_adds_and_what_is_absent() {
+    let of = |brokers| {
+        Engine::builder(brokers)
+            .retry(RetryPolicy::attempts(4))
+            .subscribe(
+                Subscriber::new("orders", "billing")
+                    .on("order.placed", nothing)
+                    .concurrency(8)
+                    .require(Capabilities::DEAD_LETTER_QUEUE),
+            )
+            .plan()
+            .unwrap()
+    };
+    let (strong, weaker) = (of(inline()), of(weak(Capabilities::SIMPLE_QUEUING)));
+    assert!(strong.check().is_ok());
+    let entry = &weaker.entries[0];
+    assert_eq!(
+        (entry.attempts, entry.concurrency, entry.kinds.as_slice()),
+        (4, 8, ["order.placed".to_owned()].as_slice())
+    );
+    assert!(
+        entry
+            .by_engine
+            .iter()
+            .any(|line| line.starts_with("retry: 4 attempts")),
+        "{entry}"
+    );
+    assert!(
+        entry
+            .by_engine
+            .iter()
+            .any(|line| line.starts_with("dead letters: published")),
+        "{entry}"
+    );
+    assert!(
+        entry
+            .absent
+            .iter()
+            .any(|line| line.starts_with("delivery guarantees")),
+        "{entry}"
+    );
+    let error = weaker.check().unwrap_err().to_string();
+    assert!(
+        error.contains("orders/billing requires DEAD_LETTER_QUEUE"),
+        "{error}"
+    );
+    let json = serde_json::to_value(&weaker).unwrap();
+    assert_eq!(json[0]["missing"], serde_json::json!(["DEAD_LETTER_QUEUE"]));
+
+    let comparison = strong.against(&weaker);
+    let change = &comparison.changes[0];
+    assert!(change.lost.contains(Capabilities::ACK_NACK) && change.gained.is_empty());
+    assert_eq!(change.missing, Capabilities::DEAD_LETTER_QUEUE);
+    assert!(comparison.to_string().contains("loses"), "{comparison}");
+    assert!(strong.against(&strong).changes.is_empty());
+}

@@ -1,0 +1,10 @@
+//! Certifies the provider on a private Kafka broker, with members that are given all their partitions anew each time.
+
+mod common;
+
+use std::process::ExitCode;
+
+fn main() -> broker_core::Result<ExitCode> {
+    let harness = common::harness(6)?.set("assignment", "roundrobin").mode("eager");
+    Ok(common::suite(harness).main())
+}
