@@ -13,7 +13,8 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, fence, sleep_until};
 /// Where readers wait for something to read.
 ///
 /// Who changes what they wait for does so first, then [`fence`]s, then asks whether somebody sleeps; who wants to sleep
-/// says so first, then fences, then looks once more. So one of the two sees the other, and no wake-up is lost. One that
+/// says so first, then fences, then looks once more. So one of the two sees the other, and no wake-up is lost. Publishers
+/// spare themselves the fence: they change and ask under their stream's lock, which who wants to sleep takes once. One that
 /// was woken sleeps no longer: until it has looked, it is not woken again.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -33,7 +34,7 @@ impl Gate {
         Self::default()
     }
 
-    /// Whether somebody sleeps. Meaningful only after a fence.
+    /// Whether somebody sleeps. Meaningful only after a fence, or under the lock of a stream.
     #[inline]
     pub(crate) fn has_sleepers(&self) -> bool {
         self.sleeping.load(Ordering::Relaxed) > 0

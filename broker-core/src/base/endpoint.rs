@@ -50,13 +50,10 @@ pub enum Source {
 /// The `try_` methods are the fast path of a broker that can store without waiting; what they can't do at once they
 /// leave to the boxed future.
 pub trait PublishEndpoint: Send + Sync + 'static {
-    /// Stores one message if that needs no waiting; else hands it back.
-    ///
-    /// # Errors
-    ///
-    /// The message, where it has to go through [`publish`](Self::publish).
-    fn try_publish_one(&self, message: Message) -> std::result::Result<Result<MessageId>, Message> {
-        Err(message)
+    /// Stores the message, and takes it, if that needs no waiting; else answers `None` and leaves it.
+    fn try_publish_one(&self, message: &mut Option<Message>) -> Option<Result<MessageId>> {
+        let _ = message;
+        None
     }
 
     /// Stores all messages, in order, if that needs no waiting; else answers `None` and leaves them.

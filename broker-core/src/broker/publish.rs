@@ -32,7 +32,16 @@ impl Shared {
     /// Refuses what could not be published, before anything is sent.
     #[inline]
     pub(super) fn check_message(&self, message: &Message) -> Result<()> {
-        let valid = message.validate(self.config.max_payload);
+        let max_payload = self.config.max_payload;
+        if message.is_bare() && message.payload().len() <= max_payload {
+            return Ok(());
+        }
+        self.check_special(message, max_payload)
+    }
+
+    #[cold]
+    fn check_special(&self, message: &Message, max_payload: usize) -> Result<()> {
+        let valid = message.validate(max_payload);
         let possible = || {
             if message.is_plain() || message.delivery_delay().is_none() {
                 return Ok(());
@@ -44,22 +53,21 @@ impl Shared {
             .map_err(|error| error.operation("publish").provider(self.provider))
     }
 
-    /// Publishes one message at once if that needs no waiting; else hands it back.
+    /// Publishes one message at once, and takes it, if that needs no waiting.
     #[inline]
     pub(super) fn try_publish_one(
         &self,
         endpoint: &dyn PublishEndpoint,
-        message: Message,
-    ) -> std::result::Result<Result<MessageId>, Message> {
+        message: &mut Option<Message>,
+    ) -> Option<Result<MessageId>> {
         let answer = endpoint.try_publish_one(message)?;
-        match &answer {
-            Ok(_) => self.counters.published.add(1),
-            Err(_) => {
-                self.counters.publish_failed.add(1);
-                self.observe(&answer);
-            }
+        if answer.is_ok() {
+            self.counters.published.add(1);
+            return Some(answer);
         }
-        Ok(answer.map_err(|error| error.operation("publish").provider(self.provider)))
+        self.counters.publish_failed.add(1);
+        self.observe(&answer);
+        Some(answer.map_err(|error| error.operation("publish").provider(self.provider)))
     }
 
     /// Publishes in order, checking first: those that are refused do not keep the others from being sent.

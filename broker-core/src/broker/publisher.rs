@@ -1,6 +1,7 @@
 //! Publishing many messages to one stream.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,29 +40,32 @@ impl Publisher {
     /// # Cancel safety
     ///
     /// Dropping the future while it waits for room sends nothing; later, the message is sent all the same.
-    pub async fn send(&self, message: Message) -> Result<MessageId> {
-        let shared = self.queue.shared();
-        shared.check("publish")?;
-        if let Err(error) = shared.check_message(&message) {
-            shared.counters.publish_failed.add(1);
-            return Err(error);
-        }
-        let message = if self.queue.is_idle() {
-            match shared.try_publish_one(self.queue.endpoint(), message) {
-                Ok(answer) => {
-                    // A task that only ever sends would never let another one run.
-                    if shared.counters.published.get().is_multiple_of(SENDS_PER_TURN) {
-                        give_way().await;
-                    }
-                    return answer;
-                }
-                Err(message) => message,
+    pub fn send(&self, message: Message) -> impl Future<Output = Result<MessageId>> + Send {
+        // The adapter takes the message out of the future itself: each move on the way would cost as much as storing it.
+        let mut message = Some(message);
+        async move {
+            let shared = self.queue.shared();
+            shared.check("publish")?;
+            if let Err(error) = message
+                .iter()
+                .try_for_each(|message| shared.check_message(message))
+            {
+                shared.counters.publish_failed.add(1);
+                return Err(error);
             }
-        } else {
-            message
-        };
-        let (cell, index) = self.queue.enqueue(message).await?;
-        cell.outcome(index).await.into_result()
+            if self.queue.is_idle()
+                && let Some(answer) = shared.try_publish_one(self.queue.endpoint(), &mut message)
+            {
+                // A task that only ever sends would never let another one run.
+                if shared.counters.published.get().is_multiple_of(SENDS_PER_TURN) {
+                    give_way().await;
+                }
+                return answer;
+            }
+            let message = message.take().unwrap_or_default();
+            let (cell, index) = self.queue.enqueue(message).await?;
+            cell.outcome(index).await.into_result()
+        }
     }
 
     /// Publishes messages in order, with an outcome for each.

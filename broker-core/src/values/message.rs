@@ -216,6 +216,12 @@ impl Message {
         self.meta.is_none()
     }
 
+    /// Whether there is nothing but the payload.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.key.is_none() && self.meta.is_none()
+    }
+
     /// The bytes of payload, key and headers, as bounds count them.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -15,7 +15,7 @@ use crate::log::{Cursor, Feed};
 use crate::number::run_length;
 use crate::session::Session;
 use crate::stream::Stream;
-use crate::sync::{Mutex, Ordering};
+use crate::sync::Mutex;
 
 /// An independent reader: places in logs, and nothing else. What it is too slow for, it misses and tells.
 pub(crate) struct Listener {
@@ -116,6 +116,11 @@ impl Listener {
         (!out.is_empty()).then_some(Ok(out))
     }
 
+    fn meet_publishers(&self) {
+        let spots = self.spots.lock();
+        spots.all.iter().for_each(|spot| spot.stream.meet_publishers());
+    }
+
     fn due(&self) -> Moment {
         let spots = self.spots.lock();
         spots
@@ -152,7 +157,7 @@ impl Spot {
     fn read_from(&mut self, feed: &Feed<'_>, want: u64, named: bool, out: &mut Deliveries) -> u64 {
         let mut left = want;
         loop {
-            let tail = feed.tail.load(Ordering::Acquire);
+            let tail = feed.reach(self.next);
             let count = left.min(tail.saturating_sub(self.next));
             if count == 0 {
                 return want - left;
@@ -217,7 +222,15 @@ impl ReadEndpoint for Listener {
             let until = clock.now().after(wait);
             let read = self
                 .gate
-                .wait(clock, until, || self.attempt(max), || self.due())
+                .wait(
+                    clock,
+                    until,
+                    || {
+                        self.meet_publishers();
+                        self.attempt(max)
+                    },
+                    || self.due(),
+                )
                 .await;
             read.unwrap_or_else(|| Ok(Deliveries::new()))
         })

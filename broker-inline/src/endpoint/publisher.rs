@@ -20,29 +20,28 @@ impl Publisher {
     }
 
     #[cold]
-    fn try_special(&self, message: Message) -> std::result::Result<Result<MessageId>, Message> {
-        let mut messages = vec![message];
-        match self.session.try_publish(&self.stream, &mut messages) {
-            None => Err(messages.pop().unwrap_or_default()),
-            Some(published) => Ok(published.and_then(|published| {
-                let id = published.into_ids()?.pop();
-                id.ok_or_else(broker_core::Error::closed)
-            })),
-        }
+    fn try_special(&self, message: &mut Option<Message>) -> Option<Result<MessageId>> {
+        let mut messages: Vec<_> = message.take().into_iter().collect();
+        let tried = self.session.try_publish(&self.stream, &mut messages);
+        *message = messages.pop();
+        tried.map(|published| {
+            let id = published?.into_ids()?.pop();
+            id.ok_or_else(broker_core::Error::closed)
+        })
     }
 }
 
 impl PublishEndpoint for Publisher {
     #[inline]
-    fn try_publish_one(&self, message: Message) -> std::result::Result<Result<MessageId>, Message> {
+    fn try_publish_one(&self, message: &mut Option<Message>) -> Option<Result<MessageId>> {
         if let Err(error) = self.session.check(Capabilities::PUBLISH) {
-            return Ok(Err(error));
+            return Some(Err(error));
         }
         match self.stream.try_publish_one(message, self.session.rules()) {
-            OneTried::Stored(id) => Ok(Ok(id)),
-            OneTried::Full(_) if self.session.refuses() => Ok(Err(self.stream.full())),
-            OneTried::Full(message) => Err(message),
-            OneTried::Special(message) => self.try_special(message),
+            OneTried::Stored(id) => Some(Ok(id)),
+            OneTried::Full if self.session.refuses() => Some(Err(self.stream.full())),
+            OneTried::Full => None,
+            OneTried::Special => self.try_special(message),
         }
     }
 

@@ -8,7 +8,6 @@ use broker_core::{Message, Receipt, ReceiptRun};
 use super::progress::{Inner, Read, Reading};
 use crate::log::{Feed, Segment};
 use crate::number::run_length;
-use crate::sync::Ordering;
 use crate::window::{Tag, Who};
 
 impl Inner {
@@ -34,7 +33,7 @@ impl Inner {
     ) {
         loop {
             let next = self.window.next();
-            let there = feed.tail.load(Ordering::Acquire).saturating_sub(next);
+            let there = feed.reach(next).saturating_sub(next);
             let count = want.min(there).min(self.window.room());
             if count == 0 {
                 return;
@@ -108,7 +107,7 @@ impl Inner {
         }
         while want > 0 && self.window.room() > 0 {
             let next = self.window.next();
-            if next >= feed.tail.load(Ordering::Acquire) {
+            if next >= feed.reach(next) {
                 break;
             }
             let Some(segment) = self.cursor.seek(next, feed) else {

@@ -61,7 +61,8 @@ impl Replayed {
     pub(crate) fn with_feed<R>(&self, work: impl FnOnce(&Feed<'_>) -> R) -> R {
         work(&Feed {
             partition: PARTITION,
-            tail: &self.tail,
+            newest: &self.tail,
+            settled: &self.tail,
             find: &|offset| self.find(offset),
         })
     }

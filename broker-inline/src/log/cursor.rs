@@ -3,16 +3,32 @@
 use std::sync::Arc;
 
 use super::segment::Segment;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A partition's log as its readers see it: without the lock of those who write to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Feed<'a> {
     pub(crate) partition: u32,
     /// The offset after the newest message.
-    pub(crate) tail: &'a AtomicU64,
-    /// Finds the segment of an offset, or the first one kept after it, with the writers' lock.
+    pub(crate) newest: &'a AtomicU64,
+    /// The offset after the newest message that lies in a segment.
+    pub(crate) settled: &'a AtomicU64,
+    /// Finds the segment of an offset, or the first one kept after it, with the writers' lock; after this everything
+    /// that there was lies in segments.
     pub(crate) find: &'a dyn Fn(u64) -> Option<Arc<Segment>>,
+}
+
+impl Feed<'_> {
+    /// The offset up to which there is something to read, for a reader that is at `next`: beyond it if there is anything.
+    #[inline]
+    pub(crate) fn reach(&self, next: u64) -> u64 {
+        let settled = self.settled.load(Ordering::Acquire);
+        if settled > next || self.newest.load(Ordering::Acquire) <= next {
+            return settled;
+        }
+        let _ = (self.find)(next);
+        self.settled.load(Ordering::Acquire)
+    }
 }
 
 /// The segment that a reader is at.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use broker_core::{Message, MessageId};
 use smallvec::SmallVec;
 
-use super::segment::{Named, Segment};
+use super::segment::{Entry, Named, Segment};
 use crate::clock::Stamp;
 use crate::number::index;
 
@@ -15,16 +15,28 @@ pub(crate) const WHOLE: usize = 32;
 /// The room of a log's first open segment; each that fills up is followed by one of twice the room.
 const SMALLEST: usize = 16;
 const LARGEST: usize = 512;
+/// The most single messages that are gathered before they become a segment, if no reader came for them.
+const GATHERED: usize = 256;
 
 /// The messages of one partition, in order: segments, of which the first may be used up in part.
+///
+/// A single message waits in an open list until a reader comes or the list is long: written there, it costs next to
+/// nothing; a slot that readers may look at meanwhile costs two locked instructions. Whoever asks for more than the ends
+/// [settles](Self::settle) the list first.
 ///
 /// Held under its owner's lock. What it lets go of is handed out, so that dropping it is done without the lock.
 #[derive(Debug)]
 pub(crate) struct Log {
     partition: u32,
     head: u64,
+    /// The end of the last segment.
     tail: u64,
     segments: VecDeque<Kept>,
+    /// The newest messages, which are in no segment yet.
+    fresh: Vec<Entry>,
+    fresh_bytes: usize,
+    /// The room of the next list of them: as many as there were last time.
+    fresh_room: usize,
     /// The room of the next open segment.
     room: usize,
     limits: SegmentLimits,
@@ -74,6 +86,9 @@ impl Log {
             head: 0,
             tail: 0,
             segments: VecDeque::new(),
+            fresh: Vec::new(),
+            fresh_bytes: 0,
+            fresh_room: SMALLEST,
             room: SMALLEST,
             limits,
         }
@@ -91,23 +106,80 @@ impl Log {
     /// The offset of the next message.
     #[inline]
     pub(crate) fn tail(&self) -> u64 {
+        self.tail + self.fresh.len() as u64
+    }
+
+    /// The offset after the last message that lies in a segment.
+    #[inline]
+    pub(crate) fn settled(&self) -> u64 {
         self.tail
     }
 
     /// How many messages are kept.
     #[inline]
     pub(crate) fn len(&self) -> u64 {
-        self.tail - self.head
+        self.tail() - self.head
+    }
+
+    /// Whether the open list has no place for a message of `bytes`.
+    #[inline]
+    pub(crate) fn is_fresh_full(&self, bytes: usize) -> bool {
+        let count = self.fresh.len();
+        count >= GATHERED.min(self.limits.messages)
+            || (count > 0 && self.fresh_bytes + bytes > self.limits.bytes)
+    }
+
+    /// Keeps one message of `bytes` in the open list, and answers its offset.
+    #[inline(always)]
+    pub(crate) fn push_fresh(&mut self, message: Message, bytes: usize, at: Stamp) -> u64 {
+        let offset = self.tail();
+        if self.fresh.capacity() == 0 {
+            self.fresh
+                .reserve_exact(self.fresh_room.min(self.limits.messages));
+        }
+        self.fresh.push(Entry { message, at });
+        self.fresh_bytes += bytes;
+        offset
+    }
+
+    /// Puts the open list into segments; answers whether there was anything in it.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> bool {
+        let waiting = !self.fresh.is_empty();
+        if waiting {
+            self.settle_fresh();
+        }
+        waiting
+    }
+
+    fn settle_fresh(&mut self) {
+        let bytes = std::mem::take(&mut self.fresh_bytes);
+        let mut fresh = std::mem::take(&mut self.fresh);
+        if fresh.len() >= WHOLE {
+            self.fresh_room = fresh.len();
+            if fresh.len() * 2 < fresh.capacity() {
+                fresh.shrink_to_fit();
+            }
+            self.push(Segment::gathered(self.tail, fresh), bytes);
+            return;
+        }
+        for entry in fresh.drain(..) {
+            let bytes = entry.message.size();
+            self.append_one(entry, bytes);
+        }
+        // The list is kept for the next ones.
+        self.fresh = fresh;
     }
 
     /// Keeps `messages`, which have `bytes` in all, and answers the first one's offset.
     #[inline]
     pub(crate) fn append(&mut self, mut messages: Vec<Message>, bytes: usize, at: Stamp) -> u64 {
+        debug_assert!(self.fresh.is_empty(), "what came before comes first");
         let first = self.tail;
         if messages.len() < WHOLE {
             for message in messages {
                 let bytes = message.size();
-                self.append_one(message, bytes, at);
+                self.append_one(Entry { message, at }, bytes);
             }
             return first;
         }
@@ -132,21 +204,18 @@ impl Log {
         first
     }
 
-    /// Keeps one message of `bytes`, and answers its offset.
-    #[inline(always)]
-    pub(crate) fn append_one(&mut self, message: Message, bytes: usize, at: Stamp) -> u64 {
-        let offset = self.tail;
+    /// Keeps one message of `bytes` in a segment.
+    fn append_one(&mut self, entry: Entry, bytes: usize) {
         if let Some(last) = self.segments.back_mut()
             && (last.bytes == 0 || last.bytes + bytes <= self.limits.bytes)
-            && let Some(slot) = last.segment.free_slot(offset)
+            && let Some(slot) = last.segment.free_slot(self.tail)
         {
-            slot.fill(message, at);
+            slot.fill(entry);
             last.bytes += bytes;
             self.tail += 1;
         } else {
-            self.open_with(message, bytes, at);
+            self.open_with(entry, bytes);
         }
-        offset
     }
 
     /// Keeps messages with ids of their own.
@@ -158,7 +227,7 @@ impl Log {
     }
 
     #[cold]
-    fn open_with(&mut self, message: Message, bytes: usize, at: Stamp) {
+    fn open_with(&mut self, entry: Entry, bytes: usize) {
         if self
             .segments
             .back()
@@ -168,7 +237,7 @@ impl Log {
         }
         let segment = Segment::open(self.tail, self.room.min(self.limits.messages));
         if let Some(slot) = segment.free_slot(self.tail) {
-            slot.fill(message, at);
+            slot.fill(entry);
             self.push_used(segment, 1, bytes);
         }
     }
@@ -195,6 +264,7 @@ impl Log {
 
     /// The segment of `offset`, or the first one kept after it.
     pub(crate) fn find(&self, offset: u64) -> Option<Arc<Segment>> {
+        debug_assert!(self.fresh.is_empty(), "what is in no segment can't be found");
         if offset >= self.tail {
             return None;
         }
@@ -204,6 +274,7 @@ impl Log {
 
     /// Lets go of everything before `offset`.
     pub(crate) fn cut(&mut self, offset: u64) -> Cut {
+        debug_assert!(self.fresh.is_empty(), "what is in no segment can't be let go of");
         let offset = offset.min(self.tail);
         let mut cut = Cut::default();
         while self.head < offset {

@@ -31,15 +31,19 @@ struct Next {
 enum Body {
     /// A published vector as it was handed in.
     Whole(Vec<Message>, Stamp),
+    /// Single messages that were gathered before anybody looked for them.
+    Gathered(Vec<Entry>),
     /// Room for single messages, filled from the front by whoever holds the log.
     Open(Box<[OnceLock<Entry>]>),
     /// Messages whose ids do not tell their places: delayed ones, and replayed dead letters.
     Named(Vec<Named>, Stamp),
 }
 
-struct Entry {
-    message: Message,
-    at: Stamp,
+/// A single message.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) message: Message,
+    pub(super) at: Stamp,
 }
 
 /// A message with an id of its own.
@@ -56,8 +60,8 @@ pub(crate) struct Slot<'a>(&'a OnceLock<Entry>);
 
 impl Slot<'_> {
     #[inline]
-    pub(crate) fn fill(self, message: Message, at: Stamp) {
-        let filled = self.0.set(Entry { message, at });
+    pub(super) fn fill(self, entry: Entry) {
+        let filled = self.0.set(entry);
         debug_assert!(filled.is_ok(), "an offset is given once");
     }
 }
@@ -65,6 +69,10 @@ impl Slot<'_> {
 impl Segment {
     pub(crate) fn whole(first: u64, messages: Vec<Message>, at: Stamp) -> Self {
         Self::new(first, Body::Whole(messages, at))
+    }
+
+    pub(super) fn gathered(first: u64, entries: Vec<Entry>) -> Self {
+        Self::new(first, Body::Gathered(entries))
     }
 
     pub(crate) fn open(first: u64, room: usize) -> Self {
@@ -103,6 +111,7 @@ impl Segment {
     pub(crate) fn room(&self) -> usize {
         match &self.body {
             Body::Whole(messages, _) => messages.len(),
+            Body::Gathered(entries) => entries.len(),
             Body::Open(slots) => slots.len(),
             Body::Named(messages, _) => messages.len(),
         }
@@ -155,7 +164,7 @@ impl Segment {
     pub(crate) fn id_at(&self, partition: u32, offset: u64) -> MessageId {
         match &self.body {
             Body::Named(messages, _) => messages.get(self.place(offset)).map(|named| named.id.clone()),
-            Body::Whole(..) | Body::Open(_) => None,
+            Body::Whole(..) | Body::Gathered(_) | Body::Open(_) => None,
         }
         .unwrap_or(MessageId::Offset { partition, offset })
     }
@@ -164,7 +173,7 @@ impl Segment {
     pub(crate) fn partition_at(&self, partition: u32, offset: u64) -> u32 {
         match &self.body {
             Body::Named(messages, _) => messages.get(self.place(offset)).map(|named| named.partition),
-            Body::Whole(..) | Body::Open(_) => None,
+            Body::Whole(..) | Body::Gathered(_) | Body::Open(_) => None,
         }
         .unwrap_or(partition)
     }
@@ -176,7 +185,7 @@ impl Segment {
                 .iter()
                 .position(|named| named.id == *id)
                 .map(|at| self.first + at as u64),
-            Body::Whole(..) | Body::Open(_) => None,
+            Body::Whole(..) | Body::Gathered(_) | Body::Open(_) => None,
         }
     }
 
@@ -184,6 +193,7 @@ impl Segment {
     pub(crate) fn stamp_at(&self, offset: u64) -> Option<Stamp> {
         match &self.body {
             Body::Whole(_, at) | Body::Named(_, at) => Some(*at),
+            Body::Gathered(entries) => Some(entries.get(self.place(offset))?.at),
             Body::Open(slots) => Some(slots.get(self.place(offset))?.get()?.at),
         }
     }
@@ -192,7 +202,7 @@ impl Segment {
     pub(crate) fn first_since(&self, at: Stamp, from: u64, to: u64) -> Option<u64> {
         match &self.body {
             Body::Whole(_, stored) | Body::Named(_, stored) => (*stored >= at && from < to).then_some(from),
-            Body::Open(_) => {
+            Body::Gathered(_) | Body::Open(_) => {
                 (from..to).find(|offset| self.stamp_at(*offset).is_some_and(|stored| stored >= at))
             }
         }
@@ -204,6 +214,7 @@ impl MessageStore for Segment {
     fn message(&self, index: usize) -> Option<&Message> {
         match &self.body {
             Body::Whole(messages, _) => messages.get(index),
+            Body::Gathered(entries) => entries.get(index).map(|entry| &entry.message),
             Body::Open(slots) => slots.get(index)?.get().map(|entry| &entry.message),
             Body::Named(messages, _) => messages.get(index).map(|named| &named.message),
         }

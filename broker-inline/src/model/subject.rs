@@ -60,7 +60,8 @@ impl Subject {
         let find = |offset: u64| -> Option<Arc<Segment>> { self.log.find(offset) };
         let feed = Feed {
             partition: 0,
-            tail: &self.tail,
+            newest: &self.tail,
+            settled: &self.tail,
             find: &find,
         };
         self.progress.read(&feed, &reading, max, &mut out).unwrap();

@@ -78,6 +78,10 @@ impl Session {
         }
         let until = self.hub.clock.now().after(wait);
         let due = || group.due().min(stream.delayed_due());
+        let attempt = || {
+            stream.meet_publishers();
+            attempt()
+        };
         let read = group.gate.wait(&self.hub.clock, until, attempt, due).await;
         read.unwrap_or_else(|| Ok(Deliveries::new()))
     }

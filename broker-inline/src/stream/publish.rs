@@ -22,9 +22,9 @@ pub(crate) struct Rules {
 pub(crate) enum OneTried {
     Stored(MessageId),
     /// There is no room now.
-    Full(Message),
+    Full,
     /// It needs more care than the fast path has.
-    Special(Message),
+    Special,
 }
 
 impl Stream {
@@ -63,6 +63,7 @@ impl Stream {
         let published = match state.logs.first_mut().filter(|_| plain) {
             Some(log) => {
                 let first = log.append(messages, survey.bytes, at);
+                self.publish_settled(0, log);
                 self.publish_tail(0, log);
                 Published::run(0, first, count)
             }
@@ -77,31 +78,41 @@ impl Stream {
         Ok(Some(published))
     }
 
-    /// Stores one message that has neither delay nor id, on a stream of one partition.
+    /// Stores one message that has neither delay nor id, on a stream of one partition, and takes it.
     #[inline(always)]
-    pub(crate) fn try_publish_one(&self, message: Message, rules: Rules) -> OneTried {
+    pub(crate) fn try_publish_one(&self, slot: &mut Option<Message>, rules: Rules) -> OneTried {
         let mut survey = Survey::default();
-        survey.add(&message);
+        slot.iter().for_each(|message| survey.add(message));
         let special = survey.delays || (survey.ids && rules.idempotent);
         if special || self.partitions() > 1 || survey.bytes > self.limits.capacity_bytes {
-            return OneTried::Special(message);
+            return OneTried::Special;
         }
         let at = Stamp::now();
         // Dropped after the lock is given back.
-        let _cut: Option<Cut>;
-        let mut state = self.lock();
+        let mut _cut: Option<Cut> = None;
+        let mut state = self.lock_fresh();
         let admitted = self.admit_before(&mut state);
         if !state.is_turn_of(None) {
-            return OneTried::Full(message);
+            return OneTried::Full;
         }
-        _cut = match state.make_room(&self.limits, 1, survey.bytes) {
-            Ok(cut) => cut,
-            Err(Full) => return OneTried::Full(message),
-        };
+        if !state.has_room(&self.limits, 1, survey.bytes) {
+            self.settle(&mut state);
+            match state.make_room(&self.limits, 1, survey.bytes) {
+                Ok(cut) => _cut = cut,
+                Err(Full) => return OneTried::Full,
+            }
+        }
         let Some(log) = state.logs.first_mut() else {
-            return OneTried::Special(message);
+            return OneTried::Special;
         };
-        let offset = log.append_one(message, survey.bytes, at);
+        if log.is_fresh_full(survey.bytes) {
+            log.settle();
+            self.publish_settled(0, log);
+        }
+        let Some(message) = slot.take() else {
+            return OneTried::Special;
+        };
+        let offset = log.push_fresh(message, survey.bytes, at);
         self.publish_tail(0, log);
         state.live = true;
         state.kept += 1;
@@ -199,6 +210,7 @@ impl Stream {
         for (partition, (batch, bytes)) in batches.into_iter().enumerate() {
             if let Some(log) = state.logs.get_mut(partition).filter(|_| !batch.is_empty()) {
                 log.append(batch, bytes, at);
+                self.publish_settled(partition, log);
                 self.publish_tail(partition, log);
             }
         }

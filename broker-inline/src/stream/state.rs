@@ -86,10 +86,16 @@ impl State {
         count: usize,
         bytes: usize,
     ) -> Result<Option<Cut>, Full> {
-        if self.kept + count <= self.ease && self.bytes + bytes <= limits.capacity_bytes {
+        if self.has_room(limits, count, bytes) {
             return Ok(None);
         }
         self.evict(limits, count, bytes).map(Some)
+    }
+
+    /// Whether there is room without letting go of anything.
+    #[inline]
+    pub(super) fn has_room(&self, limits: &Limits, count: usize, bytes: usize) -> bool {
+        self.kept + count <= self.ease && self.bytes + bytes <= limits.capacity_bytes
     }
 
     #[cold]
@@ -147,7 +153,8 @@ impl State {
         self.gates.push(gate.clone());
     }
 
-    /// Whether somebody sleeps. Meaningful only after a fence.
+    /// Whether somebody sleeps: who goes to sleep says so before it [meets](super::Stream::meet_publishers) those who
+    /// hold this.
     #[inline]
     pub(super) fn has_sleepers(&self) -> bool {
         self.gates.iter().any(|gate| gate.has_sleepers())

@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::log::Feed;
 use crate::log::Log;
 use crate::log::Segment;
-use crate::sync::{Apart, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, fence};
+use crate::sync::{Apart, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// A stream. It stays the same object when it is deleted and used again, so that whoever holds it goes on with it.
 ///
@@ -26,8 +26,8 @@ pub(crate) struct Stream {
     events: Arc<Events>,
     /// Numbers groups for as long as the state lives; no receipt fits two of them.
     group_ids: Arc<AtomicU64>,
-    /// The offset after the newest message, by partition.
-    tails: Box<[Apart<AtomicU64>]>,
+    /// By partition.
+    tails: Box<[Tail]>,
     /// When the next delayed message is due.
     delayed_due: AtomicU64,
     /// How many publishers wait for room.
@@ -35,6 +35,15 @@ pub(crate) struct Stream {
     /// How many messages became free since a publisher was last told so.
     pub(super) freed: AtomicUsize,
     state: Apart<Mutex<State>>,
+}
+
+/// How far a partition's log goes.
+#[derive(Debug, Default)]
+struct Tail {
+    /// The offset after the newest message.
+    newest: Apart<AtomicU64>,
+    /// The offset after the newest message that lies in a segment, where readers find it without the lock.
+    settled: Apart<AtomicU64>,
 }
 
 /// A stream in numbers, for health.
@@ -63,7 +72,7 @@ impl Stream {
             clock,
             events,
             group_ids,
-            tails: (0..limits.partitions).map(|_| Apart(AtomicU64::new(0))).collect(),
+            tails: (0..limits.partitions).map(|_| Tail::default()).collect(),
             delayed_due: AtomicU64::new(Moment::NEVER.0),
             blocked: AtomicUsize::new(0),
             freed: AtomicUsize::new(0),
@@ -71,9 +80,32 @@ impl Stream {
         }
     }
 
-    #[inline]
+    /// Locks the state, with all messages in segments.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_fresh();
+        self.settle(&mut state);
+        state
+    }
+
+    /// Locks the state, of whose logs the newest messages may be in no segment yet.
+    #[inline]
+    pub(super) fn lock_fresh(&self) -> MutexGuard<'_, State> {
         self.state.0.lock()
+    }
+
+    /// Puts the newest messages into segments.
+    pub(super) fn settle(&self, state: &mut State) {
+        for (partition, log) in state.logs.iter_mut().enumerate() {
+            if log.settle() {
+                self.publish_settled(partition, log);
+            }
+        }
+    }
+
+    /// After this either what a publisher stored before is seen, or the publisher sees who said that it sleeps: one of
+    /// the two has the lock first.
+    pub(crate) fn meet_publishers(&self) {
+        drop(self.lock_fresh());
     }
 
     pub(super) fn next_group_id(&self) -> u64 {
@@ -90,14 +122,22 @@ impl Stream {
     pub(crate) fn tail(&self, partition: usize) -> u64 {
         self.tails
             .get(partition)
-            .map_or(0, |tail| tail.0.load(Ordering::Acquire))
+            .map_or(0, |tail| tail.newest.0.load(Ordering::Acquire))
     }
 
     /// Shows readers what a log has; under the lock.
     #[inline]
     pub(super) fn publish_tail(&self, partition: usize, log: &Log) {
         if let Some(tail) = self.tails.get(partition) {
-            tail.0.store(log.tail(), Ordering::Release);
+            tail.newest.0.store(log.tail(), Ordering::Release);
+        }
+    }
+
+    /// Shows readers what a log has in segments; under the lock.
+    #[inline]
+    pub(super) fn publish_settled(&self, partition: usize, log: &Log) {
+        if let Some(tail) = self.tails.get(partition) {
+            tail.settled.0.store(log.settled(), Ordering::Release);
         }
     }
 
@@ -105,9 +145,11 @@ impl Stream {
     #[inline]
     pub(crate) fn with_feed<R>(&self, partition: usize, work: impl FnOnce(&Feed<'_>) -> R) -> R {
         static NONE: AtomicU64 = AtomicU64::new(0);
+        let tail = self.tails.get(partition);
         work(&Feed {
             partition: u32::try_from(partition).unwrap_or(u32::MAX),
-            tail: self.tails.get(partition).map_or(&NONE, |tail| &tail.0),
+            newest: tail.map_or(&NONE, |tail| &tail.newest.0),
+            settled: tail.map_or(&NONE, |tail| &tail.settled.0),
             find: &|offset| self.find(partition, offset),
         })
     }
@@ -151,6 +193,7 @@ impl Stream {
             let partition = named.partition as usize;
             if let Some(log) = state.logs.get_mut(partition) {
                 log.append_named(vec![named], at);
+                self.publish_settled(partition, log);
                 self.publish_tail(partition, log);
                 admitted += 1;
             }
@@ -162,7 +205,6 @@ impl Stream {
     /// Gives the lock back, and wakes as many of each group as there are `messages` for.
     #[inline(always)]
     pub(super) fn unlock_and_tell(state: MutexGuard<'_, State>, messages: u64) {
-        fence(Ordering::SeqCst);
         if state.has_sleepers() {
             Self::unlock_and_wake(state, messages);
         }

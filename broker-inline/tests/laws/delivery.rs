@@ -248,7 +248,7 @@ async fn law_12_after_close_every_call_says_closed() {
     closed(rig.broker.ping().await.unwrap_err());
     closed(
         publisher
-            .try_publish_one(Message::text("late"))
+            .try_publish_one(&mut Some(Message::text("late")))
             .unwrap()
             .unwrap_err(),
     );
@@ -267,7 +267,10 @@ async fn endpoints_are_the_same_broker_with_the_names_resolved() {
     let reader = endpoints.reader(&one).await.unwrap();
     assert!(reader.settles() && reader.try_read(5).is_none());
 
-    let id = publisher.try_publish_one(Message::text("a")).unwrap().unwrap();
+    let id = publisher
+        .try_publish_one(&mut Some(Message::text("a")))
+        .unwrap()
+        .unwrap();
     assert_eq!(
         id,
         MessageId::Offset {

@@ -54,9 +54,12 @@ async fn law_3_four_publishers_and_four_consumers_of_two_groups_lose_and_double_
         let endpoint = endpoints.publisher(&stream("s")).await.unwrap();
         tasks.push(tokio::spawn(async move {
             for number in 0..EACH {
-                let message = Message::text(format!("{publisher}-{number}"));
-                if let Err(message) = endpoint.try_publish_one(message) {
-                    endpoint.publish(&mut vec![message]).await.unwrap();
+                let mut message = Some(Message::text(format!("{publisher}-{number}")));
+                if endpoint.try_publish_one(&mut message).is_none() {
+                    endpoint
+                        .publish(&mut message.into_iter().collect())
+                        .await
+                        .unwrap();
                 }
             }
         }));

@@ -46,7 +46,10 @@ async fn a_deleted_stream_is_gone_with_its_groups_and_whoever_holds_it_goes_on()
             .is_empty()
     );
 
-    publisher.try_publish_one(Message::text("new")).unwrap().unwrap();
+    publisher
+        .try_publish_one(&mut Some(Message::text("new")))
+        .unwrap()
+        .unwrap();
     assert_eq!(streams.list().await.unwrap(), [stream("s")]);
     assert_eq!(
         reader.try_ack(&runs(&got)).unwrap().unwrap().get(0),

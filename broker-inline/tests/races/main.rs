@@ -243,7 +243,7 @@ fn law_10_a_key_that_becomes_free_wakes_who_waits_for_it() {
         let publisher = publisher(&broker);
         for number in 0..3 {
             let message = Message::text(number.to_string()).key("k");
-            publisher.try_publish_one(message).unwrap().unwrap();
+            publisher.try_publish_one(&mut Some(message)).unwrap().unwrap();
         }
         let in_sequence = |name| {
             let member = Membership {
@@ -289,7 +289,7 @@ fn law_14_retention_never_takes_what_a_group_needs() {
             (0..6)
                 .filter(|number| {
                     let message = Message::text(number.to_string());
-                    publisher.try_publish_one(message).unwrap().is_ok()
+                    publisher.try_publish_one(&mut Some(message)).unwrap().is_ok()
                 })
                 .collect::<Vec<usize>>()
         });

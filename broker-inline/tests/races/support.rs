@@ -71,8 +71,8 @@ pub(crate) fn runs(deliveries: &Deliveries) -> Vec<ReceiptRun> {
 }
 
 pub(crate) fn publish(publisher: &Arc<dyn PublishEndpoint>, number: usize) {
-    let message = Message::text(number.to_string());
-    if let Err(message) = publisher.try_publish_one(message) {
-        block_on(publisher.publish(&mut vec![message])).unwrap();
+    let mut message = Some(Message::text(number.to_string()));
+    if publisher.try_publish_one(&mut message).is_none() {
+        block_on(publisher.publish(&mut message.into_iter().collect())).unwrap();
     }
 }
