@@ -98,13 +98,15 @@ impl Report {
             )?;
             match row.budget {
                 Some((instructions, allocations)) => {
-                    let kept = row.instructions < instructions && row.allocations <= allocations;
-                    writeln!(
-                        f,
-                        " {:>16} {}",
-                        format!("{instructions} / {allocations}"),
-                        mark(kept)
-                    )?;
+                    let few = row.instructions < instructions;
+                    let frugal = row.allocations <= allocations;
+                    let asked = format!("{instructions} / {allocations}");
+                    match row.work.held().filter(|_| frugal && !few) {
+                        Some(held) if row.instructions < held => {
+                            writeln!(f, " {asked:>16} told, held under {held}")?;
+                        }
+                        _ => writeln!(f, " {asked:>16} {}", mark(few && frugal))?,
+                    }
                 }
                 None => writeln!(f)?,
             }
