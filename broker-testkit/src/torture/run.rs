@@ -109,6 +109,7 @@ impl Torture {
             incidents: &incidents,
             lease,
             settles,
+            forgetful: rig.forgetful,
         };
         let events = journals.sorted();
         let judged = judge.judge(&events);
