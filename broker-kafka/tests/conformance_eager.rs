@@ -4,7 +4,11 @@ mod common;
 
 use std::process::ExitCode;
 
+use broker_testkit::servers::KafkaConfig;
+
 fn main() -> broker_core::Result<ExitCode> {
-    let harness = common::harness(6)?.set("assignment", "roundrobin").mode("eager");
+    let harness = common::harness(KafkaConfig::new(), 6)?
+        .set("assignment", "roundrobin")
+        .mode("eager");
     Ok(common::suite(harness).main())
 }

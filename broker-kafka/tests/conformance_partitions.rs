@@ -4,6 +4,8 @@ mod common;
 
 use std::process::ExitCode;
 
+use broker_testkit::servers::KafkaConfig;
+
 fn main() -> broker_core::Result<ExitCode> {
-    Ok(common::suite(common::harness(4)?).main())
+    Ok(common::suite(common::harness(KafkaConfig::new(), 4)?).main())
 }

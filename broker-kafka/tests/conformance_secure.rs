@@ -8,7 +8,7 @@ use broker_testkit::servers::KafkaConfig;
 
 fn main() -> broker_core::Result<ExitCode> {
     let server = KafkaConfig::new().tls().user("alice", "secret-of-alice");
-    let harness = common::harness_on(server, 4)?
+    let harness = common::harness(server, 4)?
         .set("sasl_mechanism", "SCRAM-SHA-256")
         .mode("secure");
     Ok(common::suite(harness).main())

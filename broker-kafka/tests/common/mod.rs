@@ -5,13 +5,8 @@ use broker_kafka::PROVIDER;
 use broker_testkit::servers::{KafkaConfig, KafkaHarness};
 use broker_testkit::{Limits, Part, Suite, Timing};
 
-/// A server, and streams with so many partitions.
-pub(crate) fn harness(partitions: u32) -> Result<KafkaHarness> {
-    harness_on(KafkaConfig::new(), partitions)
-}
-
 /// A server that is set up like this, and streams with so many partitions.
-pub(crate) fn harness_on(server: KafkaConfig, partitions: u32) -> Result<KafkaHarness> {
+pub(crate) fn harness(server: KafkaConfig, partitions: u32) -> Result<KafkaHarness> {
     let harness = KafkaHarness::new(&PROVIDER, server.proxied().start()?)
         .set("partitions", i64::from(partitions))
         .set("session_timeout", "6s")

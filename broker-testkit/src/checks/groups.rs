@@ -70,21 +70,6 @@ async fn load_balanced(t: &Trial) -> CheckResult {
             "the partitions here have owners, and are too few for three".to_owned(),
         ));
     }
-    if owned {
-        let broker = &t.broker().await?;
-        let (stream, group) = (&stream, &group);
-        t.eventually("each of three members owns a partition", || async move {
-            let partitions = broker.partitions(stream, group).await?;
-            let owners: Option<BTreeSet<_>> = partitions.into_iter().map(|one| one.owner).collect();
-            Ok(owners.is_some_and(|owners| owners.len() == 3))
-        })
-        .await?;
-    }
-    let keys: Vec<_> = (0..30).map(|key| format!("key-{key}")).collect();
-    let publisher = t.broker().await?;
-    ledger
-        .publish_many(&publisher, &stream, 0, &keys, MESSAGES)
-        .await?;
     // Nobody takes more than its prefetch before everybody has one.
     let (barrier, done) = (
         Arc::new(tokio::sync::Barrier::new(3)),
@@ -126,6 +111,22 @@ async fn load_balanced(t: &Trial) -> CheckResult {
             })
         })
         .collect();
+    // Who does not read is given nothing.
+    if owned {
+        let broker = &t.broker().await?;
+        let (stream, group) = (&stream, &group);
+        t.eventually("each of three members owns a partition", || async move {
+            let partitions = broker.partitions(stream, group).await?;
+            let owners: Option<BTreeSet<_>> = partitions.into_iter().map(|one| one.owner).collect();
+            Ok(owners.is_some_and(|owners| owners.len() == 3))
+        })
+        .await?;
+    }
+    let keys: Vec<_> = (0..30).map(|key| format!("key-{key}")).collect();
+    let publisher = t.broker().await?;
+    ledger
+        .publish_many(&publisher, &stream, 0, &keys, MESSAGES)
+        .await?;
     let mut shares = Vec::new();
     for task in tasks {
         shares.push(task.await.map_err(Stop::failed)??);

@@ -25,6 +25,7 @@ pub(super) struct Judge<'r> {
     pub(super) settles: bool,
     /// Whether order per key is claimed.
     pub(super) ordered: bool,
+    pub(super) forgetful: Option<Duration>,
 }
 
 /// What the events come to, beside the ledger's own sums.
@@ -153,7 +154,7 @@ impl Judge<'_> {
                 }
                 None => judged.sample(entry, "came again without a reason"),
             }
-            if attempt == story.attempt {
+            if attempt == story.attempt && !self.is_forgotten(story, at) {
                 judged.attempts += 1;
                 judged.sample(
                     entry,
@@ -172,6 +173,9 @@ impl Judge<'_> {
 
     /// Why a message may come again at `at`; `None` where nothing explains it.
     fn reason(&self, story: &Story, at: Moment) -> Option<&'static str> {
+        if self.is_forgotten(story, at) {
+            return Some("its consumer died before it was written down");
+        }
         if story.done {
             return None;
         }
@@ -195,6 +199,26 @@ impl Judge<'_> {
             Some(_) => Some("a fault of server or connection"),
             None => None,
         }
+    }
+}
+
+impl Judge<'_> {
+    /// Whether what its last holder did was not yet written down when that died, which a disturbed server delays.
+    fn is_forgotten(&self, story: &Story, at: Moment) -> bool {
+        let (Some(within), Some(end)) = (
+            self.forgetful,
+            self.ends
+                .get(story.process)
+                .copied()
+                .flatten()
+                .filter(|end| *end <= at),
+        ) else {
+            return false;
+        };
+        let delayed = |incident: &Incident| {
+            !incident.fault.is_of_consumer() && incident.began <= end && incident.ended >= story.at
+        };
+        end.since(story.at) <= within || self.incidents.iter().any(delayed)
     }
 }
 
@@ -299,6 +323,7 @@ mod tests {
             lease: LEASE,
             settles: true,
             ordered: true,
+            forgetful: None,
         };
         (judge.judge(events), ledger)
     }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_core::broker::Broker;
 
@@ -19,6 +20,8 @@ pub struct Rig {
     pub server: Option<Arc<dyn ServerControl>>,
     /// The proxy that all connections go through.
     pub proxy: Option<Arc<dyn NetProxy>>,
+    /// For how long an ack that was answered may be forgotten with its consumer, where acks are written down together.
+    pub forgetful: Option<Duration>,
 }
 
 impl Rig {
@@ -29,6 +32,7 @@ impl Rig {
             member: Box::new(member),
             server: None,
             proxy: None,
+            forgetful: None,
         }
     }
 

@@ -111,6 +111,7 @@ impl Torture {
             lease,
             settles,
             ordered: keeps_order(flags),
+            forgetful: rig.forgetful,
         };
         let events = journals.sorted();
         let judged = judge.judge(&events);
