@@ -41,6 +41,22 @@ impl Default for Cursor {
     }
 }
 
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Search {
+    /// Whether leases that have ended are, which costs the more the more is pending; else only what is due.
+    pub(crate) leases: bool,
+    /// Where that goes on.
+    pub(crate) from: Cursor,
+}
+
+impl Search {
+    pub(crate) fn new(leases: bool, from: &Cursor) -> Self {
+        let from = from.clone();
+        Self { leases, from }
+    }
+}
+
 /// What a claim brought.
 #[derive(Debug)]
 pub(crate) struct Claimed {
@@ -68,7 +84,7 @@ impl Claimed {
 pub(crate) async fn claim(
     hands: &Hands,
     max: usize,
-    cursor: Cursor,
+    search: Search,
     unanswered: Option<Duration>,
 ) -> Result<Claimed> {
     let (client, group, member) = (&hands.client, &hands.group, &hands.member);
@@ -86,8 +102,9 @@ pub(crate) async fn claim(
         .arg(member.consumer.as_str())
         .arg(max.min(MOST))
         .arg(millis(member.lease))
-        .arg(cursor.0.as_str())
-        .arg(unanswered.map_or_else(|| "-1".to_owned(), |time| millis(time).to_string()));
+        .arg(search.from.0.as_str())
+        .arg(unanswered.map_or_else(|| "-1".to_owned(), |time| millis(time).to_string()))
+        .arg(u8::from(search.leases));
     let answer = client.run(&scripts::CLAIM, &call).await?;
     let mut parts = reply::items(answer, "claim")?.into_iter();
     let odd = || error::odd_reply("claim");

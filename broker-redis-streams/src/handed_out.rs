@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use broker_core::Receipt;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::entry::Entry;
@@ -15,6 +16,8 @@ use crate::time::EntryId;
 /// settles it. All others are settled one by one against owner and count.
 #[derive(Debug, Default)]
 pub(crate) struct HandedOut {
+    /// Whether the keys are remembered too: where keys are parked, an ack names them.
+    keyed: bool,
     /// The number of the first batch kept.
     first: u32,
     batches: VecDeque<Batch>,
@@ -22,7 +25,9 @@ pub(crate) struct HandedOut {
 
 #[derive(Debug)]
 struct Batch {
-    entries: Vec<(EntryId, bool)>,
+    entries: Vec<Handed>,
+    /// The keys of the entries, where they are remembered.
+    keys: Vec<Option<Bytes>>,
     open: usize,
     /// Before the server handed them out: a lease can't have begun earlier.
     since: Instant,
@@ -30,6 +35,15 @@ struct Batch {
     hint: usize,
     /// The token for plain acks; without one, only the server knows.
     token: Option<u32>,
+}
+
+/// One delivery.
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    id: EntryId,
+    open: bool,
+    /// Whether it was the entry's first one.
+    first: bool,
 }
 
 /// A receipt's fence: epoch, delivery counter and batch, each as far as it fits.
@@ -79,6 +93,14 @@ impl Fence {
 }
 
 impl HandedOut {
+    /// Remembers nothing yet; later also the keys, where it is `keyed`.
+    pub(crate) fn new(keyed: bool) -> Self {
+        Self {
+            keyed,
+            ..Self::default()
+        }
+    }
+
     /// Remembers a batch whose leases began at `since` or later; answers its number.
     pub(crate) fn add(
         &mut self,
@@ -100,27 +122,40 @@ impl HandedOut {
             .first
             .wrapping_add(u32::try_from(self.batches.len()).unwrap_or(u32::MAX));
         self.batches.push_back(Batch {
-            entries: entries.iter().map(|entry| (entry.id, true)).collect(),
+            entries: entries
+                .iter()
+                .map(|entry| Handed {
+                    id: entry.id,
+                    open: true,
+                    first: entry.count == 1,
+                })
+                .collect(),
+            keys: entries
+                .iter()
+                .filter(|_| self.keyed)
+                .map(|entry| entry.message.message_key().cloned())
+                .collect(),
             open: entries.len(),
             since,
             hint: 0,
-            token: token.filter(|_| entries.iter().all(|entry| entry.count == 1)),
+            token,
         });
         number
     }
 
-    /// What is known about `receipt`; a fresh one counts as settled from now on, unless it is
+    /// What is known about `receipt` at this moment; a fresh one counts as settled from now on, unless it is
     /// [reopened](Self::reopen).
-    pub(crate) fn settle(&mut self, receipt: &Receipt, lease: Duration) -> Known {
+    pub(crate) fn settle(&mut self, receipt: &Receipt, lease: Duration, now: Instant) -> Known {
         let Some((batch, at)) = self.find(receipt) else {
             return Known::Unsure;
         };
-        let fresh = batch.token.filter(|_| batch.since.elapsed() < lease);
+        let leased = now.saturating_duration_since(batch.since) < lease;
         match batch.entries.get_mut(at) {
-            Some((_, open)) if *open => {
-                *open = false;
+            Some(handed) if handed.open => {
+                handed.open = false;
                 batch.open -= 1;
-                fresh.map_or(Known::Unsure, Known::Fresh)
+                let token = batch.token.filter(|_| leased && handed.first);
+                token.map_or(Known::Unsure, Known::Fresh)
             }
             Some(_) => Known::Settled,
             None => Known::Unsure,
@@ -130,10 +165,10 @@ impl HandedOut {
     /// Takes back that `receipt` was settled.
     pub(crate) fn reopen(&mut self, receipt: &Receipt) {
         if let Some((batch, at)) = self.find(receipt)
-            && let Some((_, open)) = batch.entries.get_mut(at)
-            && !*open
+            && let Some(handed) = batch.entries.get_mut(at)
+            && !handed.open
         {
-            *open = true;
+            handed.open = true;
             batch.open += 1;
         }
     }
@@ -157,9 +192,17 @@ impl HandedOut {
         self.batches
             .iter()
             .flat_map(|batch| batch.entries.iter())
-            .filter(|(_, open)| *open)
-            .map(|(id, _)| *id)
+            .filter(|handed| handed.open)
+            .map(|handed| handed.id)
             .min()
+    }
+
+    /// The key of a delivery that is remembered, if its message has one.
+    pub(crate) fn key(&mut self, receipt: &Receipt) -> Option<Bytes> {
+        let (batch, at) = self.find(receipt)?;
+        // The next receipt that is looked for may be this one again.
+        batch.hint = at;
+        batch.keys.get(at)?.clone()
     }
 
     fn find(&mut self, receipt: &Receipt) -> Option<(&mut Batch, usize)> {
@@ -173,11 +216,11 @@ impl HandedOut {
         let at = if batch
             .entries
             .get(batch.hint)
-            .is_some_and(|(known, _)| *known == id)
+            .is_some_and(|handed| handed.id == id)
         {
             batch.hint
         } else {
-            batch.entries.iter().position(|(known, _)| *known == id)?
+            batch.entries.iter().position(|handed| handed.id == id)?
         };
         batch.hint = at + 1;
         Some((batch, at))
@@ -220,23 +263,44 @@ mod tests {
     async fn a_fresh_delivery_is_settled_once_unless_it_is_reopened() {
         let mut out = HandedOut::default();
         let batch = out.add(&[entry(0, 1), entry(1, 1)], Instant::now(), LEASE, Some(5));
-        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Fresh(5));
-        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Settled);
+        assert_eq!(
+            out.settle(&receipt(1, batch), LEASE, Instant::now()),
+            Known::Fresh(5)
+        );
+        assert_eq!(
+            out.settle(&receipt(1, batch), LEASE, Instant::now()),
+            Known::Settled
+        );
         assert_eq!(out.oldest(), Some(EntryId { ms: 1, seq: 0 }));
         out.reopen(&receipt(1, batch));
-        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Fresh(5));
-        assert_eq!(out.settle(&receipt(7, batch), LEASE), Known::Unsure);
-        assert_eq!(out.settle(&receipt(0, batch + 1), LEASE), Known::Unsure);
+        assert_eq!(
+            out.settle(&receipt(1, batch), LEASE, Instant::now()),
+            Known::Fresh(5)
+        );
+        assert_eq!(
+            out.settle(&receipt(7, batch), LEASE, Instant::now()),
+            Known::Unsure
+        );
+        assert_eq!(
+            out.settle(&receipt(0, batch + 1), LEASE, Instant::now()),
+            Known::Unsure
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_its_lease_and_after_a_redelivery_only_the_server_knows() {
         let mut out = HandedOut::default();
         let again = out.add(&[entry(0, 2)], Instant::now(), LEASE, Some(5));
-        assert_eq!(out.settle(&receipt(0, again), LEASE), Known::Unsure);
+        assert_eq!(
+            out.settle(&receipt(0, again), LEASE, Instant::now()),
+            Known::Unsure
+        );
         let batch = out.add(&[entry(1, 1)], Instant::now(), LEASE, Some(5));
         tokio::time::advance(LEASE).await;
-        assert_eq!(out.settle(&receipt(1, batch), LEASE), Known::Unsure);
+        assert_eq!(
+            out.settle(&receipt(1, batch), LEASE, Instant::now()),
+            Known::Unsure
+        );
     }
 
     #[test]

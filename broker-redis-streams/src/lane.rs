@@ -33,8 +33,8 @@ pub(crate) struct Lane {
     pub(crate) claiming: Option<BoxFuture<'static, Result<Claimed>>>,
     /// Where the next look at leases goes on.
     pub(crate) cursor: Cursor,
-    /// When the server was last asked what is due.
-    pub(crate) claimed_at: Option<Instant>,
+    /// When leases that have ended were last looked for.
+    pub(crate) searched_at: Option<Instant>,
     /// Since when the server says that the answer to the read is on its way.
     pub(crate) overdue: Option<Instant>,
     /// When that read was sent.
@@ -98,6 +98,12 @@ impl Lane {
         due
     }
 
+    /// When to look for ended leases again.
+    pub(crate) fn search_at(&self, interval: Duration) -> Instant {
+        self.searched_at.map_or_else(Instant::now, |last| last + interval)
+    }
+
+    /// Keeps what arrived for the next call.
     pub(crate) fn keep(&mut self, arrived: Arrived) {
         if !arrived.entries.is_empty() {
             self.ready.push_back(arrived);
@@ -193,5 +199,13 @@ impl Arrived {
 
     pub(crate) fn nothing() -> Self {
         Self::new(Instant::now(), 0, Vec::new())
+    }
+}
+
+/// A request's answer; without a request, never.
+pub(crate) async fn ready<T>(request: &mut Option<BoxFuture<'static, T>>) -> T {
+    match request {
+        Some(request) => request.await,
+        None => std::future::pending().await,
     }
 }

@@ -27,6 +27,7 @@ mod handed_out;
 mod joining;
 mod keys;
 mod lane;
+mod lane_acks;
 mod leases;
 mod listener;
 mod names;

@@ -16,7 +16,7 @@ use crate::error;
 use crate::group::Group;
 use crate::handed_out::{Fence, HandedOut};
 use crate::keys::StreamKeys;
-use crate::lane::{Arrived, Lane};
+use crate::lane::{Arrived, Lane, ready};
 use crate::tidying::empty;
 use crate::time::group_start;
 
@@ -58,7 +58,7 @@ impl Reader {
             client: Arc::clone(client),
             group: client.group(stream, &member.group),
             member: member.clone(),
-            handed_out: Mutex::default(),
+            handed_out: Mutex::new(HandedOut::new(member.ordering == Ordering::Sequential)),
             blocked: AtomicI64::new(0),
             busy: AtomicBool::new(false),
             attended: AtomicBool::new(false),
@@ -198,11 +198,16 @@ impl Hands {
     /// Begins what is to be done next: first a look at what is due, then reading.
     fn begin(self: &Arc<Self>, lane: &mut Lane, max: usize, left: Duration) {
         if lane.claiming.is_none() && self.claim_at(lane) <= Instant::now() {
-            let (hands, cursor) = (Arc::clone(self), lane.cursor.clone());
+            let hands = Arc::clone(self);
+            // What is due is there sooner than the next search is.
+            let leases = lane.overdue.is_some() || lane.search_at(self.search_interval()) <= Instant::now();
+            let search = claim::Search::new(leases, &lane.cursor);
             let unanswered = lane.unanswered();
             let reaps = lane.reaps(self.client.config.reap_after);
             let discarded = std::mem::take(&mut lane.discarded);
-            lane.claimed_at = Some(Instant::now());
+            if leases {
+                lane.searched_at = Some(Instant::now());
+            }
             lane.claiming = Some(Box::pin(async move {
                 for arrived in &discarded {
                     hands.give_back(arrived).await?;
@@ -210,7 +215,7 @@ impl Hands {
                 if reaps && let Err(error) = claim::reap(&hands).await {
                     tracing::debug!(%error, "dead members were not looked for");
                 }
-                let claimed = claim::claim(&hands, max, cursor, unanswered).await;
+                let claimed = claim::claim(&hands, max, search, unanswered).await;
                 match claimed {
                     Err(missing) if error::is_missing_group(&missing) => {
                         hands.recreate().await?;
@@ -238,6 +243,11 @@ impl Hands {
         }
     }
 
+    /// How often to look for ended leases.
+    fn search_interval(&self) -> Duration {
+        claim::interval(self.member.lease, self.group.is_listening())
+    }
+
     /// Wakes a read that waits behind the position the group was moved away from.
     async fn wake_if_moved(&self, lane: &mut Lane) {
         let epoch = self.group.epoch();
@@ -249,10 +259,7 @@ impl Hands {
 
     /// When to ask the server again what is due.
     fn claim_at(&self, lane: &Lane) -> Instant {
-        let Some(last) = lane.claimed_at else {
-            return Instant::now();
-        };
-        let regular = last + claim::interval(self.member.lease, self.group.is_listening());
+        let regular = lane.search_at(self.search_interval());
         let early = self.group.due().into_iter().chain(lane.claim_early()).min();
         early.map_or(regular, |early| early.min(regular))
     }
@@ -324,13 +331,5 @@ impl Hands {
             }
             .pack()
         })
-    }
-}
-
-/// A request's answer; without a request, never.
-async fn ready<T>(request: &mut Option<broker_core::base::BoxFuture<'static, T>>) -> T {
-    match request {
-        Some(request) => request.await,
-        None => std::future::pending().await,
     }
 }

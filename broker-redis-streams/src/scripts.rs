@@ -27,6 +27,11 @@ script!(
     "ack.lua"
 );
 script!(
+    /// Acknowledges fresh deliveries, and lets the next ones of their keys out.
+    ACK_LANES,
+    "ack_lanes.lua"
+);
+script!(
     /// Settles deliveries one by one against owner, count and epoch.
     SETTLE,
     "settle.lua"
@@ -103,10 +108,11 @@ script!(
 );
 
 /// All of them, to be loaded when a connection opens.
-pub(crate) fn all() -> [&'static Script; 17] {
+pub(crate) fn all() -> [&'static Script; 18] {
     [
         &JOIN,
         &ACK,
+        &ACK_LANES,
         &SETTLE,
         &CLAIM,
         &PUBLISH_ONCE,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use broker_core::base::Disposition;
 use broker_core::{Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
+use tokio::time::Instant;
 
 use crate::handed_out::{Fence, Known};
 use crate::reader::Hands;
@@ -34,10 +35,15 @@ impl Hands {
     /// Marks deliveries as done.
     pub(crate) async fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
         let mut tentative = Tentative::new(self, runs);
-        // Where keys are parked, settling one frees the next, which only the script does.
-        if !self.is_sequential()
-            && let Some(token) = tentative.token()
-        {
+        let token = tentative.token();
+        if self.is_sequential() {
+            if let Some(token) = token
+                && let Some(answers) = self.ack_in_lanes(&tentative.receipts, token).await?
+            {
+                tentative.keep();
+                return Ok(collect(&answers, Settled::Acked));
+            }
+        } else if let Some(token) = token {
             let count = tentative.receipts.len();
             // None of them, or a moved group: which answer each deserves, the server is asked below.
             if let Some(acked) = self
@@ -215,9 +221,10 @@ impl Hands {
                 operation.time,
                 operation.failure,
             );
+            let mut text = IdText::default();
             for receipt in chunk {
                 let count = Fence::unpack(receipt.fence).count;
-                call.arg(IdText::default().write(receipt)).arg(count);
+                call.arg(text.write(receipt)).arg(count);
             }
             let answer = self.client.run(&scripts::SETTLE, &call).await?;
             let letters = reply::text(&answer).ok_or_else(|| error::odd_reply("settle"))?;
@@ -274,10 +281,12 @@ struct Tentative<'a> {
 impl<'a> Tentative<'a> {
     fn new(hands: &'a Hands, runs: &[ReceiptRun]) -> Self {
         let receipts: Vec<_> = runs.iter().flat_map(|run| run.iter()).collect();
+        // Once for all: asking the clock costs more than all else that is done for a receipt here.
+        let now = Instant::now();
         let mut handed_out = hands.handed_out();
         let known = receipts
             .iter()
-            .map(|receipt| handed_out.settle(receipt, hands.lease()))
+            .map(|receipt| handed_out.settle(receipt, hands.lease(), now))
             .collect();
         drop(handed_out);
         Self {
@@ -324,16 +333,18 @@ impl Drop for Tentative<'_> {
 
 /// An id's text, written without an allocation.
 #[derive(Default)]
-struct IdText {
+pub(crate) struct IdText {
     bytes: Vec<u8>,
 }
 
 impl IdText {
-    fn write(&mut self, receipt: &Receipt) -> &[u8] {
-        use std::io::Write as _;
+    pub(crate) fn write(&mut self, receipt: &Receipt) -> &[u8] {
         self.bytes.clear();
-        // Writing to a vector can't fail.
-        let _ = write!(self.bytes, "{}-{}", receipt.major, receipt.sequence);
+        let id = EntryId {
+            ms: receipt.major,
+            seq: receipt.sequence,
+        };
+        id.append_to(&mut self.bytes);
         &self.bytes
     }
 }

@@ -22,6 +22,13 @@ impl EntryId {
         })
     }
 
+    /// Appends its text, without the formatting machinery: acks are full of them.
+    pub(crate) fn append_to(self, text: &mut Vec<u8>) {
+        append(self.ms, text);
+        text.push(b'-');
+        append(self.seq, text);
+    }
+
     /// The id right before this one.
     pub(crate) fn before(self) -> Self {
         match (self.ms, self.seq) {
@@ -108,6 +115,20 @@ pub(crate) fn moment(ms: u64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+fn append(mut number: u64, text: &mut Vec<u8>) {
+    let begin = text.len();
+    loop {
+        text.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = text.get_mut(begin..) {
+        digits.reverse();
+    }
+}
+
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -128,6 +149,9 @@ mod tests {
         fn ids_survive_their_text(ms: u64, seq: u64) {
             let id = EntryId { ms, seq };
             prop_assert_eq!(EntryId::parse(id.to_string().as_bytes()), Some(id));
+            let mut text = Vec::new();
+            id.append_to(&mut text);
+            prop_assert_eq!(text, id.to_string().into_bytes());
         }
 
         #[test]

@@ -1,18 +1,19 @@
 -- KEYS: stream, state, due, leases, delayed, lanes.
 -- ARGV: group, consumer, how many, lease in milliseconds, where the search for ended leases goes on, for how many
--- milliseconds the caller has been waiting for the answer to a read, -1 where it is not.
+-- milliseconds the caller has been waiting for the answer to a read, -1 where it is not, and 1 where ended leases are
+-- looked for: that walks over all that is pending.
 -- Answers the deliveries (id, count, attempt, dead letter it was replayed from, fields), milliseconds until something
 -- else is due or -1, the epoch, how many pending entries had no body any more, where the next search goes
 -- on, the token for plain acks, and for how many milliseconds at least the
 -- entries are out that were left alone as that answer may hold them; -1 without any.
 local stream, state, due, leases, delayed, lanes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local group, consumer, max, lease, from = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local unanswered = tonumber(ARGV[6])
+local unanswered, searches = tonumber(ARGV[6]), ARGV[7] == '1'
 local time = now()
 
 -- Each owner has its own lease; whoever is not known has the caller's.
 local known, least = {}, lease
-local flat = redis.call('HGETALL', leases)
+local flat = searches and redis.call('HGETALL', leases) or {}
 for at = 1, #flat, 2 do
   local ms = tonumber(flat[at + 1])
   known[flat[at]] = ms
@@ -22,7 +23,7 @@ local function idle_page()
   return redis.pcall('XPENDING', stream, group, 'IDLE', least, from, '+', 100)
 end
 -- A missing group is told before anything is changed.
-local page = idle_page()
+local page = searches and idle_page() or redis.pcall('XPENDING', stream, group, '-', '+', 1)
 if page.err then
   return page
 end
@@ -38,7 +39,7 @@ if next_delayed <= time then
 end
 
 local claimed, taken, lost, held = {}, {}, 0, -1
-local function claim(id)
+local function claim(id, before)
   taken[id] = true
   local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
   if not entry then
@@ -48,25 +49,25 @@ local function claim(id)
     lost = lost + 1
     return
   end
-  local count = redis.call('XPENDING', stream, group, id, id, 1)[1][4]
-  local uncounted = tonumber(redis.call('HGET', state, 'u:' .. id) or 0)
-  local replayed = redis.call('HGET', state, 'r:' .. id) or ''
-  claimed[#claimed + 1] = { id, count, count - uncounted, replayed, entry[2] }
+  local noted = redis.call('HMGET', state, 'u:' .. id, 'r:' .. id)
+  local count = before + 1
+  claimed[#claimed + 1] = { id, count, count - tonumber(noted[1] or 0), noted[2] or '', entry[2] }
 end
 
 if next_due <= time then
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', time, 'LIMIT', 0, max)) do
     redis.call('ZREM', due, member)
     local id = unpad(member)
-    if #redis.call('XPENDING', stream, group, id, id, 1) > 0 then
-      claim(id)
+    local pending = redis.call('XPENDING', stream, group, id, id, 1)[1]
+    if pending then
+      claim(id, pending[4])
     end
   end
   next_due = earliest(due)
 end
 
 local pages, taken_over = 0, false
-while #claimed < max and pages < 10 do
+while searches and #claimed < max and pages < 10 do
   pages = pages + 1
   for _, pending in ipairs(page) do
     local id, owner, idle, count = pending[1], pending[2], pending[3], pending[4]
@@ -89,7 +90,7 @@ while #claimed < max and pages < 10 do
         taken_over = true
         raise(state, 'fast')
       end
-      claim(id)
+      claim(id, count)
     end
   end
   if #page < 100 and #claimed < max then
@@ -99,7 +100,7 @@ while #claimed < max and pages < 10 do
   page = idle_page()
 end
 
-if #claimed == 0 then
+if searches and #claimed == 0 then
   write_down(stream, state, group)
 end
 

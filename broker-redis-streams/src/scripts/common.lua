@@ -84,7 +84,8 @@ local function key_of(fields)
   return nil
 end
 
--- An entry is settled for good: the next one of its key is due now. `key` is nil where the entry's body is gone.
+-- An entry is settled for good: the next one of its key is due now; answers whether there is one. `key` is nil where
+-- the entry's body is gone.
 local function release(lanes, due, id, key, time)
   local keys = key and { key } or redis.call('SMEMBERS', lanes)
   for _, one in ipairs(keys) do
@@ -94,12 +95,13 @@ local function release(lanes, due, id, key, time)
       local next = head and redis.call('LINDEX', lane, 0)
       if next then
         redis.call('ZADD', due, 'XX', time, pad(next))
-      elseif redis.call('LLEN', lane) == 0 then
+      elseif head then
         redis.call('SREM', lanes, one)
       end
-      return
+      return next and true or false
     end
   end
+  return false
 end
 
 local function drop_lanes(lanes)
