@@ -12,9 +12,6 @@ use serde::Deserialize;
 use super::BATCH;
 use crate::payload::Payload as Load;
 
-/// Keys of the keyed case: several for each lane.
-const KEYS: usize = 64;
-
 #[derive(Deserialize)]
 struct Small {
     id: u64,
@@ -55,31 +52,17 @@ impl Way {
         match self {
             Self::Coalesced | Self::Each => payload.batch(BATCH),
             Self::Lanes => {
-                let keys = KEY_NAMES.iter().cycle();
+                let keys = KEYS.chunks_exact(2).cycle();
                 let messages = payload.batch(BATCH).into_iter().zip(keys);
-                messages
-                    .map(|(message, key)| message.key(key.as_bytes()))
-                    .collect()
+                messages.map(|(message, key)| message.key(key)).collect()
             }
             Self::Json => (0..BATCH).map(|_| Message::new(JSON)).collect(),
         }
     }
 }
 
-/// The names are static, as a key that is shared and counted would measure the counting.
-static KEY_NAMES: [&str; KEYS] = {
-    const DIGITS: &str = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263";
-    let mut names = [""; KEYS];
-    let mut rest = DIGITS;
-    let mut at = 0;
-    while at < KEYS {
-        let (name, after) = rest.split_at(2);
-        names[at] = name;
-        rest = after;
-        at += 1;
-    }
-    names
-};
+/// The keys, two digits each. They are static, as a key that is shared and counted would measure the counting.
+static KEYS: &[u8] = b"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263";
 
 /// Publishes alone: what the handling cases are counted without.
 pub(super) async fn publish(messages: usize, way: Way, payload: Load) -> anyhow::Result<Duration> {

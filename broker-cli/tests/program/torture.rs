@@ -11,7 +11,7 @@ fn what_can_not_be_tortured_is_refused_in_one_line() {
         ),
         (
             &["--private", "rabbit"],
-            "error: there is no private server for `rabbit`; redis or redis_pubsub is expected\n",
+            "error: there is no private server for `rabbit`; redis, redis_pubsub or kafka is expected\n",
         ),
         (
             &["--private", "redis", "--minutes", "0"],
