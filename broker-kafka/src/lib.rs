@@ -30,6 +30,7 @@ mod rebalance;
 mod replay;
 mod session;
 mod sessions;
+mod state;
 mod streams;
 mod topic;
 mod window;

@@ -117,6 +117,13 @@ impl Rebalancer {
         }
     }
 
+    /// Whether the broker was closed: whoever closes it must not wait for a server that is away.
+    fn is_closing(&self) -> bool {
+        self.client
+            .upgrade()
+            .is_none_or(|client| client.check_open().is_err())
+    }
+
     /// Partitions are given to this member: it goes on where the last commit says.
     fn assign(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
         if self.leaving.load(Ordering::Acquire) {
@@ -128,7 +135,7 @@ impl Rebalancer {
             match offsets::committed(consumer, &self.session.topic.name, &numbers, self.patience) {
                 Ok(committed) => break committed,
                 // Beginning anywhere else would lose messages or repeat them.
-                Err(error) if consumer.assignment_lost() => {
+                Err(error) if consumer.assignment_lost() || self.is_closing() => {
                     tracing::debug!(%error, "partitions are given up before their position is known");
                     return give_up(consumer, list);
                 }

@@ -1,6 +1,5 @@
 //! A group's membership in this process: what its poller brings in and its members take and settle.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::Thread;
@@ -8,16 +7,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use broker_core::base::{Deliveries, HealthReport};
 use broker_core::{
-    ConsumerName, Error, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName,
+    ConsumerName, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName,
 };
 use tokio::sync::{Notify, oneshot};
 
 use crate::chunk::Chunk;
 use crate::client::{Client, lock};
 use crate::intake::Arrived;
-use crate::partition::{Partition, Reading};
+use crate::partition::Reading;
+use crate::state::{Member, State};
 use crate::topic::Topic;
-use crate::window::{Moment, Purpose, SPAN, Tag, Who, Window};
+use crate::window::{Moment, Purpose, Tag, Who};
 
 /// A group's membership in this process.
 pub(crate) struct Session {
@@ -46,47 +46,11 @@ pub(crate) enum Order {
     Stop(oneshot::Sender<()>),
 }
 
-/// What a session knows.
-#[derive(Default)]
-pub(crate) struct State {
-    pub(crate) partitions: BTreeMap<u32, Partition>,
-    /// What is known of partitions that went: late settles are told whether they were late.
-    past: BTreeMap<u32, Past>,
-    members: HashMap<ConsumerName, Member>,
-    /// The partition that is read first next time.
-    turn: u32,
-    /// Why nothing can be read, since when.
-    pub(crate) trouble: Option<(Instant, Error)>,
-    /// When a member last read or settled.
-    pub(crate) used: Option<Instant>,
-    /// After how long without that the partitions go to others.
-    pub(crate) lease: Duration,
-    /// Whether the server has given out the partitions at least once.
-    pub(crate) assigned: bool,
-    /// How many members there have been.
-    numbered: u32,
-    /// Consumers that read by it.
-    pub(crate) users: usize,
-    /// Whether the last of them said that it leaves.
-    pub(crate) left: bool,
-}
-
-/// A partition that went.
-struct Past {
-    epoch: u32,
-    window: Window,
-}
-
 /// A delivery's message.
 pub(crate) struct Peeked {
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) index: usize,
     pub(crate) first_failed: Option<SystemTime>,
-}
-
-struct Member {
-    who: Who,
-    seen: Instant,
 }
 
 /// Tells each ownership of a partition in this process from all others.
@@ -108,11 +72,7 @@ impl Session {
             stream: stream.clone(),
             group: group.clone(),
             topic,
-            state: Mutex::new(State {
-                used: Some(Instant::now()),
-                lease: client.context.config.message_timeout,
-                ..State::default()
-            }),
+            state: Mutex::new(State::new(client.context.config.message_timeout)),
             arrived: Notify::new(),
             orders: Mutex::new(Some(Vec::new())),
             poller: Mutex::default(),
@@ -255,42 +215,8 @@ impl Session {
 
     /// Adds to a health report.
     pub(crate) fn describe(&self, report: &mut HealthReport) {
-        let state = self.state();
-        let name = format!("{}/{}", self.stream, self.group);
-        for partition in state.partitions.values() {
-            if partition.window.next() >= partition.window.end() {
-                report.warnings.push(format!(
-                    "{name}: partition {} waits for message {}, which {SPAN} others have overtaken",
-                    partition.number,
-                    partition.window.low(),
-                ));
-            }
-            if partition.window.is_crowded() {
-                report.warnings.push(format!(
-                    "{name}: so many messages of partition {} fail that they wait for each other",
-                    partition.number
-                ));
-            }
-        }
-        if let Some((since, error)) = &state.trouble {
-            report
-                .warnings
-                .push(format!("{name}: {error}, for {}s", since.elapsed().as_secs()));
-        }
-        let unread: u64 = state.partitions.values().map(Partition::unread).sum();
-        let pending: u64 = state
-            .partitions
-            .values()
-            .map(|partition| partition.window.pending())
-            .sum();
-        let bytes: usize = state.partitions.values().map(|partition| partition.bytes).sum();
-        report.details.push((
-            name,
-            format!(
-                "{} partitions, {unread} read ahead, {pending} unsettled, {bytes} bytes",
-                state.partitions.len()
-            ),
-        ));
+        self.state()
+            .describe(&format!("{}/{}", self.stream, self.group), report);
     }
 
     /// What settling `receipt` would answer, or the message that it is for.
@@ -459,52 +385,5 @@ impl Drop for ReaderWaits<'_> {
     fn drop(&mut self) {
         self.0.readers.fetch_sub(1, Ordering::SeqCst);
         self.0.state().used = Some(Instant::now());
-    }
-}
-
-impl State {
-    /// Takes a partition out that goes to another member.
-    pub(crate) fn let_go(&mut self, number: u32) -> Option<(u64, String, bool)> {
-        let partition = self.partitions.remove(&number)?;
-        let (start, text) = partition.progress();
-        let committed = partition.committed == Some((start, text.clone()));
-        let past = Past {
-            epoch: partition.epoch,
-            window: partition.window,
-        };
-        self.past.insert(number, past);
-        Some((start, text, committed))
-    }
-
-    /// What settling a delivery of a partition that went answers.
-    fn settled_in_past(&self, receipt: Receipt) -> Settled {
-        match self.past.get(&receipt.partition) {
-            Some(past)
-                if u64::from(past.epoch) == receipt.fence >> 32
-                    && past.window.is_settled(receipt.sequence) =>
-            {
-                Settled::AlreadySettled
-            }
-            _ => Settled::Stale,
-        }
-    }
-
-    /// Whether so much is kept that no more should come in.
-    pub(crate) fn is_stuffed(&self, bytes: usize) -> bool {
-        let kept: usize = self.partitions.values().map(|partition| partition.bytes).sum();
-        kept >= bytes
-    }
-
-    /// When something becomes ready by itself.
-    pub(crate) fn due(&self) -> Moment {
-        let due = self.partitions.values().map(|partition| partition.window.due());
-        due.min().unwrap_or(Moment::NEVER)
-    }
-
-    /// Whether a member has something in hand.
-    pub(crate) fn is_in_hand(&self) -> bool {
-        self.partitions
-            .values()
-            .any(|partition| partition.window.in_hand() > 0)
     }
 }
