@@ -227,8 +227,9 @@ impl Reference {
             let again = item.latest != handed.serial;
             return match answer {
                 Settled::Acked | Settled::Nacked => wrong("although that delivery was over"),
-                // Stale as well: its partition may belong to another member by now.
-                Settled::AlreadySettled | Settled::Stale => Ok(()),
+                Settled::AlreadySettled => Ok(()),
+                // Its partition may belong to another member by now.
+                Settled::Stale if self.flags.contains(Capabilities::STREAM_PARTITIONING) => Ok(()),
                 _ if handed.settled && !again && !moved => wrong("although it was settled by itself"),
                 _ => Ok(()),
             };
