@@ -203,11 +203,6 @@ orders_kafka() {
     cargo test -p orders --features kafka --test kafka
 }
 
-torture_kafka() {
-    cargo build -p broker-cli --features kafka
-    target/debug/broker torture --private kafka --set partitions=4 "$@"
-}
-
 # Counts do not move with the machine, so a missed one is a failure.
 instructions() {
     cargo run --release -p broker-bench -- counts | tee target/counts.txt
