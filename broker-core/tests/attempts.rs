@@ -7,12 +7,8 @@ use std::time::Duration;
 use broker_core::broker::Broker;
 use broker_core::config::BrokerConfig;
 use broker_core::{Capabilities, Error, ErrorKind, Message, Outcome, Retry, Settled};
-use support::{CLAIMS, Script, Step, broker, broker_with, settings};
+use support::{CLAIMS, Script, Step, broker, broker_with, lost, settings};
 use tokio::time::Instant;
-
-fn lost(retry: Retry) -> Error {
-    Error::new(ErrorKind::Connection, "connection lost").retry(retry)
-}
 
 async fn publish(broker: &Broker) -> Result<broker_core::MessageId, Error> {
     broker.publish("s", Message::text("m")).await

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use broker_core::broker::Broker;
 use broker_core::config::BrokerConfig;
-use broker_core::{Capabilities, Subscription};
+use broker_core::{Capabilities, Error, ErrorKind, Message, Publisher, Retry, Subscription};
+use futures_util::future::join_all;
 
 pub(crate) use adapter::{PROVIDER, ScriptConfig};
 pub(crate) use script::{Call, Script, Step};
@@ -67,4 +68,21 @@ pub(crate) async fn in_flight(broker: &Broker) -> u64 {
 /// What numbered messages hold.
 pub(crate) fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
+}
+
+/// The error of a connection that went away.
+pub(crate) fn lost(retry: Retry) -> Error {
+    Error::new(ErrorKind::Connection, "connection lost").retry(retry)
+}
+
+/// Sends numbered messages at once, one task each, and answers with the offsets.
+pub(crate) async fn send_all(
+    publisher: &Publisher,
+    range: std::ops::Range<usize>,
+) -> Vec<Result<String, Error>> {
+    let sends = range.map(|number| async move {
+        let id = publisher.send(Message::text(number.to_string())).await?;
+        Ok(id.to_string())
+    });
+    join_all(sends).await
 }
