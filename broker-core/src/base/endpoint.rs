@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{BoxFuture, Deliveries, Disposition, Membership};
 use crate::async_trait;
 use crate::values::{
-    Failure, Message, MessageId, Published, ReceiptRun, Result, Settlements, StartPosition, StreamName,
-    StreamPattern,
+    Failure, Message, MessageId, Published, Receipt, ReceiptRun, Result, Settled, Settlements, StartPosition,
+    StreamName, StreamPattern,
 };
 
 /// Optional family: what the adapter makes of a stream's and a group's name is kept, not looked up on each call.
@@ -107,6 +107,13 @@ pub trait ReadEndpoint: Send + Sync + 'static {
     fn try_ack(&self, runs: &[ReceiptRun]) -> Option<Result<Settlements>> {
         let _ = runs;
         None
+    }
+
+    /// Settles one at once where that needs no waiting, as [`try_ack`](Self::try_ack) does several. It may take a delivery
+    /// whose lease has ended for settled as long as nobody else was handed the message.
+    fn try_ack_one(&self, receipt: &Receipt) -> Option<Result<Settled>> {
+        let answer = self.try_ack(&[(*receipt).into()])?;
+        Some(answer.map(|settlements| settlements.get(0).unwrap_or(Settled::NotPending)))
     }
 
     /// Settles, as [`BaseBroker::ack`](super::BaseBroker::ack) does.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
@@ -24,7 +25,27 @@ pub struct Batch {
     index: usize,
     /// The next message to look at: its lot, and its place there.
     ahead: (usize, usize),
+    /// What the next views are, for as long as they follow on one another.
+    views: Views,
+    /// Messages settled by [`try_ack_first`](Self::try_ack_first) that are still counted as being in hand, and how many of
+    /// these settlements took effect.
+    settled: (usize, usize),
 }
+
+/// Neighbours of one store that are looked at one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Views {
+    /// Tells the view that goes over them from others; zero where there are none.
+    pub(super) number: u64,
+    left: u32,
+    /// Where the next of them lies.
+    pub(super) place: usize,
+    /// What names its delivery.
+    pub(super) receipt: Receipt,
+}
+
+/// The next number of views.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Batch {
     pub(super) fn new(consumer: Arc<Consumer>, deliveries: Deliveries) -> Self {
@@ -34,6 +55,8 @@ impl Batch {
             lot: 0,
             index: 0,
             ahead: (0, 0),
+            views: Views::default(),
+            settled: (0, 0),
         }
     }
 
@@ -100,6 +123,8 @@ impl Batch {
             let held = self.lots.get(lot)?;
             if let Some(receipt) = held.receipt(index) {
                 self.ahead.1 += 1;
+                self.views = Views::after(held, index);
+                let number = self.views.number;
                 let (store, stream) = (Arc::clone(held.store()), held.stream.clone());
                 return Some(
                     Delivery::new(
@@ -109,7 +134,7 @@ impl Batch {
                         receipt,
                         stream,
                     )
-                    .unheld(),
+                    .over(number),
                 );
             }
             self.ahead = (lot + 1, 0);
@@ -118,15 +143,30 @@ impl Batch {
 
     /// Turns `view` into the next message that was not looked at yet, as [`next_view`](Self::next_view) answers it, without
     /// counting what both share; answers whether there was one.
-    #[inline]
+    #[inline(always)]
     pub fn next_view_in(&mut self, view: &mut Delivery) -> bool {
+        if self.views.left > 0 && view.goes_on(&self.views) {
+            self.views.left -= 1;
+            self.views.place += 1;
+            self.views.receipt.sequence = self.views.receipt.sequence.wrapping_add(1);
+            self.ahead.1 += 1;
+            return true;
+        }
+        self.next_lot_in(view)
+    }
+
+    #[inline(never)]
+    fn next_lot_in(&mut self, view: &mut Delivery) -> bool {
         let (lot, index) = self.ahead;
         if let Some(held) = self.lots.get(lot)
             && let Some(receipt) = held.receipt(index)
-            && view.moves_on(&self.consumer, held, index, receipt)
         {
-            self.ahead.1 += 1;
-            return true;
+            let views = Views::after(held, index);
+            if view.moves_on(&self.consumer, held, index, receipt, views.number) {
+                self.ahead.1 += 1;
+                self.views = views;
+                return true;
+            }
         }
         self.next_view().map(|next| *view = next).is_some()
     }
@@ -142,22 +182,35 @@ impl Batch {
             count -= settled;
             self.skip_ahead(settled);
         }
-        self.ahead = (self.lot, self.index);
+        self.look_again();
+        self.count_settled();
     }
 
-    /// Settles the first that is left as done, if the broker can do that without waiting; else nothing changes.
+    /// Settles the first that is left as done, if the broker can do that without waiting; else nothing changes. Until
+    /// [`ack_viewed_later`](Self::ack_viewed_later) it still counts as being in hand.
     #[must_use]
+    #[inline]
     pub fn try_ack_first(&mut self) -> bool {
-        let receipt = self.lots.get(self.lot).and_then(|lot| lot.receipt(self.index));
-        let Some(receipt) = receipt.filter(|_| self.consumer.settles()) else {
+        // The one that was looked at last is most often the first: what follows on it is known.
+        let follows = self.views.number > 0 && self.ahead == (self.lot, self.index + 1);
+        let receipt = if follows {
+            Some(self.views.receipt.back())
+        } else {
+            self.lots.get(self.lot).and_then(|lot| lot.receipt(self.index))
+        };
+        let Some(settled) = receipt.and_then(|receipt| self.consumer.try_ack_one(&receipt)) else {
             return false;
         };
-        if !self.consumer.try_ack(&[receipt.into()]) {
-            return false;
+        self.settled.0 += 1;
+        self.settled.1 += usize::from(settled.took_effect());
+        if follows && self.views.left > 0 {
+            self.index += 1;
+            return true;
         }
-        self.consumer.release(1);
         self.skip_ahead(1);
-        self.ahead = self.ahead.max((self.lot, self.index));
+        if self.ahead < (self.lot, self.index) {
+            self.look_again();
+        }
         true
     }
 
@@ -192,7 +245,9 @@ impl Batch {
                 let place = lot.place(self.index);
                 let (store, stream) = (Arc::clone(lot.store()), lot.stream.clone());
                 self.index += 1;
-                self.ahead = self.ahead.max((self.lot, self.index));
+                if self.ahead < (self.lot, self.index) {
+                    self.look_again();
+                }
                 return Some(Delivery::new(
                     Arc::clone(&self.consumer),
                     store,
@@ -231,6 +286,22 @@ impl Batch {
         self.rest().flat_map(|(lot, from)| lot.runs_from(from)).collect()
     }
 
+    /// Looks from the first that is left on.
+    fn look_again(&mut self) {
+        self.ahead = (self.lot, self.index);
+        self.views = Views::default();
+    }
+
+    /// Lets go of what was settled one by one.
+    fn count_settled(&mut self) {
+        let (settled, effective) = std::mem::take(&mut self.settled);
+        if settled > 0 {
+            self.consumer.shared.counters.acked.add(effective);
+            self.consumer.release(settled);
+        }
+    }
+
+    #[inline]
     fn skip_ahead(&mut self, mut count: usize) {
         while let Some(lot) = self.lots.get(self.lot) {
             let left = lot.len() - self.index;
@@ -265,8 +336,26 @@ impl Iterator for Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
+        self.count_settled();
         if self.consumer.settles() {
             self.consumer.release(self.len());
+        }
+    }
+}
+
+impl Views {
+    /// What follows on the message at `index` of `lot`.
+    fn after(lot: &Lot, index: usize) -> Self {
+        let follows = lot.receipt(index).map(|receipt| receipt.advance(1));
+        let next = lot.runs_from(index + 1).next();
+        match next.filter(|run| lot.stream.is_none() && Some(run.first) == follows) {
+            Some(run) => Self {
+                number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+                left: run.len,
+                place: lot.place(index + 1),
+                receipt: run.first,
+            },
+            None => Self::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 
+use super::batch::Views;
 use super::consumer::Consumer;
 use super::nack_options::NackOptions;
 use crate::base::{Lot, MessageStore};
@@ -29,6 +30,8 @@ pub struct Delivery {
     stream: Option<StreamName>,
     /// Whether it still counts as being in somebody's hands.
     held: AtomicBool,
+    /// The number of the views that it goes over, which it alone does; else zero.
+    views: u64,
 }
 
 static MISSING: Message = Message::missing();
@@ -49,14 +52,27 @@ impl Delivery {
             receipt,
             stream,
             held: AtomicBool::new(true),
+            views: 0,
         }
     }
 
-    /// One that counts as being in nobody's hands.
+    /// A view that goes over the views of this number, and counts as being in nobody's hands.
     #[inline]
-    pub(super) fn unheld(mut self) -> Self {
+    pub(super) fn over(mut self, views: u64) -> Self {
         *self.held.get_mut() = false;
+        self.views = views;
         self
+    }
+
+    /// Makes a view the next of `views`, if it goes over them.
+    #[inline(always)]
+    pub(super) fn goes_on(&mut self, views: &Views) -> bool {
+        let fits = self.views == views.number;
+        if fits {
+            self.place = views.place;
+            self.receipt = views.receipt;
+        }
+        fits
     }
 
     /// Makes a view one of the message at `index` of `lot`, if both lie in one store.
@@ -67,6 +83,7 @@ impl Delivery {
         lot: &Lot,
         index: usize,
         receipt: Receipt,
+        views: u64,
     ) -> bool {
         let one_store = std::ptr::addr_eq(Arc::as_ptr(&self.store), Arc::as_ptr(lot.store()));
         let fits = one_store
@@ -77,6 +94,7 @@ impl Delivery {
         if fits {
             self.place = lot.place(index);
             self.receipt = receipt;
+            self.views = views;
         }
         fits
     }
@@ -100,6 +118,7 @@ impl Delivery {
             receipt: self.receipt,
             stream: self.stream.clone(),
             held: AtomicBool::new(false),
+            views: 0,
         }
     }
 
@@ -231,6 +250,7 @@ impl Delivery {
 impl Deref for Delivery {
     type Target = Message;
 
+    #[inline]
     fn deref(&self) -> &Message {
         self.message()
     }

@@ -8,7 +8,7 @@ use super::ack_buffer::AckBuffer;
 use super::consumer::Consumer;
 use super::lifecycle::Stage;
 use crate::base::Settle;
-use crate::values::{Capabilities, Error, ErrorKind, Receipt, ReceiptRun, Result, Settlements};
+use crate::values::{Capabilities, Error, ErrorKind, Receipt, ReceiptRun, Result, Settled, Settlements};
 
 /// How long an ack may wait for company while its consumer does not read.
 const ACK_LINGER: Duration = Duration::from_millis(10);
@@ -33,18 +33,13 @@ impl Consumer {
         Ok(answer)
     }
 
-    /// Settles now if that needs no waiting, the waiting acks too; answers whether it did. The caller releases them.
-    pub(super) fn try_ack(&self, runs: &[ReceiptRun]) -> bool {
-        if self.shared.check("ack").is_err() || !self.try_send_acks() {
-            return false;
+    /// Settles one now if that needs no waiting. The caller counts and releases it.
+    #[inline]
+    pub(super) fn try_ack_one(&self, receipt: &Receipt) -> Option<Settled> {
+        if self.shared.check("ack").is_err() {
+            return None;
         }
-        match self.endpoint.try_ack(runs) {
-            Some(Ok(answer)) => {
-                self.count_acked(&answer);
-                true
-            }
-            Some(Err(_)) | None => false,
-        }
+        self.endpoint.try_ack_one(receipt)?.ok()
     }
 
     /// Settles soon: with the next read, with enough others, or after a few milliseconds.

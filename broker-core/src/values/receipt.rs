@@ -36,6 +36,13 @@ impl Receipt {
         self.sequence = self.sequence.wrapping_add(u64::from(by));
         self
     }
+
+    /// The receipt of the message before this one in its run.
+    #[inline]
+    pub(crate) fn back(mut self) -> Self {
+        self.sequence = self.sequence.wrapping_sub(1);
+        self
+    }
 }
 
 /// Receipts that follow on one another: `first`, then each with a sequence one higher.

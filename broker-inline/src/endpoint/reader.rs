@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::base::{BoxFuture, Deliveries, Disposition, Membership, ReadEndpoint};
-use broker_core::{Failure, ReceiptRun, Result, Settlements, StartPosition};
+use broker_core::{Failure, Receipt, ReceiptRun, Result, Settled, Settlements, StartPosition};
 
 use crate::group::{Consumer, Group};
 use crate::session::Session;
@@ -52,6 +52,14 @@ impl ReadEndpoint for Reader {
         Some(
             self.session
                 .ack(&self.stream, &self.group, Some(&self.consumer.member), runs),
+        )
+    }
+
+    #[inline]
+    fn try_ack_one(&self, receipt: &Receipt) -> Option<Result<Settled>> {
+        Some(
+            self.session
+                .ack_one(&self.stream, &self.group, &self.consumer.member, receipt),
         )
     }
 

@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker_core::base::Deliveries;
-use broker_core::{ConsumerName, Error, ErrorKind, GroupName, ReceiptRun, Result, Settled, Settlements};
+use broker_core::{
+    ConsumerName, Error, ErrorKind, GroupName, Receipt, ReceiptRun, Result, Settled, Settlements,
+};
 
 use super::dead_letters::DeadLetterStore;
 use super::members::{Member, Members};
@@ -175,6 +177,21 @@ impl Group {
         }
         self.follow_up(stream, effects);
         answers.finish()
+    }
+
+    /// Marks a delivery as done if it is the oldest of its partition that is not, and nothing about it needs care; else
+    /// changes nothing.
+    #[inline]
+    pub(crate) fn settle_oldest(&self, stream: &Stream, receipt: &Receipt, who: Who) -> bool {
+        let own = receipt.major == self.id && self.replayed.get().is_none();
+        let progress = self.progress.get(receipt.partition as usize);
+        match progress.filter(|_| own) {
+            Some(progress) if progress.settle_oldest(receipt, who) => {
+                stream.freed(1);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Removes a member; what it held goes to the others. Answers how many messages that were.

@@ -172,6 +172,20 @@ impl Progress {
         effects
     }
 
+    /// Settles the oldest delivery as done, if it is the one that `receipt` names and that frees nothing but its place; else
+    /// changes nothing. The clock is not asked: who still holds the message may settle it.
+    #[inline]
+    pub(crate) fn settle_oldest(&self, receipt: &Receipt, who: Who) -> bool {
+        let mut inner = self.inner.lock();
+        let settled = inner.window.room() > 0
+            && matches!(inner.tag_of(receipt), Ok(tag)
+                if inner.window.settle_oldest(receipt.sequence, tag, who));
+        if settled {
+            self.publish_low(&inner);
+        }
+        settled
+    }
+
     /// Goes on at `head`, since what lay before is gone.
     pub(crate) fn skip_to(&self, head: u64) -> Lost {
         let mut inner = self.inner.lock();

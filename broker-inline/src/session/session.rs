@@ -72,10 +72,16 @@ impl Session {
         self.claims.capabilities().contains(needed)
     }
 
+    /// Whether the broker is closed.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Refuses what is not claimed, and everything once the broker is closed.
     #[inline]
     pub(crate) fn check(&self, needed: Capabilities) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Err(Error::closed());
         }
         if self.has(needed) {

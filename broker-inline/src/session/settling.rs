@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use broker_core::base::Disposition;
-use broker_core::{Capabilities, Failure, ReceiptRun, Result, Settled, Settlements};
+use broker_core::{Capabilities, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
 
 use super::session::Session;
 use crate::clock::Moment;
@@ -25,6 +25,33 @@ impl Session {
         let now = self.hub.clock.now();
         let who = see(member, now);
         Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Acked, now))
+    }
+
+    /// Marks one delivery as done.
+    pub(crate) fn ack_one(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: &Member,
+        receipt: &Receipt,
+    ) -> Result<Settled> {
+        let may = !self.is_closed() && self.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
+        if may && group.settle_oldest(stream, receipt, member.who) {
+            return Ok(Settled::Acked);
+        }
+        self.ack_one_slowly(stream, group, member, receipt)
+    }
+
+    #[cold]
+    fn ack_one_slowly(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: &Member,
+        receipt: &Receipt,
+    ) -> Result<Settled> {
+        let answer = self.ack(stream, group, Some(member), &[(*receipt).into()])?;
+        Ok(answer.get(0).unwrap_or(Settled::NotPending))
     }
 
     /// Refuses deliveries.

@@ -53,6 +53,26 @@ impl Window {
         true
     }
 
+    /// As [`settle_run`](Self::settle_run) for one delivery, if it is the oldest and still with `who`: a lease that has
+    /// ended keeps nobody from settling until somebody looks for such.
+    #[inline]
+    pub(crate) fn settle_oldest(&mut self, offset: u64, tag: Tag, who: Who) -> bool {
+        let sound = |slot: Slot| slot.tag == tag;
+        let swift = offset == self.low
+            && offset < self.next
+            && tag.who() == who
+            && who.holds()
+            && tag.attempt() == 1
+            && self.lanes.is_none()
+            && self.ring.get(offset).is_some_and(sound);
+        if swift {
+            self.pending -= 1;
+            self.low += 1;
+            self.advance();
+        }
+        swift
+    }
+
     /// Whether `who` may settle the delivery that `tag` names, and if not, the answer.
     pub(crate) fn check(&self, offset: u64, tag: Tag, who: Who, now: Moment) -> Result<(), Settled> {
         if tag.attempt() == 0 || offset >= self.next || !tag.who().holds() {
