@@ -32,9 +32,10 @@ pub use engine::{Engine, EngineBuilder, EngineHandle, Receipt, SubscriberReceipt
 pub use extract::Cbor;
 #[cfg(feature = "message-pack")]
 pub use extract::MessagePack;
-pub use extract::{Attempt, Codec, Decoded, FromMessage, Json, Key, Kind, Payload, State};
+pub use extract::{Attempt, Codec, Decoded, FromContext, FromMessage, Json, Key, Kind, Payload, State};
 pub use handler::{
-    BoxError, Handler, HandlerService, IntoOutcome, Outcome, Outgoing, Permanent, RetryAfter, Undecodable,
+    BatchHandler, BatchHandlerService, BoxError, Handler, HandlerService, IncomingBatch, IntoOutcome,
+    IntoOutcomes, Outcome, Outcomes, Outgoing, Permanent, RetryAfter, Undecodable,
 };
 pub use incoming::{Incoming, Parts};
 pub use plan::{Change, Comparison, Plan, PlanEntry};

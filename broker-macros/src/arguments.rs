@@ -13,6 +13,8 @@ pub(crate) struct Arguments {
     pub(crate) stream: Expr,
     pub(crate) group: Option<Expr>,
     pub(crate) message: Option<Expr>,
+    /// The most messages of a batch, for a handler of batches.
+    pub(crate) batch: Option<Expr>,
     /// Whether exactly one handler is to get each message.
     pub(crate) unicast: bool,
     /// `.concurrency(8)` and the like, in the order they were written.
@@ -25,6 +27,7 @@ struct Found {
     stream: Option<Expr>,
     group: Option<Expr>,
     message: Option<Expr>,
+    batch: Option<Expr>,
     unicast: bool,
     settings: Vec<(&'static str, Setting)>,
 }
@@ -51,6 +54,19 @@ impl Arguments {
                 "the stream is missing; write `stream = \"name\"`",
             )
         })?;
+        let lingers = found.settings.iter().any(|(name, _)| *name == "linger");
+        if found.batch.is_none() && lingers {
+            return Err(Error::new(
+                Span::call_site(),
+                "only a batch lingers; write `batch = 100` beside `linger`",
+            ));
+        }
+        if found.batch.is_some() && found.unicast {
+            return Err(Error::new(
+                Span::call_site(),
+                "a command or query is handled by itself; take `batch` away, or make it an `event`",
+            ));
+        }
         let engine = found
             .engine
             .unwrap_or_else(|| syn::parse_quote!(::broker::engine));
@@ -70,6 +86,7 @@ impl Arguments {
             stream,
             group: found.group,
             message: found.message,
+            batch: found.batch,
             unicast: found.unicast,
             engine,
         })
@@ -87,6 +104,8 @@ impl Found {
             "group" => self.group = Some(meta.value()?.parse()?),
             "message" => self.message = Some(meta.value()?.parse()?),
             "kind" => self.unicast = kind(meta)?,
+            "batch" => self.batch = Some(number(meta)?),
+            "linger" => self.duration("linger", meta)?,
             "broker" => self.plain("broker", meta)?,
             "concurrency" => self.number("concurrency", meta)?,
             "prefetch" => self.number("prefetch", meta)?,
@@ -155,13 +174,7 @@ impl Found {
     }
 
     fn number(&mut self, call: &'static str, meta: &ParseNestedMeta<'_>) -> Result<()> {
-        let value: Expr = meta.value()?.parse()?;
-        if let Expr::Lit(literal) = &value
-            && let syn::Lit::Int(number) = &literal.lit
-            && number.base10_parse::<usize>()? == 0
-        {
-            return Err(Error::new_spanned(number, "a number from 1 is expected"));
-        }
+        let value = number(meta)?;
         self.settings.push((call, Setting::Plain(quote!(#value))));
         Ok(())
     }
@@ -210,6 +223,18 @@ impl Found {
         self.settings.push((call, Setting::OfEngine(value.clone())));
         Ok(())
     }
+}
+
+/// A number from 1, as far as that can be seen.
+fn number(meta: &ParseNestedMeta<'_>) -> Result<Expr> {
+    let value: Expr = meta.value()?.parse()?;
+    if let Expr::Lit(literal) = &value
+        && let syn::Lit::Int(number) = &literal.lit
+        && number.base10_parse::<usize>()? == 0
+    {
+        return Err(Error::new_spanned(number, "a number from 1 is expected"));
+    }
+    Ok(value)
 }
 
 /// Whether exactly one handler is to get each message.

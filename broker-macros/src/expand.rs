@@ -101,6 +101,7 @@ fn register(arguments: &Arguments, name: &str, handler: &TokenStream, items: &To
         stream,
         group,
         message,
+        batch,
         unicast,
         calls,
     } = arguments;
@@ -109,9 +110,11 @@ fn register(arguments: &Arguments, name: &str, handler: &TokenStream, items: &To
         None if *unicast => quote!("handlers"),
         None => quote!(#name),
     };
-    let handles = match message {
-        Some(kind) => quote!(.on(#kind, #handler)),
-        None => quote!(.handle(#handler)),
+    let handles = match (batch, message) {
+        (Some(size), Some(kind)) => quote!(.batch_on(#kind, #size, #handler)),
+        (Some(size), None) => quote!(.batch(#size, #handler)),
+        (None, Some(kind)) => quote!(.on(#kind, #handler)),
+        (None, None) => quote!(.handle(#handler)),
     };
     // What a command or query leads to belongs to it.
     let layer = if *unicast {

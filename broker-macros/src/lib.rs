@@ -37,6 +37,8 @@ use syn::{Item, parse_macro_input};
 /// | `group` | the group | the function's name; `"handlers"` for a command or query |
 /// | `message` | the kind of messages it handles | every kind that has no handler of its own |
 /// | `kind` | `event`, `command` or `query`: whether every group handles it, or exactly one handler does | `event` |
+/// | `batch` | the most messages of a batch, for a function that takes a `Vec` first | one by one |
+/// | `linger` | how long the first message of a batch may wait for company | not at all |
 /// | `broker` | a configured broker | `"default"` |
 /// | `concurrency` | how many messages are handled at once | 1 |
 /// | `ordered_by` | `"key"` or `"nothing"` | `"key"` |

@@ -9,7 +9,7 @@ use broker_core::{Error, ErrorKind, GroupName, Result, StreamName, StreamPattern
 
 use crate::retry::RetryPolicy;
 use crate::states::States;
-use crate::subscriber::{Declared, Settings};
+use crate::subscriber::{Declared, Make, Settings};
 
 /// What a subscriber subscribes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,15 @@ impl Assembled {
             .map(String::as_str)
             .collect();
         names.join(", ")
+    }
+
+    /// The most messages that a handler is called with.
+    pub(crate) fn batch_size(&self) -> usize {
+        let sizes = self.declared.iter().map(|declared| match &declared.make {
+            Make::Single(_) => 1,
+            Make::Batched(batching, _) => batching.size,
+        });
+        sizes.max().unwrap_or(1)
     }
 }
 
@@ -96,6 +105,16 @@ fn gather(
     };
     check_handlers(&declared).map_err(place)?;
     for one in &declared {
+        if declared.len() > 1 && matches!(one.make, Make::Batched(..)) {
+            let names: Vec<_> = declared.iter().map(|one| one.names.join(", ")).collect();
+            return Err(place(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "a handler of batches is the only one of its group: {}; give one another group",
+                    names.join(" and ")
+                ),
+            )));
+        }
         for check in &one.checks {
             check(states).map_err(|error| place(error).with("handler", one.names.join(", ")))?;
         }

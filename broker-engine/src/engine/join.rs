@@ -12,7 +12,10 @@ use super::assemble::{Assembled, Source};
 use super::engine::{Inner, Running};
 use crate::context::Context;
 use crate::retry::{Budget, RetryPolicy};
-use crate::run::{Phase, RouteInfo, Runner, Stop, Strategy, Tally, Wiring, seed};
+use crate::run::{
+    BatchLanes, Lanes, Phase, RouteInfo, Runner, SingleLanes, Stop, Strategy, Tally, Wiring, seed,
+};
+use crate::subscriber::Make;
 
 /// Deliveries in hand unless a subscriber says otherwise: enough that reading never waits for a round trip.
 const PREFETCH: usize = 256;
@@ -152,11 +155,12 @@ impl Member {
             .one
             .broker
             .has_capability(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
+        let at_once = settings.concurrency * self.one.batch_size();
         match settings.prefetch {
-            Some(prefetch) => prefetch.max(settings.concurrency),
-            None if settles => PREFETCH.max(settings.concurrency * 4),
+            Some(prefetch) => prefetch.max(at_once),
+            None if settles => PREFETCH.max(at_once.saturating_mul(4)),
             // What was read ahead of a crash would be lost: no more than is being handled.
-            None => settings.concurrency,
+            None => at_once,
         }
     }
 
@@ -232,14 +236,26 @@ impl Member {
             tally: Arc::clone(&self.tally),
             seed: seed(),
         };
-        let calls = || one.declared.iter().map(|declared| (declared.make)()).collect();
-        Ok(Runner::new(
-            subscription,
-            wiring,
-            settings.concurrency,
-            Budget::new(budget),
-            calls,
-            &self.stop.listen(),
-        ))
+        let lanes = self.lanes(Budget::new(budget));
+        Ok(Runner::new(subscription, wiring, lanes, &self.stop.listen()))
+    }
+
+    fn lanes(&self, budget: Budget) -> Lanes {
+        let (one, count) = (&self.one, self.one.settings.concurrency);
+        // A handler of batches is the only one of its group.
+        if let Some((batching, make)) = one.declared.iter().find_map(|declared| match &declared.make {
+            Make::Batched(batching, make) => Some((*batching, make)),
+            Make::Single(_) => None,
+        }) {
+            return Lanes::Batched(BatchLanes::new(count, batching, budget, || make()));
+        }
+        let calls = || {
+            let calls = one.declared.iter().filter_map(|declared| match &declared.make {
+                Make::Single(make) => Some(make()),
+                Make::Batched(..) => None,
+            });
+            calls.collect()
+        };
+        Lanes::Single(SingleLanes::new(count, budget, calls))
     }
 }

@@ -22,6 +22,7 @@ pub use state::State;
 
 use broker_core::Result;
 
+use crate::context::Context;
 use crate::handler::BoxError;
 use crate::incoming::Incoming;
 use crate::states::States;
@@ -45,3 +46,49 @@ pub trait FromMessage: Sized {
         Ok(())
     }
 }
+
+/// What a handler of batches can take beside the messages: what comes with the subscriber.
+pub trait FromContext: Sized {
+    /// Takes it.
+    ///
+    /// # Errors
+    ///
+    /// Where the subscriber has it not.
+    fn from_context(context: &Context) -> Result<Self, BoxError>;
+
+    /// Checks at the start that it is there.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, and the line to add.
+    fn check(states: &States) -> Result<()> {
+        let _ = states;
+        Ok(())
+    }
+}
+
+impl FromContext for Context {
+    fn from_context(context: &Context) -> Result<Self, BoxError> {
+        Ok(context.clone())
+    }
+}
+
+macro_rules! tuple {
+    ($($extractor:ident),+) => {
+        impl<$($extractor: FromMessage),+> FromMessage for ($($extractor,)+) {
+            #[inline]
+            fn from_message(incoming: &Incoming) -> Result<Self, BoxError> {
+                Ok(($($extractor::from_message(incoming)?,)+))
+            }
+
+            fn check(states: &States) -> Result<()> {
+                $($extractor::check(states)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+tuple!(A, B);
+tuple!(A, B, C);
+tuple!(A, B, C, D);

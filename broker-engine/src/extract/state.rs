@@ -4,7 +4,8 @@ use std::any::type_name;
 
 use broker_core::Result;
 
-use super::FromMessage;
+use super::{FromContext, FromMessage};
+use crate::context::Context;
 use crate::handler::BoxError;
 use crate::incoming::Incoming;
 use crate::states::States;
@@ -16,7 +17,18 @@ pub struct State<T>(pub T);
 impl<T: Clone + Send + Sync + 'static> FromMessage for State<T> {
     #[inline]
     fn from_message(incoming: &Incoming) -> Result<Self, BoxError> {
-        match incoming.context.state() {
+        Self::from_context(&incoming.context)
+    }
+
+    fn check(states: &States) -> Result<()> {
+        states.need::<T>()
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromContext for State<T> {
+    #[inline]
+    fn from_context(context: &Context) -> Result<Self, BoxError> {
+        match context.state() {
             Some(state) => Ok(Self(state)),
             None => Err(format!("there is no state of type `{}`", type_name::<T>()).into()),
         }

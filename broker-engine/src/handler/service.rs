@@ -78,7 +78,7 @@ impl<Args, H: Handler<Args>> Service<Incoming> for HandlerService<H, Args> {
         Poll::Ready(Ok(()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, incoming: Incoming) -> Self::Future {
         let state = match self.handler.handle(&incoming) {
             Ok(handling) => State::Running { handling },

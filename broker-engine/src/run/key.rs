@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 ///
 /// Two keys with one number only wait for each other, so a quick mix of the bytes will do; the seed is the process's, so
 /// that nobody can choose keys that meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeyMark(u64);
 
 static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0_u8));

@@ -5,14 +5,12 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use broker_core::broker::{Batch, Delivery, NackOptions, Subscription};
-use broker_core::{Failure, ReceiptRun, Result, Settlements};
+use broker_core::{Failure, Result, Settlements};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::lanes::{Dispatched, Lanes};
-use super::slot::Call;
 use super::stopping::{Phase, Stopping};
 use super::wiring::Wiring;
-use crate::retry::Budget;
 
 /// After so many messages, other tasks of the worker get a turn.
 const TURN: u32 = 128;
@@ -48,18 +46,11 @@ enum State {
 }
 
 impl Runner {
-    /// A runner over `lanes` lanes.
-    pub(crate) fn new(
-        subscription: Subscription,
-        wiring: Wiring,
-        lanes: usize,
-        budget: Budget,
-        calls: impl Fn() -> Vec<Box<dyn Call>>,
-        stopping: &Stopping,
-    ) -> Self {
+    /// A runner of what `subscription` brings.
+    pub(crate) fn new(subscription: Subscription, wiring: Wiring, lanes: Lanes, stopping: &Stopping) -> Self {
         Self {
             subscription,
-            lanes: Lanes::new(lanes, budget, calls),
+            lanes,
             wiring,
             batch: None,
             drain: Box::pin(stopping.clone().reached(Phase::Draining)),
@@ -109,6 +100,9 @@ impl Runner {
                 Dispatched::Full => break,
                 Dispatched::Enough => {}
             }
+        }
+        if turn > 0 {
+            self.lanes.pause(self.state == State::Running, &self.wiring);
         }
         self.prolong_leases(context);
         if self.state == State::Running {
@@ -181,10 +175,7 @@ impl Runner {
     /// Drops what is being handled; it comes again, and this attempt counts.
     fn cut_off(&mut self) {
         let waiting = self.lanes.take_waiting();
-        let mut cut_off = Vec::new();
-        for (delivery, _) in self.lanes.abort() {
-            cut_off.push(delivery);
-        }
+        let cut_off = self.lanes.abort();
         let count = cut_off.len() + waiting.len() + self.batch.as_ref().map_or(0, Batch::len);
         self.wiring.tally.abandoned.add(count as u64);
         let (batch, before) = (self.batch.take(), self.returning.take());
@@ -228,7 +219,7 @@ impl Runner {
         timer.as_mut().reset(Instant::now() + part);
         // To be woken by the timer it has to be asked once more.
         let _ = timer.as_mut().poll(context);
-        let mut receipts: Vec<ReceiptRun> = self.lanes.receipts().collect();
+        let mut receipts = self.lanes.receipts();
         if let Some(batch) = &self.batch {
             receipts.extend(batch.runs());
         }

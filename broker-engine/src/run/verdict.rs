@@ -1,11 +1,12 @@
 //! From a handler's answer to what is done with the message.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use broker_core::{Failure, Message};
 
 use super::wiring::RouteInfo;
-use crate::handler::{BoxError, Outcome, Outgoing, RetryAfter, Undecodable};
+use crate::handler::{BoxError, Outcome, Outgoing, RetryAfter, Undecodable, cause};
 use crate::rpc::Status;
 use crate::subscriber::OnUndecodable;
 
@@ -41,21 +42,21 @@ pub(crate) fn judge(answer: Result<Outcome, BoxError>, attempt: u32, route: &Rou
             failure: Failure::from_error(&*reason),
             status: Status::SYSTEM_ERROR,
         },
-        Ok(Outcome::Nack { delay, reason }) => refuse(&reason, delay, attempt, route),
-        Err(error) => failed(&error, attempt, route),
+        Ok(Outcome::Nack { delay, reason }) => refuse(cause(&reason), delay, attempt, route),
+        Err(error) => failed(cause(&error), attempt, route),
     }
 }
 
-fn failed(error: &BoxError, attempt: u32, route: &RouteInfo) -> Verdict {
+fn failed(error: &(dyn StdError + 'static), attempt: u32, route: &RouteInfo) -> Verdict {
     let undecodable = error.is::<Undecodable>();
     match route.undecodable {
         OnUndecodable::Skip if undecodable => return Verdict::Skipped,
         OnUndecodable::Retry if undecodable => return refuse(error, None, attempt, route),
         _ => {}
     }
-    if route.retry.is_permanent(&**error) {
+    if route.retry.is_permanent(error) {
         return Verdict::Dead {
-            failure: Failure::from_error(&**error),
+            failure: Failure::from_error(error),
             status: if undecodable {
                 Status::ERROR
             } else {
@@ -67,8 +68,13 @@ fn failed(error: &BoxError, attempt: u32, route: &RouteInfo) -> Verdict {
     refuse(error, delay, attempt, route)
 }
 
-fn refuse(error: &BoxError, delay: Option<Duration>, attempt: u32, route: &RouteInfo) -> Verdict {
-    let failure = Failure::from_error(&**error);
+fn refuse(
+    error: &(dyn StdError + 'static),
+    delay: Option<Duration>,
+    attempt: u32,
+    route: &RouteInfo,
+) -> Verdict {
+    let failure = Failure::from_error(error);
     if attempt >= route.retry.attempts {
         return Verdict::Dead {
             failure,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use broker_core::broker::{Broker, Delivery};
 use broker_core::{Capabilities, StreamName};
 
+use super::key::KeyMark;
 use super::tally::Tally;
 use crate::context::Context;
 use crate::retry::RetryPolicy;
@@ -60,12 +61,16 @@ impl Strategy {
 }
 
 impl Wiring {
+    /// Whether one route takes messages of any kind.
+    #[inline]
+    pub(crate) fn has_one_route(&self) -> bool {
+        matches!(self.routes.as_slice(), [only] if only.handles_rest)
+    }
+
     /// Who handles `delivery`: the route of its kind, or else the one for the rest.
     #[inline]
     pub(crate) fn route(&self, delivery: &Delivery) -> Option<usize> {
-        if let [only] = self.routes.as_slice()
-            && only.handles_rest
-        {
+        if self.has_one_route() {
             return Some(0);
         }
         let of_kind = delivery.message_kind().and_then(|kind| {
@@ -74,5 +79,11 @@ impl Wiring {
                 .position(|route| route.kinds.iter().any(|known| **known == *kind))
         });
         of_kind.or_else(|| self.routes.iter().position(|route| route.handles_rest))
+    }
+
+    /// What tells the key of `delivery` from others.
+    #[inline]
+    pub(crate) fn mark(&self, delivery: &Delivery) -> Option<KeyMark> {
+        delivery.message_key().map(|key| KeyMark::of(key, self.seed))
     }
 }

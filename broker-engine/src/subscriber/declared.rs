@@ -8,9 +8,9 @@ use tower_service::Service;
 
 use super::settings::Settings;
 use super::subscriber::Subscriber;
-use crate::handler::{BoxError, Outcome};
+use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes};
 use crate::incoming::Incoming;
-use crate::run::{Call, Slot};
+use crate::run::{BatchCall, Batching, Call, Slot};
 use crate::states::States;
 
 /// A declared subscriber whose service's type is forgotten; made of a [`Subscriber`].
@@ -22,8 +22,16 @@ pub struct Declared {
     pub(crate) names: Vec<String>,
     pub(crate) checks: Vec<fn(&States) -> Result<()>>,
     pub(crate) twice: Option<String>,
-    /// Makes what a lane calls: a clone of the service with room for one call.
-    pub(crate) make: Arc<dyn Fn() -> Box<dyn Call> + Send + Sync>,
+    pub(crate) make: Make,
+}
+
+/// Makes what a lane calls: a clone of the service with room for one call.
+#[derive(Clone)]
+pub(crate) enum Make {
+    /// For one message at a time.
+    Single(Arc<dyn Fn() -> Box<dyn Call> + Send + Sync>),
+    /// For batches.
+    Batched(Batching, Arc<dyn Fn() -> Box<dyn BatchCall> + Send + Sync>),
 }
 
 impl Declared {
@@ -43,21 +51,49 @@ where
     S::Future: Send + 'static,
 {
     fn from(subscriber: Subscriber<S>) -> Self {
-        // Services need not be shareable: each lane has a clone of its own.
-        let service = Mutex::new(subscriber.service);
-        let make = move || -> Box<dyn Call> {
-            let service = service.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Box::new(Slot::new(service))
+        let make = |service: Clones<S>| -> Arc<dyn Fn() -> Box<dyn Call> + Send + Sync> {
+            Arc::new(move || Box::new(Slot::new(service.next())))
         };
+        Self::new(subscriber, |service, _| Make::Single(make(service)))
+    }
+}
+
+impl<S> From<Subscriber<S, IncomingBatch>> for Declared
+where
+    S: Service<IncomingBatch, Response = Outcomes> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    fn from(subscriber: Subscriber<S, IncomingBatch>) -> Self {
+        let make = |service: Clones<S>| -> Arc<dyn Fn() -> Box<dyn BatchCall> + Send + Sync> {
+            Arc::new(move || Box::new(Slot::new(service.next())))
+        };
+        Self::new(subscriber, |service, batching| {
+            Make::Batched(batching, make(service))
+        })
+    }
+}
+
+impl Declared {
+    fn new<S, R>(subscriber: Subscriber<S, R>, make: impl FnOnce(Clones<S>, Batching) -> Make) -> Self {
         Self {
+            make: make(Clones(Mutex::new(subscriber.service)), subscriber.batching),
             settings: subscriber.settings,
             kinds: subscriber.kinds,
             handles_rest: subscriber.handles_rest,
             names: subscriber.names,
             checks: subscriber.checks,
             twice: subscriber.twice,
-            make: Arc::new(make),
         }
+    }
+}
+
+/// Clones of a service, one for each lane: services need not be shareable.
+struct Clones<S>(Mutex<S>);
+
+impl<S: Clone> Clones<S> {
+    fn next(&self) -> S {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -8,6 +8,7 @@ mod settings;
 mod subscriber;
 
 pub use declared::Declared;
+pub(crate) use declared::Make;
 pub use linked::{Linked, linked};
 pub use routes::{NoRoute, Otherwise, Route};
 pub(crate) use settings::Settings;

@@ -63,7 +63,7 @@ where
         self.rest.poll_ready(context).map_err(Into::into)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, incoming: Incoming) -> Self::Future {
         if incoming.delivery.message_kind() == Some(&*self.kind) {
             RouteFuture::Routed {
@@ -107,7 +107,7 @@ where
         self.rest.poll_ready(context)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, incoming: Incoming) -> Self::Future {
         let has_its_own = !self.kinds.is_empty()
             && incoming

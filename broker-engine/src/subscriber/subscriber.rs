@@ -1,5 +1,6 @@
 //! Declares a subscriber by hand.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use tower_layer::Layer;
 
 use super::routes::{NoRoute, Otherwise, Route};
 use super::settings::{AckPolicy, OnUndecodable, OrderedBy, Settings};
-use crate::handler::{Handler, HandlerService};
+use crate::handler::{BatchHandler, BatchHandlerService, Handler, HandlerService, IncomingBatch};
+use crate::incoming::Incoming;
 use crate::retry::RetryPolicy;
+use crate::run::Batching;
 use crate::states::States;
 
 /// Declares who handles the messages of a stream as members of a group.
@@ -24,8 +27,11 @@ use crate::states::States;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a subscriber is run by an engine: `.subscribe(subscriber)`"]
-pub struct Subscriber<S = NoRoute> {
+pub struct Subscriber<S = NoRoute, R = Incoming> {
     pub(super) service: S,
+    /// What the service is called with: a message, or a batch.
+    request: PhantomData<fn(R)>,
+    pub(super) batching: Batching,
     pub(super) settings: Settings,
     /// The kinds that have a handler of their own.
     pub(super) kinds: Vec<Arc<str>>,
@@ -44,6 +50,11 @@ impl Subscriber {
     pub fn new(stream: impl Into<String>, group: impl Into<String>) -> Self {
         Self {
             service: NoRoute,
+            request: PhantomData,
+            batching: Batching {
+                size: 1,
+                linger: Duration::ZERO,
+            },
             settings: Settings::new(stream.into(), group.into()),
             kinds: Vec::new(),
             handles_rest: false,
@@ -51,6 +62,65 @@ impl Subscriber {
             checks: Vec::new(),
             twice: None,
         }
+    }
+
+    /// Handles messages of every kind in batches of up to `size`: the handler takes a `Vec`, and may answer an outcome for
+    /// each message. A batch is what is there when the handler can take it; [`linger`](Subscriber::linger) waits for more.
+    ///
+    /// With several [at once](Subscriber::concurrency), no two batches have messages of the same key. A panic or a timeout
+    /// is that of each message in the batch.
+    ///
+    /// ```
+    /// use broker_engine::{Json, Outcome, Subscriber};
+    ///
+    /// async fn index(addresses: Vec<Json<String>>) -> Vec<Outcome> {
+    ///     addresses.iter().map(|Json(address)| match address.contains('@') {
+    ///         true => Outcome::Ack,
+    ///         false => Outcome::dead_letter("not an address"),
+    ///     }).collect()
+    /// }
+    ///
+    /// let subscriber = Subscriber::new("user-events", "index").batch(100, index);
+    /// # let _ = subscriber;
+    /// ```
+    pub fn batch<Args, H: BatchHandler<Args>>(
+        mut self,
+        size: usize,
+        handler: H,
+    ) -> Subscriber<BatchHandlerService<H, Args>, IncomingBatch> {
+        self.handles_rest = true;
+        self.in_batches(size, handler)
+    }
+
+    /// As [`batch`](Self::batch), for the messages of one kind; others are skipped, and counted.
+    pub fn batch_on<Args, H: BatchHandler<Args>>(
+        mut self,
+        kind: impl Into<Arc<str>>,
+        size: usize,
+        handler: H,
+    ) -> Subscriber<BatchHandlerService<H, Args>, IncomingBatch> {
+        self.kinds.push(kind.into());
+        self.in_batches(size, handler)
+    }
+
+    fn in_batches<Args, H: BatchHandler<Args>>(
+        mut self,
+        size: usize,
+        handler: H,
+    ) -> Subscriber<BatchHandlerService<H, Args>, IncomingBatch> {
+        self.batching.size = size.max(1);
+        self.names.push(std::any::type_name::<H>().to_owned());
+        self.checks.push(H::check);
+        self.with(|_| BatchHandlerService::new(handler))
+    }
+}
+
+impl<S> Subscriber<S, IncomingBatch> {
+    /// Sets how long the first message of a batch may wait for company while there is room; the default is not at all,
+    /// which makes batches of what piles up while the handler is busy.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.batching.linger = linger;
+        self
     }
 }
 
@@ -83,8 +153,15 @@ impl<S> Subscriber<S> {
         self.with(|service| Otherwise::new(kinds, service, HandlerService::new(handler)))
     }
 
+    fn add<Args, H: Handler<Args>>(&mut self) {
+        self.names.push(std::any::type_name::<H>().to_owned());
+        self.checks.push(H::check);
+    }
+}
+
+impl<S, R> Subscriber<S, R> {
     /// Wraps the handlers given so far in a tower layer.
-    pub fn layer<L: Layer<S>>(self, layer: L) -> Subscriber<L::Service> {
+    pub fn layer<L: Layer<S>>(self, layer: L) -> Subscriber<L::Service, R> {
         self.with(|service| layer.layer(service))
     }
 
@@ -166,14 +243,11 @@ impl<S> Subscriber<S> {
         self
     }
 
-    fn add<Args, H: Handler<Args>>(&mut self) {
-        self.names.push(std::any::type_name::<H>().to_owned());
-        self.checks.push(H::check);
-    }
-
-    fn with<T>(self, wrap: impl FnOnce(S) -> T) -> Subscriber<T> {
+    fn with<T, Q>(self, wrap: impl FnOnce(S) -> T) -> Subscriber<T, Q> {
         Subscriber {
             service: wrap(self.service),
+            request: PhantomData,
+            batching: self.batching,
             settings: self.settings,
             kinds: self.kinds,
             handles_rest: self.handles_rest,

@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod batches;
 mod declared;
 mod delivery;
 mod failures;

@@ -1,42 +1,37 @@
-//! One message at a time: handled, judged, settled.
+//! What handles at once: one message, or one batch of them.
 
+mod batch;
 mod calling;
-mod concluding;
+mod hand;
+
+pub(crate) use batch::BatchLane;
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::task::{Poll, Waker};
 
-use broker_core::Settled;
 use broker_core::broker::Delivery;
-use tokio::time::Sleep;
 
-use super::job::{Job, job};
 use super::key::KeyMark;
-use super::settling::{Settlement, What, settle};
-use super::slot::Call;
+use super::settling::What;
+use super::slot::{Answer, Call};
 use super::wiring::Wiring;
 use crate::handler::{BoxError, Outcome};
-use crate::incoming::Incoming;
 use crate::retry::Budget;
 use crate::subscriber::AckPolicy;
+use hand::{Hand, Next, Timer};
 
 /// One message at a time: handled, judged, settled.
 pub(crate) struct Lane {
     calls: Vec<Box<dyn Call>>,
-    settling: Box<dyn Job<Settlement, Option<Settled>>>,
+    /// Empty while a message is looked at within its batch.
+    hand: Hand,
     state: State,
-    /// The message in hand, unless it is looked at within its batch.
-    delivery: Option<Delivery>,
     route: usize,
-    /// Calls of the handler beyond the broker's own count: on a broker that takes no refusals, the lane itself tries
-    /// again.
-    retries: u32,
     /// What must not overlap with it.
     pub(crate) mark: Option<KeyMark>,
     /// Messages of the same key that wait for this one.
     pub(crate) backlog: VecDeque<Delivery>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     /// Whether the timer runs for the call in flight.
     timed: bool,
     waker: Waker,
@@ -45,26 +40,21 @@ pub(crate) struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    /// The ack goes out before the handler is called.
-    AckingFirst,
     Handling,
-    /// It rests before the lane tries again itself.
-    Resting,
-    Settling,
+    /// It does what the answer asks for, or waits for what comes before the call.
+    Concluding,
 }
 
 impl Lane {
     pub(crate) fn new(calls: Vec<Box<dyn Call>>, waker: Waker) -> Self {
         Self {
             calls,
-            settling: job(settle),
+            hand: Hand::new(waker.clone()),
             state: State::Idle,
-            delivery: None,
             route: 0,
-            retries: 0,
             mark: None,
             backlog: VecDeque::new(),
-            timer: None,
+            timer: Timer::default(),
             timed: false,
             waker,
         }
@@ -74,9 +64,9 @@ impl Lane {
         self.state == State::Idle
     }
 
-    /// The delivery in hand.
-    pub(crate) fn delivery(&self) -> Option<&Delivery> {
-        self.delivery.as_ref()
+    /// The deliveries in hand, those that wait for their key included.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.hand.delivery().into_iter().chain(&self.backlog)
     }
 
     /// Whether a delivery may be tried as a view first: where nothing has to happen before its handler is called.
@@ -85,52 +75,26 @@ impl Lane {
         matches!(wiring.ack, AckPolicy::OnSuccess | AckPolicy::Each)
     }
 
-    /// Calls the handler with a view; answers what it says at once, or `None` where that takes longer: the delivery is
-    /// then to be [handed over](Self::keep).
-    #[inline]
-    pub(crate) fn try_view(&mut self, view: Incoming, wiring: &Wiring) -> Option<Result<Outcome, BoxError>> {
-        let Some(route) = wiring.route(&view.delivery) else {
-            return Some(Ok(Outcome::Skip));
-        };
-        self.route = route;
-        match self.call(view, wiring) {
-            Poll::Ready(answer) => Some(answer),
-            Poll::Pending => None,
-        }
-    }
-
-    /// Takes over the delivery whose view is being handled.
-    pub(crate) fn keep(
+    /// Takes over the delivery whose view is being handled, or was at once.
+    pub(crate) fn take_over(
         &mut self,
         delivery: Delivery,
         mark: Option<KeyMark>,
+        answer: Answer,
         wiring: &Wiring,
         budget: &mut Budget,
     ) {
-        self.delivery = Some(delivery);
+        self.hand.take(delivery);
         self.mark = mark;
-        self.retries = 0;
         self.state = State::Handling;
-        // Its waker is there already: nobody has to ask it again, but for the time it may take.
-        if let Poll::Ready(error) = self.poll_timeout(wiring) {
-            self.judge(Err(error), wiring, budget);
-            self.go_on(wiring, budget);
+        match answer {
+            Poll::Ready(answer) => self.judge(answer, wiring, budget),
+            // Its waker is there already: nobody has to ask it again, but for the time it may take.
+            Poll::Pending => match self.poll_timeout(wiring) {
+                Poll::Ready(error) => self.judge(Err(error), wiring, budget),
+                Poll::Pending => return,
+            },
         }
-    }
-
-    /// Takes over the delivery whose view was handled at once, and settles it by the answer.
-    pub(crate) fn conclude(
-        &mut self,
-        delivery: Delivery,
-        mark: Option<KeyMark>,
-        answer: Result<Outcome, BoxError>,
-        wiring: &Wiring,
-        budget: &mut Budget,
-    ) {
-        self.delivery = Some(delivery);
-        self.mark = mark;
-        self.retries = 0;
-        self.judge(answer, wiring, budget);
         self.go_on(wiring, budget);
     }
 
@@ -142,7 +106,7 @@ impl Lane {
         wiring: &Wiring,
         budget: &mut Budget,
     ) {
-        self.begin(delivery, mark, wiring, budget);
+        self.begin(delivery, mark, wiring);
         self.go_on(wiring, budget);
     }
 
@@ -155,8 +119,7 @@ impl Lane {
                         self.mark = None;
                         return;
                     };
-                    let mark = self.mark;
-                    self.begin(next, mark, wiring, budget);
+                    self.begin(next, self.mark, wiring);
                 }
                 State::Handling => match self.poll_call() {
                     Poll::Ready(answer) => self.judge(answer, wiring, budget),
@@ -165,50 +128,45 @@ impl Lane {
                         Poll::Pending => return,
                     },
                 },
-                State::AckingFirst => match self.poll_settling() {
-                    Poll::Ready(_) => self.call_again(wiring, budget),
-                    Poll::Pending => return,
-                },
-                State::Resting => match self.poll_timer() {
-                    Poll::Ready(()) => self.call_again(wiring, budget),
-                    Poll::Pending => return,
-                },
-                State::Settling => match self.poll_settling() {
-                    Poll::Ready(settled) => self.finish(settled, wiring),
+                State::Concluding => match self.hand.poll(wiring) {
+                    Poll::Ready(Next::Free) => self.state = State::Idle,
+                    Poll::Ready(Next::Handle) => self.call(wiring, budget),
                     Poll::Pending => return,
                 },
             }
         }
     }
 
-    /// Drops the call in flight; answers the delivery that was in hand, and whether its handler was cut off.
-    pub(crate) fn abort(&mut self) -> Option<(Delivery, bool)> {
+    /// Drops the call in flight; answers the delivery that was in hand.
+    pub(crate) fn abort(&mut self) -> Option<Delivery> {
         for call in &mut self.calls {
             call.abandon();
         }
-        let cut_off = self.state == State::Handling;
         self.state = State::Idle;
         self.mark = None;
-        self.delivery.take().map(|delivery| (delivery, cut_off))
+        self.hand.give()
     }
 
-    fn begin(&mut self, delivery: Delivery, mark: Option<KeyMark>, wiring: &Wiring, budget: &mut Budget) {
+    fn begin(&mut self, delivery: Delivery, mark: Option<KeyMark>, wiring: &Wiring) {
         self.mark = mark;
-        self.retries = 0;
+        // What comes before the call is done first.
+        self.state = State::Concluding;
         let route = wiring.route(&delivery);
-        let view = delivery.view();
-        self.delivery = Some(delivery);
-        let Some(route) = route else {
-            wiring.tally.skipped.add(1);
-            self.settle(What::Ack, wiring);
-            return;
-        };
-        self.route = route;
-        if wiring.ack == AckPolicy::First && wiring.strategy.acknowledges {
-            self.settle(What::Ack, wiring);
-            self.state = State::AckingFirst;
-            return;
+        self.hand.take(delivery);
+        match route {
+            Some(route) => {
+                self.route = route;
+                self.hand.acks_first(wiring);
+            }
+            None => {
+                wiring.tally.skipped.add(1);
+                self.hand.settle(What::Ack, wiring);
+            }
         }
-        self.call_with(view, wiring, budget);
+    }
+
+    fn judge(&mut self, answer: Result<Outcome, BoxError>, wiring: &Wiring, budget: &mut Budget) {
+        self.state = State::Concluding;
+        self.hand.judge(answer, self.route, wiring, budget);
     }
 }

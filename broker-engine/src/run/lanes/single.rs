@@ -1,24 +1,27 @@
-//! Bounded concurrency that keeps the order of each key.
+//! Lanes that handle a message each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use broker_core::ReceiptRun;
 use broker_core::broker::{Batch, Delivery};
 
-use super::key::KeyMark;
-use super::lane::Lane;
-use super::slot::Call;
-use super::wakers::Woken;
-use super::wiring::Wiring;
+use crate::run::feed::{Feed, look};
+use crate::run::key::KeyMark;
+use crate::run::lane::Lane;
+use crate::run::slot::Call;
+use crate::run::wakers::Woken;
+use crate::run::wiring::Wiring;
+
+use super::Dispatched;
 use crate::handler::Outcome;
 use crate::incoming::Incoming;
 use crate::retry::Budget;
-use crate::subscriber::{AckPolicy, OrderedBy};
+use crate::subscriber::OrderedBy;
 
 /// Lanes that take messages in turn; a message whose key is in a lane waits in that lane.
-pub(crate) struct Lanes {
+pub(crate) struct SingleLanes {
     lanes: Vec<Lane>,
     /// Lanes without a message, the one that was in use last on top: its memory is warm.
     free: Vec<usize>,
@@ -28,18 +31,7 @@ pub(crate) struct Lanes {
     looked: Option<Incoming>,
 }
 
-/// Why dispatching stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dispatched {
-    /// The batch is empty.
-    All,
-    /// Every lane has a message.
-    Full,
-    /// Others of the worker are to have a turn.
-    Enough,
-}
-
-impl Lanes {
+impl SingleLanes {
     /// So many lanes, each with what `calls` makes for it.
     pub(crate) fn new(count: usize, budget: Budget, calls: impl Fn() -> Vec<Box<dyn Call>>) -> Self {
         let woken = Woken::new(count);
@@ -79,70 +71,58 @@ impl Lanes {
 
     /// Hands messages of the batch to lanes, in order, for at most `turn` messages.
     ///
-    /// A handler that ends at once is called with a view, and acks of its messages are one run: the ordinary case of a
+    /// A handler that ends at once is called with views, and acks of its messages are one run: the ordinary case of a
     /// quick handler costs no delivery of its own. What takes longer moves into a lane with its delivery.
     pub(crate) fn dispatch(&mut self, batch: &mut Batch, wiring: &Wiring, mut turn: u32) -> Dispatched {
         if !Lane::tries_views(wiring) {
             return self.dispatch_owned(batch, wiring, turn);
         }
         let keyed = self.lanes.len() > 1 && wiring.ordered_by == OrderedBy::Key;
-        let each = wiring.ack == AckPolicy::Each;
-        let mut done = 0;
-        let ended = loop {
-            if done >= turn {
-                break Dispatched::Enough;
-            }
+        while turn > 0 {
             let Some(free) = self.free.last().copied() else {
-                break Dispatched::Full;
+                return Dispatched::Full;
             };
             let Some(view) = look(&mut self.looked, batch, wiring) else {
-                break Dispatched::All;
+                return Dispatched::All;
             };
+            let route = wiring.route(&view.delivery);
             // With nothing in hand there is nothing to keep apart from.
-            let mark = (keyed && !self.are_idle())
-                .then(|| mark_of(&view.delivery, wiring))
-                .flatten();
-            if let Some(busy) = mark.and_then(|mark| self.lane_of(mark)) {
-                drop(view);
-                batch.ack_viewed_later(done as usize);
-                wiring.tally.handled.add(u64::from(std::mem::take(&mut done)));
-                if let (Some(delivery), Some(lane)) = (batch.next(), self.lanes.get_mut(busy)) {
-                    lane.backlog.push_back(delivery);
-                }
+            let apart = keyed && !self.are_idle();
+            let mark = apart.then(|| wiring.mark(&view.delivery)).flatten();
+            drop(view);
+            batch.ack_viewed_later(0);
+            let busy = mark.and_then(|mark| self.lane_of(mark));
+            let Some(lane) = self.lanes.get_mut(busy.unwrap_or(free)) else {
+                return Dispatched::Full;
+            };
+            if busy.is_some() {
+                lane.backlog.extend(batch.next());
+                turn -= 1;
                 continue;
             }
-            let Some(lane) = self.lanes.get_mut(free) else {
-                break Dispatched::Full;
+            let answer = match route {
+                Some(route) => {
+                    let most = if apart { 1 } else { turn };
+                    let mut feed = Feed::new(batch, &mut self.looked, wiring, route, most);
+                    let answer = lane.feed(route, &mut feed);
+                    turn -= feed.end();
+                    answer
+                }
+                None => Some(Poll::Ready(Ok(Outcome::Skip))),
             };
-            let answer = lane.try_view(view, wiring);
-            if let Some(Ok(Outcome::Ack)) = answer {
-                if !each {
-                    done += 1;
-                    continue;
-                }
-                if batch.try_ack_first() {
-                    wiring.tally.handled.add(1);
-                    turn = turn.saturating_sub(1);
-                    continue;
-                }
-            }
-            batch.ack_viewed_later(done as usize);
-            wiring.tally.handled.add(u64::from(std::mem::take(&mut done)));
+            let Some(answer) = answer else {
+                continue;
+            };
             let Some(delivery) = batch.next() else {
-                break Dispatched::All;
+                return Dispatched::All;
             };
-            let mark = keyed.then(|| mark_of(&delivery, wiring)).flatten();
-            match answer {
-                Some(answer) => lane.conclude(delivery, mark, answer, wiring, &mut self.budget),
-                None => lane.keep(delivery, mark, wiring, &mut self.budget),
-            }
+            let mark = keyed.then(|| wiring.mark(&delivery)).flatten();
+            lane.take_over(delivery, mark, answer, wiring, &mut self.budget);
             if !lane.is_idle() {
                 self.free.pop();
             }
-        };
-        batch.ack_viewed_later(done as usize);
-        wiring.tally.handled.add(u64::from(done));
-        ended
+        }
+        Dispatched::Enough
     }
 
     fn dispatch_owned(&mut self, batch: &mut Batch, wiring: &Wiring, turn: u32) -> Dispatched {
@@ -154,7 +134,7 @@ impl Lanes {
             let Some(delivery) = batch.next() else {
                 return Dispatched::All;
             };
-            let mark = keyed.then(|| mark_of(&delivery, wiring)).flatten();
+            let mark = keyed.then(|| wiring.mark(&delivery)).flatten();
             if let Some(busy) = mark.and_then(|mark| self.lane_of(mark)) {
                 if let Some(lane) = self.lanes.get_mut(busy) {
                     lane.backlog.push_back(delivery);
@@ -178,13 +158,8 @@ impl Lanes {
 
     /// The receipts of all that is in hand, whose leases are to be prolonged.
     pub(crate) fn receipts(&self) -> impl Iterator<Item = ReceiptRun> {
-        self.lanes.iter().flat_map(|lane| {
-            let waiting = lane.backlog.iter();
-            lane.delivery()
-                .into_iter()
-                .chain(waiting)
-                .map(|delivery| delivery.receipt().into())
-        })
+        let deliveries = self.lanes.iter().flat_map(Lane::deliveries);
+        deliveries.map(|delivery| delivery.receipt().into())
     }
 
     /// Takes out what waits for its key, which was never handled.
@@ -196,28 +171,10 @@ impl Lanes {
         waiting.flat_map(VecDeque::into_iter).collect()
     }
 
-    /// Cuts off what is in hand; answers the deliveries, and of each whether its handler was running.
-    pub(crate) fn abort(&mut self) -> Vec<(Delivery, bool)> {
+    /// Cuts off what is in hand; answers the deliveries.
+    pub(crate) fn abort(&mut self) -> Vec<Delivery> {
         let cut_off: Vec<_> = self.lanes.iter_mut().filter_map(Lane::abort).collect();
         self.free = (0..self.lanes.len()).rev().collect();
         cut_off
     }
-}
-
-/// The next message that was not looked at yet, in the place of the last one if no service holds that any more.
-#[inline]
-fn look(looked: &mut Option<Incoming>, batch: &mut Batch, wiring: &Wiring) -> Option<Incoming> {
-    if let Some(delivery) = looked.as_mut().and_then(Incoming::delivery_mut) {
-        if !batch.next_view_in(delivery) {
-            return None;
-        }
-    } else {
-        *looked = Some(Incoming::new(batch.next_view()?, wiring.context.clone()));
-    }
-    looked.as_ref().map(Incoming::view)
-}
-
-#[inline]
-fn mark_of(delivery: &Delivery, wiring: &Wiring) -> Option<KeyMark> {
-    delivery.message_key().map(|key| KeyMark::of(key, wiring.seed))
 }

@@ -1,0 +1,410 @@
+//! Handlers of batches: an outcome for each message, and no key in two batches at once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use broker::Brokers;
+use broker::engine::{Attempt, BoxError, Key, Outcome, Permanent};
+use broker::prelude::*;
+use tokio::time::Instant;
+
+use crate::support::{Seen, dead, inline, publish_numbers, redis, until};
+
+fn quick(attempts: u32) -> RetryPolicy {
+    RetryPolicy::attempts(attempts)
+        .delay(Duration::from_millis(10))
+        .jitter(false)
+}
+
+/// Refuses what ends in 3 at its first attempt, gives up what ends in 7, and is done with the rest.
+async fn sort(
+    numbers: Vec<(Json<u64>, Attempt)>,
+    State(seen): State<Seen<Vec<(u64, u32)>>>,
+) -> Vec<Result<Outcome, BoxError>> {
+    seen.push(
+        numbers
+            .iter()
+            .map(|(Json(number), Attempt(attempt))| (*number, *attempt))
+            .collect(),
+    );
+    let outcome = |(Json(number), Attempt(attempt)): &(Json<u64>, Attempt)| match (number % 10, attempt) {
+        (3, 1) => Err("not yet".into()),
+        (7, _) => Err(Permanent::new("never").into()),
+        (9, _) => Ok(Outcome::Skip),
+        _ => Ok(Outcome::Ack),
+    };
+    numbers.iter().map(outcome).collect()
+}
+
+async fn each_message_has_its_own_outcome(brokers: Brokers) {
+    let seen = Seen::<Vec<(u64, u32)>>::default();
+    publish_numbers(&brokers, "numbers", 0..100, 0).await;
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .retry(quick(3))
+        .subscribe(Subscriber::new("numbers", "sorter").batch(25, sort))
+        .keep_brokers_open()
+        .start()
+        .await
+        .unwrap();
+    until("all are settled", || {
+        let tally = engine.receipt().of_group("sorter");
+        tally.handled + tally.skipped + tally.dead == 100
+    })
+    .await;
+    let tally = engine.stop().await.unwrap().of_group("sorter");
+    assert_eq!(
+        (
+            tally.handled,
+            tally.skipped,
+            tally.dead,
+            tally.retried,
+            tally.started
+        ),
+        (80, 10, 10, 10, 110)
+    );
+    let batches = seen.all();
+    assert!(
+        batches.iter().all(|batch| (1..=25).contains(&batch.len())),
+        "{batches:?}"
+    );
+    assert!(batches.len() < 40, "they come together: {batches:?}");
+    let mut all: Vec<_> = batches.concat();
+    all.sort_unstable();
+    let again = |number: u64| std::iter::once((number, 1)).chain((number % 10 == 3).then_some((number, 2)));
+    assert_eq!(all, (0..100).flat_map(again).collect::<Vec<_>>());
+    let letters = dead(&brokers, "numbers", "sorter").await;
+    assert_eq!(letters.len(), 10);
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter.failure.reason == "never" && letter.attempts == 1)
+    );
+    let groups = brokers.default_broker().groups("numbers").await.unwrap();
+    assert_eq!((groups[0].pending, groups[0].lag), (0, 0));
+    brokers.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_message_of_a_batch_has_its_own_outcome_inline() {
+    each_message_has_its_own_outcome(inline()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_message_of_a_batch_has_its_own_outcome_on_redis() {
+    let (brokers, _server) = redis();
+    each_message_has_its_own_outcome(brokers).await;
+}
+
+#[derive(Clone, Default)]
+struct Watch {
+    seen: Seen<(String, u64)>,
+    running: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    /// The batch that has a key now.
+    holders: Arc<Mutex<HashMap<String, u64>>>,
+    batches: Arc<AtomicU64>,
+}
+
+async fn watch(numbers: Vec<(Json<u64>, Key)>, State(watch): State<Watch>) {
+    let batch = watch.batches.fetch_add(1, Ordering::SeqCst);
+    let running = watch.running.fetch_add(1, Ordering::SeqCst) + 1;
+    watch.most.fetch_max(running, Ordering::SeqCst);
+    let named: Vec<_> = numbers
+        .into_iter()
+        .map(|(Json(number), Key(key))| (String::from_utf8(key.unwrap().to_vec()).unwrap(), number))
+        .collect();
+    for (key, _) in &named {
+        let holder = *watch.holders.lock().unwrap().entry(key.clone()).or_insert(batch);
+        assert_eq!(holder, batch, "two batches have {key}");
+    }
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    for (key, number) in named {
+        watch.seen.push((key.clone(), number));
+        watch.holders.lock().unwrap().remove(&key);
+    }
+    watch.running.fetch_sub(1, Ordering::SeqCst);
+}
+
+async fn no_key_is_in_two_batches(brokers: Brokers, messages: u64) {
+    let state = Watch::default();
+    publish_numbers(&brokers, "orders", 0..messages, 13).await;
+    let engine = Engine::builder(brokers.clone())
+        .state(state.clone())
+        .subscribe(
+            Subscriber::new("orders", "billing")
+                .batch(5, watch)
+                .concurrency(4),
+        )
+        .start()
+        .await
+        .unwrap();
+    until("all are handled", || state.seen.len() == messages as usize).await;
+    let receipt = engine.stop().await.unwrap();
+    assert_eq!(
+        (receipt.settled, receipt.subscribers[0].tally.panics),
+        (messages, 0)
+    );
+    assert!(state.most.load(Ordering::SeqCst) > 1, "batches overlap");
+    assert!(
+        state.batches.load(Ordering::SeqCst) <= messages / 2,
+        "they are batches"
+    );
+    let mut last = HashMap::new();
+    for (key, number) in state.seen.all() {
+        let before = last.insert(key.clone(), number);
+        assert!(
+            before.is_none_or(|before| before < number),
+            "{key}: {before:?} before {number}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_is_in_two_batches_at_once_inline() {
+    no_key_is_in_two_batches(inline(), 2000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_is_in_two_batches_at_once_on_redis() {
+    let (brokers, _server) = redis();
+    no_key_is_in_two_batches(brokers, 1000).await;
+}
+
+async fn a_failed_message_holds_back_its_key(brokers: Brokers) {
+    let seen = Seen::<(u64, u32)>::default();
+    async fn handle(
+        numbers: Vec<(Json<u64>, Attempt)>,
+        State(seen): State<Seen<(u64, u32)>>,
+    ) -> Vec<Result<(), BoxError>> {
+        let outcome = |(Json(number), Attempt(attempt)): (Json<u64>, Attempt)| {
+            seen.push((number, attempt));
+            if number == 0 && attempt < 3 {
+                Err("not yet".into())
+            } else {
+                Ok(())
+            }
+        };
+        numbers.into_iter().map(outcome).collect()
+    }
+    publish_numbers(&brokers, "orders", 0..12, 3).await;
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .retry(quick(5))
+        .subscribe(
+            Subscriber::new("orders", "billing")
+                .batch(4, handle)
+                .concurrency(2)
+                .sequential(),
+        )
+        .start()
+        .await
+        .unwrap();
+    until("all are settled", || {
+        engine.receipt().of_group("billing").handled == 12
+    })
+    .await;
+    engine.stop().await.unwrap();
+    let of_key = |key: u64| {
+        seen.all()
+            .into_iter()
+            .filter(move |(number, _)| number % 3 == key)
+    };
+    assert_eq!(
+        of_key(0).collect::<Vec<_>>(),
+        [(0, 1), (0, 2), (0, 3), (3, 1), (6, 1), (9, 1)],
+        "the key of the one that failed waited for it"
+    );
+    assert!(of_key(1).map(|(number, _)| number).eq([1, 4, 7, 10]));
+    let position = |wanted| seen.all().iter().position(|one| *one == wanted).unwrap();
+    assert!(position((1, 1)) < position((0, 3)), "and no other did");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_sequence_a_failed_message_of_a_batch_holds_back_its_key_inline() {
+    a_failed_message_holds_back_its_key(inline()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_sequence_a_failed_message_of_a_batch_holds_back_its_key_on_redis() {
+    let (brokers, _server) = redis();
+    a_failed_message_holds_back_its_key(brokers).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_or_a_timeout_is_that_of_each_message_of_the_batch() {
+    let brokers = inline();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let handle = move |numbers: Vec<Json<u64>>| {
+        let call = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match call {
+                0 => panic!("{} at once", numbers.len()),
+                1 => std::future::pending().await,
+                _ => Ok::<_, BoxError>(()),
+            }
+        }
+    };
+    publish_numbers(&brokers, "jobs", 0..5, 0).await;
+    let engine = Engine::builder(brokers.clone())
+        .retry(quick(5))
+        .subscribe(
+            Subscriber::new("jobs", "worker")
+                .batch(5, handle)
+                .linger(Duration::from_secs(1))
+                .timeout(Duration::from_secs(30)),
+        )
+        .start()
+        .await
+        .unwrap();
+    until("all are handled", || {
+        engine.receipt().of_group("worker").handled == 5
+    })
+    .await;
+    let tally = engine.stop().await.unwrap().of_group("worker");
+    assert_eq!(
+        (tally.panics, tally.timeouts, tally.retried, tally.dead),
+        (5, 5, 10, 0)
+    );
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_decoded_is_left_out_and_a_wrong_count_is_an_error_of_all() {
+    let brokers = inline();
+    let seen = Seen::<Vec<u64>>::default();
+    async fn handle(numbers: Vec<Json<u64>>, State(seen): State<Seen<Vec<u64>>>) -> Vec<Outcome> {
+        let numbers: Vec<_> = numbers.into_iter().map(|Json(number)| number).collect();
+        let short = numbers.contains(&9);
+        seen.push(numbers.clone());
+        numbers
+            .iter()
+            .skip(usize::from(short))
+            .map(|_| Outcome::Ack)
+            .collect()
+    }
+    let mut messages: Vec<_> = (0..3_u64).map(|number| Message::json(&number).unwrap()).collect();
+    messages.insert(1, Message::text("no number"));
+    brokers.publish_batch("jobs", messages).await.unwrap();
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .retry(quick(1))
+        .subscribe(
+            Subscriber::new("jobs", "worker")
+                .batch(4, handle)
+                .linger(Duration::from_secs(1)),
+        )
+        .keep_brokers_open()
+        .start()
+        .await
+        .unwrap();
+    until("the first four are settled", || engine.receipt().settled == 4).await;
+    publish_numbers(&brokers, "jobs", 8..10, 0).await;
+    until("the others too", || engine.receipt().settled == 6).await;
+    let tally = engine.stop().await.unwrap().of_group("worker");
+    assert_eq!((tally.handled, tally.dead, tally.undecodable), (3, 3, 1));
+    assert_eq!(seen.all(), [vec![0, 1, 2], vec![8, 9]]);
+    let reasons: Vec<_> = dead(&brokers, "jobs", "worker")
+        .await
+        .into_iter()
+        .map(|letter| letter.failure.reason)
+        .collect();
+    let owed = reasons
+        .iter()
+        .filter(|reason| reason.contains("1 outcomes for 2 messages"));
+    assert_eq!(owed.count(), 2, "{reasons:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_for_company_as_long_as_it_lingers_and_no_longer_than_until_it_is_full() {
+    let brokers = inline();
+    let seen = Seen::<(usize, Instant)>::default();
+    async fn handle(numbers: Vec<Json<u64>>, State(seen): State<Seen<(usize, Instant)>>) {
+        seen.push((numbers.len(), Instant::now()));
+    }
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .subscribe(
+            Subscriber::new("jobs", "worker")
+                .batch(10, handle)
+                .linger(Duration::from_secs(60)),
+        )
+        .start()
+        .await
+        .unwrap();
+    let began = Instant::now();
+    publish_numbers(&brokers, "jobs", 0..4, 0).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    publish_numbers(&brokers, "jobs", 4..8, 0).await;
+    until("it has lingered", || seen.len() == 1).await;
+    let (count, at) = seen.all()[0];
+    assert_eq!((count, (at - began).as_secs()), (8, 60));
+    publish_numbers(&brokers, "jobs", 8..22, 0).await;
+    until("one is full", || seen.len() == 2).await;
+    let (count, then) = seen.all()[1];
+    assert!(
+        count == 10 && then - at < Duration::from_secs(2),
+        "{count} after {:?}",
+        then - at
+    );
+    let receipt = engine.stop().await.unwrap();
+    assert_eq!(
+        (receipt.settled, receipt.given_back),
+        (18, 4),
+        "what was being gathered goes back"
+    );
+}
+
+#[subscriber(
+    stream = "attributed-batches",
+    group = "adder",
+    message = "number",
+    batch = 3,
+    linger = "1s"
+)]
+async fn add(numbers: Vec<Json<u64>>, State(seen): State<Seen<u64>>) {
+    seen.push(numbers.into_iter().map(|Json(number)| number).sum());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_with_the_attribute_takes_batches_too() {
+    let brokers = inline();
+    let seen = Seen::<u64>::default();
+    let linked = broker::engine::linked().into_iter();
+    let ours = linked.filter(|one| format!("{one:?}").contains("attributed-batches"));
+    let engine = ours.fold(
+        Engine::builder(brokers.clone()).state(seen.clone()),
+        |engine, one| engine.subscribe(one),
+    );
+    let engine = engine.start().await.unwrap();
+    let numbers = [1_u64, 2, 3].map(|number| Message::json(&number).unwrap().kind("number"));
+    let other = Message::json(&100_u64).unwrap().kind("other");
+    brokers.publish("attributed-batches", other).await.unwrap();
+    brokers
+        .publish_batch("attributed-batches", numbers.to_vec())
+        .await
+        .unwrap();
+    until("they were added", || seen.len() == 1).await;
+    let receipt = engine.stop().await.unwrap();
+    assert_eq!(
+        (seen.all(), receipt.settled, receipt.of_group("adder").skipped),
+        (vec![6], 4, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_handler_of_batches_shares_its_group_with_nobody() {
+    async fn all(_: Vec<Json<u64>>) {}
+    async fn one(_: Json<u64>) {}
+    let error = Engine::builder(inline())
+        .subscribe(Subscriber::new("a", "b").batch_on("x", 3, all))
+        .subscribe(Subscriber::new("a", "b").on("y", one))
+        .start()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("::all and ") && error.contains("::one"), "{error}");
+}
