@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 
-use super::batch::Views;
 use super::consumer::Consumer;
 use super::nack_options::NackOptions;
+use super::views::Views;
 use crate::base::{Lot, MessageStore};
 use crate::values::{
     ConsumerName, Error, ErrorKind, GroupName, Message, MessageId, Receipt, ReceiptRun, Result, Settled,

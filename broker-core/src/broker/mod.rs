@@ -32,6 +32,7 @@ mod subscription;
 mod together;
 mod turn;
 mod unclaimed;
+mod views;
 
 pub use batch::{Batch, DeliveryRef};
 pub use broker::Broker;
