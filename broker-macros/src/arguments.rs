@@ -119,6 +119,7 @@ impl Found {
             "lease" => self.duration("lease", meta)?,
             "sequential" => self.flag("sequential", meta)?,
             "remove_group" => self.flag("remove_group_at_end", meta)?,
+            "remove_stream" => self.flag("remove_stream_at_end", meta)?,
             "require" => {
                 let flags = flags(&meta.value()?.parse()?)?;
                 self.settings.push(("require", Setting::Flags(flags)));

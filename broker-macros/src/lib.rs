@@ -52,6 +52,7 @@ use syn::{Item, parse_macro_input};
 /// | `undecodable` | `"dead_letter"`, `"skip"` or `"retry"` | `"dead_letter"` |
 /// | `start` | `"earliest"` or `"latest"`, for a group that is not there yet | `"earliest"` |
 /// | `remove_group` | removes the group when the subscriber ends | `false` |
+/// | `remove_stream` | removes the stream when the subscriber ends | `false` |
 /// | `crate` | the path of the engine | `::broker::engine` |
 #[proc_macro_attribute]
 pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {

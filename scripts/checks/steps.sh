@@ -44,6 +44,11 @@ races_long() {
     SHUTTLE_ITERATIONS=20000 cargo test --release -p broker-inline --features shuttle --test races
 }
 
+# Fifty stops over 20,000 messages, in process and on Redis.
+stops_long() {
+    ENGINE_STOPS=50 cargo test -p broker-engine --test laws stopped_anywhere
+}
+
 properties_long() {
     PROPTEST_CASES=4096 cargo test --release --workspace --lib
 }

@@ -128,7 +128,7 @@ fn gather(
         settings.concurrency = settings.concurrency.max(other.concurrency);
         settings.sequential |= other.sequential;
         settings.require |= other.require;
-        settings.remove_group |= other.remove_group;
+        settings.at_end = settings.at_end.max(other.at_end);
         settings.prefetch = settings.prefetch.max(other.prefetch);
         settings.lease = settings.lease.max(other.lease);
         if settings.ack != other.ack {

@@ -15,7 +15,7 @@ use crate::retry::{Budget, RetryPolicy};
 use crate::run::{
     BatchLanes, Lanes, Phase, RouteInfo, Runner, SingleLanes, Stop, Strategy, Tally, Wiring, seed,
 };
-use crate::subscriber::Make;
+use crate::subscriber::{AtEnd, Make};
 
 /// Deliveries in hand unless a subscriber says otherwise: enough that reading never waits for a round trip.
 const PREFETCH: usize = 256;
@@ -49,6 +49,10 @@ impl Joined {
             stop: Stop::new(),
             tally: Arc::default(),
         };
+        if member.one.settings.at_end == AtEnd::RemoveStream {
+            // That the broker can do that is found out now, and not when it is too late.
+            member.one.broker.streams().await?;
+        }
         let runner = match &member.one.source {
             Source::Stream(stream) => Some(member.runner(stream).await?),
             Source::Pattern(pattern) if member.listens() => {
@@ -86,9 +90,7 @@ impl Joined {
             (None, Source::Pattern(pattern)) => member.follow(pattern).await,
             (None, Source::Stream(_)) => {}
         }
-        if member.one.settings.remove_group && !member.listens() {
-            member.remove_groups().await;
-        }
+        member.clear_away().await;
     }
 }
 
@@ -128,18 +130,28 @@ impl Member {
         while runners.join_next().await.is_some() {}
     }
 
-    async fn remove_groups(&self) {
+    /// Removes what is not to outlive the subscriber.
+    async fn clear_away(&self) {
+        let (broker, group) = (&self.one.broker, &self.one.group);
+        let at_end = self.one.settings.at_end;
+        if at_end == AtEnd::Keep || (at_end == AtEnd::RemoveGroup && self.listens()) {
+            return;
+        }
         let streams = match &self.one.source {
             Source::Stream(stream) => vec![stream.clone()],
             Source::Pattern(pattern) => {
-                let mut streams = self.one.broker.streams().await.unwrap_or_default();
+                let mut streams = broker.streams().await.unwrap_or_default();
                 streams.retain(|stream| pattern.matches(stream.as_str()));
                 streams
             }
         };
         for stream in streams {
-            if let Err(error) = self.one.broker.delete_group(&stream, &self.one.group, true).await {
-                tracing::warn!(%error, %stream, group = %self.one.group, "the group was not removed");
+            let removed = match at_end {
+                AtEnd::RemoveStream => broker.delete_stream(&stream).await,
+                AtEnd::RemoveGroup | AtEnd::Keep => broker.delete_group(&stream, group, true).await,
+            };
+            if let Err(error) = removed {
+                tracing::warn!(%error, %stream, %group, "what the subscriber was to remove is still there");
             }
         }
     }

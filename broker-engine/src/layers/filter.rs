@@ -8,10 +8,12 @@ use futures_util::future::{Either, Ready, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::handler::{BoxError, Outcome, Permanent};
+use super::BatchLayerFuture;
+use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, Permanent};
 use crate::incoming::Incoming;
 
-/// Looks at a message before its handler does: a filter skips it, a validator refuses it for good.
+/// Looks at a message before its handler does: a filter skips it, a validator refuses it for good. Before a handler of
+/// batches, each message is looked at by itself, and the handler is called with the rest.
 #[derive(Clone)]
 pub struct FilterLayer(Arc<Check>);
 
@@ -78,5 +80,50 @@ where
             Ok(false) => Either::Right(ready(Ok(Outcome::Skip))),
             Err(error) => Either::Right(ready(Err(error.into()))),
         }
+    }
+}
+
+impl<S> Service<IncomingBatch> for FilterService<S>
+where
+    S: Service<IncomingBatch, Response = Outcomes>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Outcomes;
+    type Error = BoxError;
+    type Future = BatchLayerFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
+        let mut kept = Vec::with_capacity(batch.len());
+        let looked = batch
+            .into_iter()
+            .map(|incoming| match (self.check.0)(&incoming.delivery) {
+                Ok(true) => {
+                    kept.push(incoming);
+                    None
+                }
+                Ok(false) => Some(Ok(Outcome::Skip)),
+                Err(error) => Some(Err(error)),
+            });
+        let looked: Vec<Option<Result<Outcome, BoxError>>> = looked.collect();
+        let count = kept.len();
+        let handling = (count > 0).then(|| self.inner.call(kept.into_iter().collect()));
+        Box::pin(async move {
+            let outcomes = match handling {
+                Some(handling) => match handling.await {
+                    Ok(outcomes) => outcomes.of(count)?,
+                    // Those that were not handled have an outcome of their own.
+                    Err(error) => Outcomes::failed(error, count),
+                },
+                None => Outcomes::default(),
+            };
+            let mut outcomes = outcomes.into_iter();
+            let own = |looked: Option<_>| looked.or_else(|| outcomes.next()).unwrap_or(Ok(Outcome::Skip));
+            Ok(looked.into_iter().map(own).collect())
+        })
     }
 }

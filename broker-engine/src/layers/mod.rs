@@ -18,7 +18,10 @@ pub use retry::{RetryLayer, RetryService};
 
 use std::pin::Pin;
 
-use crate::handler::{BoxError, Outcome};
+use crate::handler::{BoxError, Outcome, Outcomes};
 
 /// The boxed future of a layer that does more than poll what is below it.
 pub type LayerFuture = Pin<Box<dyn Future<Output = Result<Outcome, BoxError>> + Send>>;
+
+/// As [`LayerFuture`], of a layer over a handler of batches.
+pub type BatchLayerFuture = Pin<Box<dyn Future<Output = Result<Outcomes, BoxError>> + Send>>;

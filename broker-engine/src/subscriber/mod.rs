@@ -11,6 +11,6 @@ pub use declared::Declared;
 pub(crate) use declared::Make;
 pub use linked::{Linked, linked};
 pub use routes::{NoRoute, Otherwise, Route};
-pub(crate) use settings::Settings;
 pub use settings::{AckPolicy, OnUndecodable, OrderedBy};
+pub(crate) use settings::{AtEnd, Settings};
 pub use subscriber::Subscriber;

@@ -43,6 +43,18 @@ pub enum OrderedBy {
     Nothing,
 }
 
+/// What a subscriber leaves behind when it ends; what is further down removes more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AtEnd {
+    /// All.
+    #[default]
+    Keep,
+    /// All but the group.
+    RemoveGroup,
+    /// Nothing.
+    RemoveStream,
+}
+
 /// All settings of one declared subscriber.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -60,7 +72,7 @@ pub(crate) struct Settings {
     pub(crate) require: Capabilities,
     pub(crate) ack: AckPolicy,
     pub(crate) undecodable: OnUndecodable,
-    pub(crate) remove_group: bool,
+    pub(crate) at_end: AtEnd,
 }
 
 impl Settings {
@@ -80,7 +92,7 @@ impl Settings {
             require: Capabilities::empty(),
             ack: AckPolicy::OnSuccess,
             undecodable: OnUndecodable::DeadLetter,
-            remove_group: false,
+            at_end: AtEnd::Keep,
         }
     }
 }

@@ -8,7 +8,7 @@ use broker_core::{Capabilities, Result, StartPosition};
 use tower_layer::Layer;
 
 use super::routes::{NoRoute, Otherwise, Route};
-use super::settings::{AckPolicy, OnUndecodable, OrderedBy, Settings};
+use super::settings::{AckPolicy, AtEnd, OnUndecodable, OrderedBy, Settings};
 use crate::handler::{BatchHandler, BatchHandlerService, Handler, HandlerService, IncomingBatch};
 use crate::incoming::Incoming;
 use crate::retry::RetryPolicy;
@@ -239,7 +239,14 @@ impl<S, R> Subscriber<S, R> {
 
     /// Removes the group when the subscriber ends: for short-lived ones.
     pub fn remove_group_at_end(mut self) -> Self {
-        self.settings.remove_group = true;
+        self.settings.at_end = self.settings.at_end.max(AtEnd::RemoveGroup);
+        self
+    }
+
+    /// Removes the stream when the subscriber ends, with all its messages, groups and dead letters: for short-lived streams
+    /// of one's own, such as those of replies and tests. The engine does not start on a broker that can't show its streams.
+    pub fn remove_stream_at_end(mut self) -> Self {
+        self.settings.at_end = AtEnd::RemoveStream;
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker::Brokers;
+use broker::engine::layers::FilterLayer;
 use broker::engine::{Attempt, BoxError, Key, Outcome, Permanent};
 use broker::prelude::*;
 use tokio::time::Instant;
@@ -407,4 +408,40 @@ async fn a_handler_of_batches_shares_its_group_with_nobody() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("::all and ") && error.contains("::one"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_and_validators_look_at_each_message_of_a_batch() {
+    let brokers = inline();
+    let seen = Seen::<u64>::default();
+    async fn handle(numbers: Vec<Json<u64>>, State(seen): State<Seen<u64>>) -> Vec<Outcome> {
+        let handle = |Json(number)| {
+            seen.push(number);
+            if number == 7 { Outcome::Skip } else { Outcome::Ack }
+        };
+        numbers.into_iter().map(handle).collect()
+    }
+    publish_numbers(&brokers, "numbers", 6..12, 0).await;
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .subscribe(
+            Subscriber::new("numbers", "odd")
+                .batch(6, handle)
+                .layer(FilterLayer::keep(|delivery| {
+                    delivery.json::<u64>().is_ok_and(|number| number % 2 == 1)
+                }))
+                .layer(FilterLayer::validate(|delivery| match delivery.payload().len() {
+                    1 => Ok(()),
+                    _ => Err("too long"),
+                })),
+        )
+        .start()
+        .await
+        .unwrap();
+    until("all are settled", || engine.receipt().settled == 6).await;
+    let tally = engine.stop().await.unwrap().of_group("odd");
+    assert_eq!(
+        (seen.all(), tally.handled, tally.skipped, tally.dead),
+        (vec![7, 9], 1, 3, 2)
+    );
 }

@@ -8,9 +8,11 @@
 )]
 
 mod batches;
+mod dead_letters;
 mod declared;
 mod delivery;
 mod failures;
+mod faulty;
 mod layers;
 mod leases;
 mod order;

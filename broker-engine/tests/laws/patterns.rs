@@ -1,17 +1,16 @@
 //! A pattern covers the streams that are there, and those made later.
 
+use broker::Brokers;
 use broker::engine::Context;
 use broker::prelude::*;
 
-use crate::support::{Seen, inline, publish_numbers, until, weak};
+use crate::support::{Seen, inline, publish_numbers, redis, until, weak};
 
 async fn handle(context: Context, Json(number): Json<u64>, State(seen): State<Seen<(String, u64)>>) {
     seen.push((context.stream().to_string(), number));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_group_follows_a_pattern_by_listing() {
-    let brokers = inline();
+async fn a_group_follows_a_pattern(brokers: Brokers) {
     publish_numbers(&brokers, "user.a", 0..1, 0).await;
     publish_numbers(&brokers, "users.a", 10..11, 0).await;
     let seen = Seen::<(String, u64)>::default();
@@ -28,6 +27,17 @@ async fn a_group_follows_a_pattern_by_listing() {
     assert_eq!(receipt.settled, 3);
     let of = |stream: &str, number| (stream.to_owned(), number);
     assert_eq!(seen.all(), [of("user.a", 0), of("user.b", 1), of("user.b", 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_follows_a_pattern_by_listing_inline() {
+    a_group_follows_a_pattern(inline()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_follows_a_pattern_by_listing_on_redis() {
+    let (brokers, _server) = redis();
+    a_group_follows_a_pattern(brokers).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use broker::Brokers;
 use broker::engine::{AckPolicy, Cbor, MessagePack, Outcome, Outgoing};
 use broker::prelude::{
     Capabilities, Delivery, Engine, Json, Message, NackOptions, RetryPolicy, State, Subscriber,
 };
 
-use crate::support::{Seen, dead, inline, publish_numbers, until};
+use crate::support::{Seen, dead, inline, publish_numbers, redis, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_manual_handler_settles_itself() {
@@ -177,4 +178,53 @@ async fn payloads_come_in_message_pack_and_cbor() {
     until("both are read", || seen.len() == 2).await;
     engine.stop().await.unwrap();
     assert_eq!(seen.all(), [(7, "a".to_owned()), (8, "b".to_owned())]);
+}
+
+async fn a_short_lived_stream_goes_with_its_subscriber(brokers: Brokers) {
+    async fn number(Json(number): Json<u64>, State(seen): State<Seen<u64>>) {
+        seen.push(number);
+    }
+    let seen = Seen::<u64>::default();
+    publish_numbers(&brokers, "kept", 0..1, 0).await;
+    publish_numbers(&brokers, "replies.7", 0..3, 0).await;
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .subscribe(
+            Subscriber::new("replies.7", "asker")
+                .handle(number)
+                .remove_stream_at_end(),
+        )
+        .subscribe(
+            Subscriber::new("kept", "brief")
+                .handle(number)
+                .remove_group_at_end(),
+        )
+        .keep_brokers_open()
+        .start()
+        .await
+        .unwrap();
+    until("all are handled", || seen.len() == 4).await;
+    engine.stop().await.unwrap();
+    let broker = brokers.default_broker();
+    let streams: Vec<_> = broker
+        .streams()
+        .await
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(streams, ["kept"]);
+    assert!(broker.groups("kept").await.unwrap().is_empty());
+    brokers.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_lived_stream_goes_with_its_subscriber_inline() {
+    a_short_lived_stream_goes_with_its_subscriber(inline()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_lived_stream_goes_with_its_subscriber_on_redis() {
+    let (brokers, _server) = redis();
+    a_short_lived_stream_goes_with_its_subscriber(brokers).await;
 }
