@@ -36,10 +36,7 @@ pub(crate) struct Counts {
 
 /// Counts all cases that have one publisher and one consumer.
 pub(crate) fn measure(cases: &[Work]) -> anyhow::Result<Vec<Counts>> {
-    let cases = cases
-        .iter()
-        .copied()
-        .filter(|work| !matches!(work, Work::FlumeFour | Work::InlineFour));
+    let cases = cases.iter().copied().filter(|work| work.is_counted());
     cases
         .map(|work| {
             let (mut instructions, mut allocations) = slopes(work)?;

@@ -118,3 +118,14 @@ pub(super) async fn read(
     brokers.close().await?;
     Ok(took)
 }
+
+/// Handles in lanes, a millisecond each.
+pub(super) async fn lanes(
+    servers: &str,
+    topic: &str,
+    messages: usize,
+    lanes: usize,
+) -> anyhow::Result<Duration> {
+    let brokers = connect(servers, &[], false).await?;
+    crate::work::lanes::run(brokers, topic, messages, lanes).await
+}

@@ -20,10 +20,12 @@ pub(crate) enum KafkaWork {
     Read,
     RawReadDefaults,
     ReadDefaults,
+    OneLane,
+    EightLanes,
 }
 
 impl KafkaWork {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::RawPublishBatch,
         Self::RawPublishFutures,
         Self::PublishBatch,
@@ -33,6 +35,8 @@ impl KafkaWork {
         Self::Read,
         Self::RawReadDefaults,
         Self::ReadDefaults,
+        Self::OneLane,
+        Self::EightLanes,
     ];
 
     /// Whether it reads what lies there.
@@ -59,6 +63,12 @@ impl KafkaWork {
             filled,
             messages,
         } = kafka;
+        // What waits in each handler takes few.
+        let messages = match self {
+            Self::OneLane => (messages / 2000).max(500),
+            Self::EightLanes => (messages / 250).max(1000),
+            _ => messages,
+        };
         let group = fastrand::u64(..).to_string();
         let took = match self {
             Self::RawPublishBatch => raw::publish_batches(&servers, &topic, messages).await?,
@@ -70,6 +80,8 @@ impl KafkaWork {
             Self::Read => framework::read(&servers, &filled, &group, messages, true).await?,
             Self::RawReadDefaults => raw::read(&servers, &filled, &group, messages, false).await?,
             Self::ReadDefaults => framework::read(&servers, &filled, &group, messages, false).await?,
+            Self::OneLane => framework::lanes(&servers, &topic, messages, 1).await?,
+            Self::EightLanes => framework::lanes(&servers, &topic, messages, 8).await?,
         };
         Ok((messages, took))
     }
@@ -87,6 +99,8 @@ impl Case for KafkaWork {
             Self::Read => "kafka_read",
             Self::RawReadDefaults => "kafka_raw_read_defaults",
             Self::ReadDefaults => "kafka_read_defaults",
+            Self::OneLane => "kafka_lanes_one",
+            Self::EightLanes => "kafka_lanes_eight",
         }
     }
 
@@ -101,6 +115,8 @@ impl Case for KafkaWork {
             Self::Read => "read, tuned, each message acked",
             Self::RawReadDefaults => "read, nothing set, offsets stored, StreamConsumer",
             Self::ReadDefaults => "read, nothing set, each message acked",
+            Self::OneLane => "engine: 1 ms handlers, one lane",
+            Self::EightLanes => "engine: 1 ms handlers, eight keyed lanes",
         }
     }
 
@@ -110,6 +126,7 @@ impl Case for KafkaWork {
             Self::PublishTasks => Some((Self::RawPublishTasks, 1.0)),
             Self::Read => Some((Self::RawRead, 0.90)),
             Self::ReadDefaults => Some((Self::Read, 0.50)),
+            Self::EightLanes => Some((Self::OneLane, 7.0)),
             _ => None,
         }
     }

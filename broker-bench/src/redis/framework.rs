@@ -100,3 +100,49 @@ pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Re
     raw::clear(&mut server).await?;
     Ok(took)
 }
+
+async fn look(broker::engine::Payload(payload): broker::engine::Payload) {
+    black_box(payload.len());
+}
+
+/// Lets an engine handle `messages` that lie there, with the settings it has by itself.
+pub(super) async fn handle(url: &str, messages: usize) -> anyhow::Result<Duration> {
+    let mut server = raw::connect(url).await?;
+    raw::clear(&mut server).await?;
+    raw::fill(&server, messages.next_multiple_of(BATCH), 8).await?;
+    let brokers = brokers(url)?;
+    let start = Instant::now();
+    let engine = Engine::builder(brokers)
+        .subscribe(Subscriber::new(STREAM, GROUP).handle(look))
+        .start()
+        .await?;
+    while engine.receipt().settled < messages as u64 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let receipt = engine.stop().await?;
+    let took = start.elapsed();
+    ensure!(
+        receipt.settled >= messages as u64,
+        "messages were lost: {receipt}"
+    );
+    ensure!(
+        raw::pending(&mut server).await? == 0,
+        "not every message was acknowledged"
+    );
+    raw::clear(&mut server).await?;
+    Ok(took)
+}
+
+/// Handles in lanes, a millisecond each.
+pub(super) async fn lanes(url: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
+    let mut server = raw::connect(url).await?;
+    raw::clear(&mut server).await?;
+    let took = crate::work::lanes::run(brokers(url)?, STREAM, messages, lanes).await?;
+    raw::clear(&mut server).await?;
+    Ok(took)
+}
+
+fn brokers(url: &str) -> anyhow::Result<broker::Brokers> {
+    let config = broker::redis_streams::RedisStreamsConfig::new(url)?;
+    Ok(broker::Brokers::builder().default(config).build()?)
+}

@@ -22,10 +22,13 @@ pub(crate) enum RedisWork {
     ReadThousand,
     RawReadOne,
     ReadOne,
+    Engine,
+    OneLane,
+    EightLanes,
 }
 
 impl RedisWork {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::RawPublishBatch,
         Self::PublishBatch,
         Self::RawPublishFour,
@@ -40,10 +43,18 @@ impl RedisWork {
         Self::ReadThousand,
         Self::RawReadOne,
         Self::ReadOne,
+        Self::Engine,
+        Self::OneLane,
+        Self::EightLanes,
     ];
 
     /// How many messages it takes where the quickest cases take `messages`: about as long as they do.
     const fn share(self, messages: usize) -> usize {
+        match self {
+            Self::OneLane => return messages / 400,
+            Self::EightLanes => return messages / 50,
+            _ => {}
+        }
         let share = match self {
             Self::RawPublishOne | Self::PublishOne | Self::RawReadOne | Self::ReadOne => messages / 20,
             Self::RawPublishFour | Self::PublishFour => messages,
@@ -59,7 +70,8 @@ impl RedisWork {
 
     /// Does the work on the server at `url`; answers for how many messages, and how long it took, set-up left out.
     pub(crate) async fn run(self, url: String, messages: usize) -> anyhow::Result<(usize, Duration)> {
-        let count = self.share(messages).max(1000);
+        let least = if self == Self::OneLane { 500 } else { 1000 };
+        let count = self.share(messages).max(least);
         let took = match self {
             Self::RawPublishBatch => raw::publish_batches(&url, count, 1).await?,
             Self::PublishBatch => framework::publish_batches(&url, count, 1).await?,
@@ -75,6 +87,9 @@ impl RedisWork {
             Self::ReadThousand => framework::read(&url, count, 1000).await?,
             Self::RawReadOne => raw::read(&url, count, 1).await?,
             Self::ReadOne => framework::read(&url, count, 1).await?,
+            Self::Engine => framework::handle(&url, count).await?,
+            Self::OneLane => framework::lanes(&url, count, 1).await?,
+            Self::EightLanes => framework::lanes(&url, count, 8).await?,
         };
         Ok((count, took))
     }
@@ -97,6 +112,9 @@ impl Case for RedisWork {
             Self::ReadThousand => "redis_read_1000",
             Self::RawReadOne => "redis_raw_read_one",
             Self::ReadOne => "redis_read_one",
+            Self::Engine => "redis_engine",
+            Self::OneLane => "redis_lanes_one",
+            Self::EightLanes => "redis_lanes_eight",
         }
     }
 
@@ -116,6 +134,9 @@ impl Case for RedisWork {
             Self::ReadThousand => "read 1,000 and ack with the next read",
             Self::RawReadOne => "read one and ack with the next read, raw",
             Self::ReadOne => "read one and ack with the next read",
+            Self::Engine => "engine, one handler, its own settings",
+            Self::OneLane => "engine: 1 ms handlers, one lane",
+            Self::EightLanes => "engine: 1 ms handlers, eight keyed lanes",
         }
     }
 
@@ -128,6 +149,8 @@ impl Case for RedisWork {
             Self::ReadHundred => Some((Self::RawReadHundred, 0.95)),
             Self::ReadThousand => Some((Self::RawReadThousand, 0.95)),
             Self::ReadOne => Some((Self::RawReadOne, 0.90)),
+            Self::Engine => Some((Self::RawReadThousand, 0.93)),
+            Self::EightLanes => Some((Self::OneLane, 7.0)),
             _ => None,
         }
     }

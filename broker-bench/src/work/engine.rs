@@ -48,7 +48,6 @@ impl Way {
     }
 
     fn batch(self, payload: Load) -> Vec<Message> {
-        const JSON: &[u8] = br#"{"id":7,"name":"one coffee","cents":350}"#;
         match self {
             Self::Coalesced | Self::Each => payload.batch(BATCH),
             Self::Lanes => {
@@ -63,6 +62,22 @@ impl Way {
 
 /// The keys, two digits each. They are static, as a key that is shared and counted would measure the counting.
 static KEYS: &[u8] = b"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263";
+
+/// The payload that is read from JSON.
+const JSON: &[u8] = br#"{"id":7,"name":"one coffee","cents":350}"#;
+
+/// Reads JSON as the engine does, and nothing else.
+pub(super) fn parse(messages: usize) -> Duration {
+    let start = Instant::now();
+    for _ in 0..messages {
+        let text = std::str::from_utf8(black_box(JSON));
+        let small = text.map(serde_json::from_str::<Small>);
+        if let Ok(Ok(small)) = small {
+            black_box((small.id, small.name.len(), small.cents));
+        }
+    }
+    start.elapsed()
+}
 
 /// Publishes alone: what the handling cases are counted without.
 pub(super) async fn publish(messages: usize, way: Way, payload: Load) -> anyhow::Result<Duration> {

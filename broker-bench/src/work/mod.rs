@@ -3,6 +3,7 @@
 mod channels;
 mod engine;
 mod inline;
+pub(crate) mod lanes;
 
 use std::time::Duration;
 
@@ -39,10 +40,13 @@ pub(crate) enum Work {
     EngineLanes,
     EngineJson,
     EngineSingle,
+    JsonAlone,
+    OneLane,
+    EightLanes,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::FlumeBatch,
         Self::TokioBatch,
         Self::InlineBatch,
@@ -60,6 +64,9 @@ impl Work {
         Self::EngineLanes,
         Self::EngineJson,
         Self::EngineSingle,
+        Self::JsonAlone,
+        Self::OneLane,
+        Self::EightLanes,
     ];
 
     /// The most instructions and allocations per message, publishing and handling together, that are asked for.
@@ -79,14 +86,11 @@ impl Work {
     /// What instructions are held under where they do not reach yet what is asked for: told, not judged by that, and no
     /// leave to grow.
     ///
-    /// What is asked for came from a model without layers, routes, timeouts or a guard against panics. Acked one by one,
-    /// most goes to one call of the broker for each message: its clock, its lock and its counters. Of JSON, most is the
-    /// parser's, and about a hundred are the counting allocator's own.
+    /// Of JSON, the parser by itself with the struct's string takes most of what is asked for, as the line beside it tells;
+    /// about a hundred are the counting allocator's own.
     pub(crate) const fn held(self) -> Option<f64> {
         match self {
-            Self::EngineCoalesced => Some(400.0),
-            Self::EngineEach => Some(1010.0),
-            Self::EngineJson => Some(1900.0),
+            Self::EngineJson => Some(1800.0),
             _ => None,
         }
     }
@@ -101,7 +105,24 @@ impl Work {
         }
     }
 
-    /// Whether it is one of the engine's, which are counted and not raced.
+    /// Whether it is counted: what has two sides of several tasks, or mostly waits, is not.
+    pub(crate) const fn is_counted(self) -> bool {
+        !matches!(
+            self,
+            Self::FlumeFour | Self::InlineFour | Self::OneLane | Self::EightLanes
+        )
+    }
+
+    /// How many messages it takes where the quickest cases take `messages`.
+    pub(crate) const fn share(self, messages: usize) -> usize {
+        match self {
+            Self::OneLane => messages / 4000,
+            Self::EightLanes => messages / 500,
+            _ => messages,
+        }
+    }
+
+    /// Whether it is only counted, and not raced.
     pub(crate) const fn is_of_engine(self) -> bool {
         matches!(
             self,
@@ -113,6 +134,7 @@ impl Work {
                 | Self::EngineLanes
                 | Self::EngineJson
                 | Self::EngineSingle
+                | Self::JsonAlone
         )
     }
 
@@ -136,6 +158,9 @@ impl Work {
             Self::EngineLanes => engine::handle(messages, Way::Lanes, false, payload).await,
             Self::EngineJson => engine::handle(messages, Way::Json, false, payload).await,
             Self::EngineSingle => engine::handle(messages, Way::Coalesced, true, payload).await,
+            Self::JsonAlone => Ok(engine::parse(messages)),
+            Self::OneLane => lanes::inline(messages, 1).await,
+            Self::EightLanes => lanes::inline(messages, 8).await,
         }
     }
 }
@@ -160,6 +185,9 @@ impl Case for Work {
             Self::EngineLanes => "engine_lanes",
             Self::EngineJson => "engine_json",
             Self::EngineSingle => "engine_single",
+            Self::JsonAlone => "json_alone",
+            Self::OneLane => "lanes_one",
+            Self::EightLanes => "lanes_eight",
         }
     }
 
@@ -182,6 +210,9 @@ impl Case for Work {
             Self::EngineLanes => "engine: log to handler and ack, eight keyed lanes",
             Self::EngineJson => "engine: log to handler and ack, JSON into a small struct",
             Self::EngineSingle => "engine: published one by one and handled",
+            Self::JsonAlone => "JSON into a small struct, the parser alone",
+            Self::OneLane => "engine: 1 ms handlers, one lane",
+            Self::EightLanes => "engine: 1 ms handlers, eight keyed lanes",
         }
     }
 
@@ -191,6 +222,7 @@ impl Case for Work {
             Self::InlineBatchOwned => Some((Self::FlumeBatch, 0.55)),
             Self::InlineSingle => Some((Self::FlumeSingle, 0.90)),
             Self::InlineFour => Some((Self::FlumeFour, 0.60)),
+            Self::EightLanes => Some((Self::OneLane, 7.0)),
             _ => None,
         }
     }
