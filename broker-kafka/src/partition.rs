@@ -119,7 +119,10 @@ impl Partition {
         let chunk = Arc::new(chunk);
         if self.window.is_laned() {
             for offset in first..self.window.next().min(self.fetched) {
-                self.enter_lane(offset, &chunk);
+                // What is settled leaves no lane any more: it would keep its key for ever.
+                if !self.window.is_settled(offset) {
+                    self.enter_lane(offset, &chunk);
+                }
             }
         }
         self.held.push_back(Held {
@@ -346,6 +349,10 @@ impl Partition {
         while self.held.front().is_some_and(|held| held.chunk.is_none()) {
             self.held.pop_front();
         }
+        if self.held.is_empty() && self.window.next() < self.fetched {
+            // What came in last was for other groups.
+            self.window.pass(self.fetched - 1);
+        }
     }
 
     /// Position and text for a commit.
@@ -362,3 +369,6 @@ impl Partition {
 fn place(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;
