@@ -134,6 +134,7 @@ impl Poller {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(record)) => lock(&context.intake).push(&record),
                 Some(Err(error)) => self.trouble(&error),
+                None if context.has_served() => {}
                 None => {
                     more = false;
                     break;

@@ -26,6 +26,8 @@ pub(crate) struct Rebalancer {
     commits: Mutex<()>,
     going: Mutex<Option<Leaving>>,
     leaving: AtomicBool,
+    /// Whether polling served something that was no message: the answer looks as if nothing was there.
+    served: AtomicBool,
     revocation_wait: Duration,
     patience: Duration,
 }
@@ -39,6 +41,7 @@ impl Rebalancer {
             commits: Mutex::default(),
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
             patience: client.patience(),
         }
@@ -55,6 +58,11 @@ impl Rebalancer {
         if let Some(client) = self.client.upgrade() {
             report_gone(&client, &self.session);
         }
+    }
+
+    /// Whether polling served something since the last time this was asked.
+    pub(crate) fn has_served(&self) -> bool {
+        self.served.swap(false, Ordering::Relaxed)
     }
 
     /// Nothing is waited for any more.
@@ -265,6 +273,7 @@ fn give_up(consumer: &GroupConsumer, list: &TopicPartitionList) {
 
 impl ClientContext for Rebalancer {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.served.store(true, Ordering::Relaxed);
         tell(level, facility, message);
     }
 
@@ -278,6 +287,7 @@ impl ClientContext for Rebalancer {
 
 impl ConsumerContext for Rebalancer {
     fn rebalance(&self, consumer: &GroupConsumer, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.served.store(true, Ordering::Relaxed);
         // What was polled so far belongs to the partitions as they were.
         self.flush();
         match what {
