@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker_core::broker::Broker;
 
-use super::Member;
+use super::{Member, Positions};
 use crate::{NetProxy, ServerControl};
 
 /// What a torture run is done to, and by which means; a part that is missing leaves its faults out.
@@ -20,8 +20,13 @@ pub struct Rig {
     pub server: Option<Arc<dyn ServerControl>>,
     /// The proxy that all connections go through.
     pub proxy: Option<Arc<dyn NetProxy>>,
-    /// For how long an ack that was answered may be forgotten with its consumer, where acks are written down together.
+    /// How long it takes until an ack that was answered is written down, where acks are written down together: what keeps
+    /// its consumer from that within this time, or did this short a time before, may have the message come again.
     pub forgetful: Option<Duration>,
+    /// Who can ask the server what a group has settled.
+    pub positions: Option<Arc<dyn Positions>>,
+    /// Whether consumers that come and go move work among those that stay, so that many of them in a row are a fault.
+    pub rebalances: bool,
 }
 
 impl Rig {
@@ -33,6 +38,8 @@ impl Rig {
             server: None,
             proxy: None,
             forgetful: None,
+            positions: None,
+            rebalances: false,
         }
     }
 

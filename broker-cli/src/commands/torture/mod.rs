@@ -66,8 +66,12 @@ impl Torture {
         let mut rig = Rig::new(broker.clone(), ground.member());
         rig.server = ground.server.as_ref().map(Arc::clone);
         rig.proxy = ground.proxy.as_ref().map(Arc::clone);
-        // Positions are committed each `commit_interval`, which leaves some time for the answer.
-        rig.forgetful = (broker.provider() == "kafka").then_some(Duration::from_secs(1));
+        if broker.provider() == "kafka" {
+            // Positions are committed each `commit_interval`, which leaves some time for the answer.
+            rig.forgetful = Some(Duration::from_secs(1));
+            rig.positions = ground.positions.as_ref().map(Arc::clone);
+            rig.rebalances = true;
+        }
         if !session.is_json() {
             for line in ground.notes() {
                 session.line(line)?;
