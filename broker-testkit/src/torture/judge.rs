@@ -10,6 +10,7 @@ use super::clock::Moment;
 use super::incident::{Fault, Incident};
 use super::journal::{Event, What};
 use super::positions::Covered;
+use super::rig::Forgetful;
 use crate::{Entry, Ledger};
 
 /// How many samples of what went wrong are kept.
@@ -26,8 +27,7 @@ pub(super) struct Judge<'r> {
     pub(super) settles: bool,
     /// Whether order per key is claimed.
     pub(super) ordered: bool,
-    /// How long it takes until what was answered is written down.
-    pub(super) forgetful: Option<Duration>,
+    pub(super) forgetful: Option<Forgetful>,
     /// What the server was seen to hold for settled.
     pub(super) covered: &'r Covered,
 }
@@ -227,23 +227,22 @@ impl Judge<'_> {
     /// Whether what its last holder did at `done` could not be written down, before the message came again at `again`.
     ///
     /// It takes some time until what was answered is on the server. Within that time the holder was killed or stood
-    /// still, or server or connections failed; or they had failed so short a time before that the holder could not know
-    /// yet that it was expelled. A holder that lives on in peace has no excuse.
+    /// still, or server or connections failed; or they had failed so short a time before that the holder could not have
+    /// noticed. A holder that lives on in peace has no excuse.
     fn is_forgotten(&self, story: &Story, done: Moment, again: Moment) -> bool {
-        let Some(within) = self.forgetful else {
+        let Some(Forgetful { written, unnoticed }) = self.forgetful else {
             return false;
         };
-        let until = again.min(done.after(within));
+        let until = again.min(done.after(written));
         self.incidents.iter().any(|incident| {
             let own = incident.process == Some(story.process);
-            match incident.fault {
-                Fault::ConsumerKilled => own && incident.began <= until && incident.ended >= done,
-                Fault::ConsumerPaused => {
-                    own && incident.began <= until && incident.ended.after(within) >= done
-                }
-                Fault::ConsumerLeft | Fault::ConsumersComeAndGo => false,
-                _ => incident.began <= until && incident.ended.after(within) >= done,
-            }
+            let lasted = match incident.fault {
+                Fault::ConsumerKilled if own => incident.ended,
+                Fault::ConsumerPaused if own => incident.ended.after(written),
+                fault if fault.is_of_consumer() => return false,
+                _ => incident.ended.after(unnoticed),
+            };
+            incident.began <= until && lasted >= done
         })
     }
 }

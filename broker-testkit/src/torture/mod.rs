@@ -27,4 +27,4 @@ pub use incident::Fault;
 pub use member::Member;
 pub use plan::{Progress, Torture};
 pub use positions::{Position, Positions};
-pub use rig::Rig;
+pub use rig::{Forgetful, Rig};

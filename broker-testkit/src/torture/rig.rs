@@ -20,13 +20,22 @@ pub struct Rig {
     pub server: Option<Arc<dyn ServerControl>>,
     /// The proxy that all connections go through.
     pub proxy: Option<Arc<dyn NetProxy>>,
-    /// How long it takes until an ack that was answered is written down, where acks are written down together: what keeps
-    /// its consumer from that within this time, or did this short a time before, may have the message come again.
-    pub forgetful: Option<Duration>,
+    /// How soon an ack that was answered is written down, where acks are written down together.
+    pub forgetful: Option<Forgetful>,
     /// Who can ask the server what a group has settled.
     pub positions: Option<Arc<dyn Positions>>,
     /// Whether consumers that come and go move work among those that stay, so that many of them in a row are a fault.
     pub rebalances: bool,
+}
+
+/// How soon an ack that was answered is written down, where acks are written down together: what keeps its consumer from
+/// that may have the message come again, and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Forgetful {
+    /// After so long it is written down, where all is well.
+    pub written: Duration,
+    /// For so long after server or connections failed a consumer may go on without noticing.
+    pub unnoticed: Duration,
 }
 
 impl Rig {

@@ -1,7 +1,7 @@
 use broker_core::Published;
 
 use super::*;
-use crate::torture::{Fault, Position};
+use crate::torture::{Fault, Forgetful, Position};
 
 const GROUP: &str = "g";
 const LEASE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ fn judged(events: &[(usize, Event)], ends: &[Option<Moment>], incidents: &[Incid
 }
 
 fn judged_by(
-    forgetful: Option<Duration>,
+    forgetful: Option<Forgetful>,
     covered: &Covered,
     events: &[(usize, Event)],
     ends: &[Option<Moment>],
@@ -144,12 +144,17 @@ fn attempts_rise_and_what_is_not_settled_is_told() {
     assert_eq!((judged.attempts, judged.unsettled), (1, 1));
 }
 
-/// An ack that is answered after 2 ms by a process whose commits take up to 1 s, and a delivery to another after 20 s.
+const WITHIN: Option<Forgetful> = Some(Forgetful {
+    written: Duration::from_secs(1),
+    unnoticed: Duration::from_secs(3),
+});
+
+/// An ack that is answered after 5 s by a process whose commits take up to 1 s, and a delivery to another after 20 s.
 fn forgotten(fault: Fault, process: Option<usize>, began: u64, ended: u64) -> u64 {
-    let asked = event(0, 2_000, What::Acking { entry: ENTRY });
+    let asked = event(0, 5_000_000, What::Acking { entry: ENTRY });
     let again = [came(1, 20_000_000, 1), answered(1, 20_001_000, Settled::Acked)];
     let events = [
-        &[came(0, 1_000, 1), asked, answered(0, 2_500, Settled::Acked)],
+        &[came(0, 1_000, 1), asked, answered(0, 5_000_500, Settled::Acked)],
         &again[..],
     ]
     .concat();
@@ -159,8 +164,7 @@ fn forgotten(fault: Fault, process: Option<usize>, began: u64, ended: u64) -> u6
         ended: Moment(ended),
         process,
     };
-    let within = Some(Duration::from_secs(1));
-    let (judged, ledger) = judged_by(within, &Covered::default(), &events, &[None, None], &[incident]);
+    let (judged, ledger) = judged_by(WITHIN, &Covered::default(), &events, &[None, None], &[incident]);
     assert_eq!(
         judged.attempts,
         ledger.verdict().duplicated,
@@ -171,31 +175,40 @@ fn forgotten(fault: Fault, process: Option<usize>, began: u64, ended: u64) -> u6
 
 #[test]
 fn an_ack_is_forgotten_only_by_what_kept_its_own_consumer_from_writing_it_down() {
-    assert_eq!(forgotten(Fault::ConsumerKilled, Some(0), 900_000, 1_100_000), 0);
+    assert_eq!(forgotten(Fault::ConsumerKilled, Some(0), 5_900_000, 6_100_000), 0);
     assert_eq!(
-        forgotten(Fault::ConsumerKilled, Some(0), 1_100_000, 1_200_000),
+        forgotten(Fault::ConsumerKilled, Some(0), 6_100_000, 6_200_000),
         1,
         "too late"
     );
     assert_eq!(
-        forgotten(Fault::ConsumerKilled, Some(1), 900_000, 1_100_000),
+        forgotten(Fault::ConsumerKilled, Some(1), 5_900_000, 6_100_000),
         1,
         "another one"
     );
-    assert_eq!(forgotten(Fault::ConsumerPaused, Some(0), 900_000, 8_000_000), 0);
-    assert_eq!(forgotten(Fault::ServerKilled, None, 900_000, 8_000_000), 0);
     assert_eq!(
-        forgotten(Fault::ServerKilled, None, 1_100_000, 8_000_000),
+        forgotten(Fault::ConsumerPaused, Some(0), 5_900_000, 13_000_000),
+        0
+    );
+    assert_eq!(forgotten(Fault::ServerKilled, None, 5_900_000, 13_000_000), 0);
+    assert_eq!(
+        forgotten(Fault::ServerKilled, None, 6_100_000, 13_000_000),
         1,
         "too late"
     );
+    assert_eq!(forgotten(Fault::ConnectionsSilent, None, 1_000_000, 2_500_000), 0);
     assert_eq!(
-        forgotten(Fault::ConsumerLeft, Some(0), 900_000, 1_100_000),
+        forgotten(Fault::ConnectionsSilent, None, 1_000_000, 1_500_000),
+        1,
+        "noticed by then"
+    );
+    assert_eq!(
+        forgotten(Fault::ConsumerLeft, Some(0), 5_900_000, 6_100_000),
         1,
         "in good order"
     );
     assert_eq!(
-        forgotten(Fault::ConsumersComeAndGo, None, 0, 8_000_000),
+        forgotten(Fault::ConsumersComeAndGo, None, 5_000_000, 13_000_000),
         1,
         "no reason to forget"
     );
@@ -223,8 +236,7 @@ fn what_the_server_held_for_settled_comes_again_without_an_excuse() {
     };
     for (low, duplicated) in [(7, 0), (8, 1)] {
         let covered = Covered::of(&[(Moment(10), vec![position(low)])], &events);
-        let within = Some(Duration::from_secs(1));
-        let (_, ledger) = judged_by(within, &covered, &events, &[None, None], &[killed]);
+        let (_, ledger) = judged_by(WITHIN, &covered, &events, &[None, None], &[killed]);
         assert_eq!(ledger.verdict().duplicated, duplicated, "up to {low}");
     }
 }
