@@ -98,6 +98,11 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub idle_timeout: Duration,
+    /// After how long a partition that has messages and brings none counts as silent: health is degraded then, and half as
+    /// long later the group is joined anew.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub silence_timeout: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -266,6 +271,9 @@ impl KafkaConfig {
         if self.heartbeat_interval >= self.session_timeout {
             return refuse("heartbeat_interval", "less than session_timeout is expected");
         }
+        if self.silence_timeout < Duration::from_secs(1) {
+            return refuse("silence_timeout", "1s or more are expected");
+        }
         for (key, bytes) in [
             ("read_buffer_bytes", self.read_buffer_bytes),
             ("fetch_buffer_bytes", self.fetch_buffer_bytes),
@@ -323,6 +331,7 @@ impl Default for KafkaConfig {
             commit_interval: Duration::from_millis(100),
             revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             auto_create: true,
             partitions: None,

@@ -28,11 +28,13 @@ mod producer;
 mod publish;
 mod rebalance;
 mod replay;
+mod sent;
 mod session;
 mod sessions;
 mod state;
 mod streams;
 mod topic;
+mod watchdog;
 mod window;
 
 pub use broker::Kafka;

@@ -8,6 +8,7 @@ use broker_core::base::{Deliveries, Lot};
 use broker_core::{Message, Receipt, ReceiptRun, Settled};
 
 use crate::chunk::Chunk;
+use crate::sent::Sent;
 use crate::window::{Arrival, Moment, Progress, Purpose, SPAN, Tag, Who, Window};
 
 /// A partition that this process owns.
@@ -30,6 +31,7 @@ pub(crate) struct Partition {
     pub(crate) paused: bool,
     /// What was committed last: position and text.
     pub(crate) committed: Option<(u64, String)>,
+    pub(crate) sent: Sent,
     /// Whether something changed since.
     pub(crate) dirty: bool,
     /// Messages that an earlier owner had and that are gone.
@@ -74,6 +76,7 @@ impl Partition {
             leaving: false,
             paused: false,
             committed: None,
+            sent: Sent::default(),
             // The new generation is worth a commit of its own.
             dirty: true,
             gone: 0,

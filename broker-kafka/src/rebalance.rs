@@ -47,6 +47,14 @@ impl Rebalancer {
         }
     }
 
+    pub(crate) fn client(&self) -> Option<Arc<Client>> {
+        self.client.upgrade()
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
     /// Hands what was polled to the session.
     pub(crate) fn flush(&self) {
         let mut intake = lock(&self.intake);
@@ -100,6 +108,7 @@ impl Rebalancer {
                 &progress.1,
             );
             if added.is_ok() {
+                partition.sent.push(progress.0, &progress.1);
                 partition.committed = Some(progress);
             }
         }
@@ -114,11 +123,13 @@ impl Rebalancer {
         }
         let mut state = self.session.state();
         for element in list.elements() {
-            if !failed_all && element.error().is_ok() {
-                continue;
-            }
             let number = u32::try_from(element.partition()).unwrap_or(u32::MAX);
-            if let Some(partition) = state.partitions.get_mut(&number) {
+            let Some(partition) = state.partitions.get_mut(&number) else {
+                continue;
+            };
+            if !failed_all && element.error().is_ok() {
+                partition.sent.confirm();
+            } else {
                 partition.dirty = true;
                 partition.committed = None;
             }
@@ -157,9 +168,13 @@ impl Rebalancer {
         {
             let mut state = self.session.state();
             for found in committed {
-                let partition =
-                    Partition::new(found.number, next_epoch(), found.start, found.progress.as_ref());
-                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, found.start);
+                let (start, progress) = state
+                    .resume(&found)
+                    .map_or((found.start, found.progress), |(start, known)| {
+                        (start, Some(known))
+                    });
+                let partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
+                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, start);
                 state.partitions.insert(found.number, partition);
             }
             state.assigned = true;
