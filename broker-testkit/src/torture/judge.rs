@@ -153,7 +153,8 @@ impl Judge<'_> {
         attempt: u32,
         key: &str,
     ) {
-        if story.deliveries > 0 && attempt < story.attempt {
+        let forgotten = story.deliveries > 0 && self.is_forgotten(story, story.at, at);
+        if story.deliveries > 0 && attempt < story.attempt && !forgotten {
             // Handed out before the one that was seen first; what it says of the message is refused, which is looked at.
             *judged.reasons.entry("seen late").or_default() += 1;
             story.late.push(process);
@@ -170,7 +171,7 @@ impl Judge<'_> {
                 }
                 None => judged.sample(entry, "came again without a reason"),
             }
-            if attempt == story.attempt && !self.is_forgotten(story, story.at, at) {
+            if attempt <= story.attempt && !forgotten {
                 judged.attempts += 1;
                 judged.sample(
                     entry,

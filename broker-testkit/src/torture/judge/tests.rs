@@ -154,7 +154,7 @@ fn forgotten(fault: Fault, process: Option<usize>, began: u64, ended: u64) -> u6
     let asked = event(0, 5_000_000, What::Acking { entry: ENTRY });
     let again = [came(1, 20_000_000, 1), answered(1, 20_001_000, Settled::Acked)];
     let events = [
-        &[came(0, 1_000, 1), asked, answered(0, 5_000_500, Settled::Acked)],
+        &[came(0, 4_999_000, 1), asked, answered(0, 5_000_500, Settled::Acked)],
         &again[..],
     ]
     .concat();
@@ -212,6 +212,28 @@ fn an_ack_is_forgotten_only_by_what_kept_its_own_consumer_from_writing_it_down()
         1,
         "no reason to forget"
     );
+}
+
+#[test]
+fn attempts_that_could_not_be_written_down_are_forgotten_too() {
+    let mut events = vec![came(0, 1, 1), answered(0, 2, Settled::Nacked), came(0, 3, 2)];
+    events.extend([
+        event(0, 4, What::Acking { entry: ENTRY }),
+        answered(0, 5, Settled::Acked),
+    ]);
+    events.extend([came(1, 900, 1), event(1, 901, What::Acking { entry: ENTRY })]);
+    events.push(answered(1, 902, Settled::Acked));
+    let killed = Incident {
+        fault: Fault::ConsumerKilled,
+        began: Moment(20),
+        ended: Moment(30),
+        process: Some(0),
+    };
+    for (incidents, wrong) in [(&[killed][..], 0), (&[], 1)] {
+        let none = Covered::default();
+        let (judged, ledger) = judged_by(WITHIN, &none, &events, &[None, None], incidents);
+        assert_eq!((judged.attempts, ledger.verdict().duplicated), (wrong, 0));
+    }
 }
 
 #[test]
