@@ -30,9 +30,12 @@ mod rebalance;
 mod replay;
 mod session;
 mod sessions;
+mod settlement;
 mod state;
 mod streams;
 mod topic;
+mod transactional;
+mod transactor;
 mod window;
 
 pub use broker::Kafka;

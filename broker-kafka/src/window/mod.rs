@@ -1,5 +1,6 @@
 //! A partition's window: what was handed out and is not yet settled, and how that is written into a commit.
 
+mod foresight;
 mod lanes;
 mod progress;
 mod redelivery;
