@@ -8,8 +8,9 @@ use broker_core::{ConsumerName, Error, Receipt, Settled};
 
 use crate::offsets::Committed;
 use crate::partition::Partition;
+use crate::progress::{Progress, SPAN, is_crowded};
 use crate::sent::Sent;
-use crate::window::{Moment, Progress, SPAN, Who, Window};
+use broker_window::{Moment, Who, Window};
 
 /// What a session knows.
 #[derive(Default)]
@@ -64,14 +65,14 @@ impl State {
     /// Adds to a health report, as `name`.
     pub(crate) fn describe(&self, name: &str, report: &mut HealthReport) {
         for partition in self.partitions.values() {
-            if partition.window.next() >= partition.window.end() {
+            if partition.window.room() == 0 {
                 report.warnings.push(format!(
                     "{name}: partition {} waits for message {}, which {SPAN} others have overtaken",
                     partition.number,
                     partition.window.low(),
                 ));
             }
-            if partition.window.is_crowded() {
+            if is_crowded(&partition.window) {
                 report.warnings.push(format!(
                     "{name}: so many messages of partition {} fail that they wait for each other",
                     partition.number
@@ -93,7 +94,7 @@ impl State {
         let pending: u64 = self
             .partitions
             .values()
-            .map(|partition| partition.window.pending())
+            .map(|partition| partition.window.pending() + partition.window.parked())
             .sum();
         let bytes: usize = self.partitions.values().map(|partition| partition.bytes).sum();
         report.details.push((
@@ -125,7 +126,7 @@ impl State {
     pub(crate) fn resume(&self, found: &Committed) -> Option<(u64, Progress)> {
         let past = self.past.get(&found.number)?;
         let is_own = found.exists && past.sent.contains(found.start, &found.text);
-        is_own.then(|| (past.window.low(), past.window.progress(past.generation)))
+        is_own.then(|| (past.window.low(), Progress::of(&past.window, past.generation)))
     }
 
     /// What settling a delivery of a partition that went answers.
@@ -155,9 +156,7 @@ impl State {
 
     /// Whether a member has something in hand.
     pub(crate) fn is_in_hand(&self) -> bool {
-        self.partitions
-            .values()
-            .any(|partition| partition.window.in_hand() > 0)
+        self.partitions.values().any(Partition::is_in_hand)
     }
 }
 

@@ -5,7 +5,8 @@ use broker_core::{Message, Receipt, ReceiptRun};
 
 use super::{Partition, Reading};
 use crate::chunk::Chunk;
-use crate::window::{Moment, Progress, Purpose, Who};
+use crate::progress::Progress;
+use broker_window::{Moment, Purpose, Who};
 
 fn chunk(first: u64, keys: &[&'static str]) -> Chunk {
     let messages = keys.iter().map(|key| Message::text("tea").key(*key));

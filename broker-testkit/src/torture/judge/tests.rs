@@ -154,7 +154,11 @@ fn forgotten(fault: Fault, process: Option<usize>, began: u64, ended: u64) -> u6
     let asked = event(0, 5_000_000, What::Acking { entry: ENTRY });
     let again = [came(1, 20_000_000, 1), answered(1, 20_001_000, Settled::Acked)];
     let events = [
-        &[came(0, 4_999_000, 1), asked, answered(0, 5_000_500, Settled::Acked)],
+        &[
+            came(0, 4_999_000, 1),
+            asked,
+            answered(0, 5_000_500, Settled::Acked),
+        ],
         &again[..],
     ]
     .concat();
