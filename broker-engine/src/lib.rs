@@ -10,8 +10,10 @@
 //! 2. `retry` — one [`RetryPolicy`];
 //! 3. `subscriber` — what an application declares;
 //! 4. `run` — one subscriber: lanes, settling, leases;
-//! 5. `engine` — all of them, from start to receipt.
+//! 5. `engine` — all of them, from start to receipt;
+//! 6. [`App`] — a service before it has brokers, for its program and its tests alike.
 
+mod app;
 mod context;
 pub mod dedup;
 mod engine;
@@ -19,6 +21,7 @@ pub mod extract;
 pub mod handler;
 mod incoming;
 pub mod layers;
+mod observe;
 mod plan;
 mod retry;
 pub mod rpc;
@@ -26,6 +29,7 @@ mod run;
 mod states;
 mod subscriber;
 
+pub use app::{App, app};
 pub use context::Context;
 pub use engine::{Engine, EngineBuilder, EngineHandle, Receipt, SubscriberReceipt};
 #[cfg(feature = "cbor")]
@@ -37,6 +41,7 @@ pub use handler::{
     BoxError, Handler, HandlerService, IntoOutcome, Outcome, Outgoing, Permanent, RetryAfter, Undecodable,
 };
 pub use incoming::{Incoming, Parts};
+pub use observe::{Ended, Observer};
 pub use plan::{Change, Comparison, Plan, PlanEntry};
 pub use retry::RetryPolicy;
 pub use rpc::{Reply, RequestClient, Response, Status};
