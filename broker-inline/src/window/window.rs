@@ -76,6 +76,16 @@ impl Window {
         self.next
     }
 
+    /// Whether this message is settled.
+    pub(crate) fn has_settled(&self, offset: u64) -> bool {
+        offset < self.low
+            || (offset < self.next
+                && self
+                    .ring
+                    .get(offset)
+                    .is_none_or(|slot| slot.tag.who() == Who::SETTLED))
+    }
+
     /// How many more messages fit.
     #[inline]
     pub(crate) fn room(&self) -> u64 {
