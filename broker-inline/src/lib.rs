@@ -35,7 +35,6 @@ mod schema;
 mod session;
 mod stream;
 mod sync;
-mod window;
 
 pub use broker::InlineBroker;
 pub use config::{InlineConfig, Processing, WhenFull};

@@ -8,7 +8,7 @@ use broker_core::{
     BrokerEvent, Capabilities, Error, Failure, Receipt, ReceiptRun, Result, Settlements, StartPosition,
 };
 
-use crate::clock::{Moment, Stamp};
+use crate::clock::Stamp;
 use crate::gate::Gate;
 use crate::hub::PatternListener;
 use crate::log::{Cursor, Feed};
@@ -16,6 +16,7 @@ use crate::number::run_length;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::sync::Mutex;
+use broker_window::Moment;
 
 /// An independent reader: places in logs, and nothing else. What it is too slow for, it misses and tells.
 pub(crate) struct Listener {

@@ -11,12 +11,12 @@ use super::members::{Member, Members};
 use super::progress::{Effects, Gone, Progress, Reading};
 use super::replayed::{self, Replayed};
 use crate::answers::Answers;
-use crate::clock::Moment;
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::stream::Stream;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 /// A group of consumers: its progress in each partition, its members, its dead letters.
 ///
@@ -100,7 +100,7 @@ impl Group {
         let progress = usize::try_from(partition)
             .ok()
             .and_then(|place| self.progress.get(place));
-        progress.is_none_or(|progress| progress.lock().window.has_settled(offset))
+        progress.is_none_or(|progress| progress.lock().window.is_settled(offset))
     }
 
     /// The consumer of this name, which joins if it is new.

@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use broker_window::{Tag, Who, Window};
 
 /// The longest that a window gets, in offsets: two bits for each of them still fit into a commit's metadata.
 pub(crate) const SPAN: u64 = 8192;
 
 /// How many messages of a window may be beyond their first delivery: the number of each is written out.
-pub(crate) const REPEATS: usize = 320;
+pub(crate) const REPEATS: u64 = 320;
 
 /// The highest number of deliveries that is told apart: it bounds what one of them takes to write.
 const MOST: u32 = 0xffff;
@@ -34,6 +35,19 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// What a commit at the window's low end has to tell.
+    pub(crate) fn of(window: &Window, generation: u64) -> Self {
+        let mut progress = Self {
+            generation,
+            runs: Vec::new(),
+        };
+        for slot in window.slots() {
+            let settled = slot.tag.who() == Who::SETTLED;
+            progress.push(1, (!settled).then(|| slot.tag.delivered()));
+        }
+        progress
+    }
+
     /// Appends offsets, to the last run where they share its fate.
     pub(crate) fn push(&mut self, len: u64, delivered: Option<u32>) {
         let delivered = delivered.map(|count| count.min(MOST));
@@ -170,6 +184,17 @@ impl Progress {
     }
 }
 
+/// Whether failing messages wait for each other, because a commit has no room for more of them.
+pub(crate) fn is_crowded(window: &Window) -> bool {
+    window.repeats() >= REPEATS
+}
+
+/// Whether one more delivery of the message can still be written into a commit.
+pub(crate) fn may_repeat(window: &Window, offset: u64) -> bool {
+    let repeats = |tag: Tag| tag.attempt() > 1 || tag.next(Who::NOBODY).attempt() <= 1;
+    !is_crowded(window) || window.get(offset).is_some_and(|slot| repeats(slot.tag))
+}
+
 /// Settled, never delivered, delivered once, or more often.
 fn state(run: &Run) -> u64 {
     match run.delivered {
@@ -234,7 +259,7 @@ mod tests {
         #[test]
         fn the_worst_window_fits_into_a_commit(
             mut fates in proptest::collection::vec(proptest::option::of(0_u32..2), 8192), generation: u64,
-            repeats in proptest::collection::btree_map(0_usize..8192, 2_u32.., 0..=REPEATS),
+            repeats in proptest::collection::btree_map(0_usize..8192, 2_u32.., 0..=usize::try_from(REPEATS).unwrap()),
         ) {
             for (place, count) in repeats {
                 fates[place] = Some(count);
