@@ -21,8 +21,11 @@ pub mod extract;
 pub mod handler;
 mod incoming;
 pub mod layers;
+#[cfg(feature = "metrics")]
+mod metering;
 mod observe;
 mod plan;
+mod queues;
 mod retry;
 pub mod rpc;
 mod run;
@@ -41,8 +44,11 @@ pub use handler::{
     BoxError, Handler, HandlerService, IntoOutcome, Outcome, Outgoing, Permanent, RetryAfter, Undecodable,
 };
 pub use incoming::{Incoming, Parts};
+#[cfg(feature = "metrics")]
+pub use metering::Metering;
 pub use observe::{Ended, Observer};
 pub use plan::{Change, Comparison, Plan, PlanEntry};
+pub use queues::{Queue, QueueError, Queues};
 pub use retry::RetryPolicy;
 pub use rpc::{Reply, RequestClient, Response, Status};
 pub use run::TallySnapshot;

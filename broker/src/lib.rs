@@ -25,6 +25,8 @@ pub use broker_core::*;
 
 /// What most programs need.
 pub mod prelude {
+    #[cfg(feature = "cli")]
+    pub use broker_cli::Main;
     pub use broker_core::broker::{
         Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription,
     };
@@ -44,6 +46,10 @@ pub use broker_engine as engine;
 /// A service of every subscriber that the program's crates declare by attribute.
 #[cfg(feature = "engine")]
 pub use broker_engine::app;
+
+/// The `broker` commands within an application's own program.
+#[cfg(feature = "cli")]
+pub use broker_cli as cli;
 
 /// Tests of applications.
 #[cfg(feature = "testing")]
