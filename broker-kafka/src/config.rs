@@ -272,6 +272,7 @@ impl KafkaConfig {
             "enable.auto.offset.store",
             "group.id",
             "bootstrap.servers",
+            "transactional.id",
         ] {
             if self.kafka.contains_key(key) {
                 return refuse(

@@ -32,9 +32,12 @@ mod rebalance;
 mod replay;
 mod session;
 mod sessions;
+mod settlement;
 mod state;
 mod streams;
 mod topic;
+mod transactional;
+mod transactor;
 
 pub use broker::Kafka;
 pub use config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslMechanism};

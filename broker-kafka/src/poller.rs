@@ -64,13 +64,14 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             stuffed_since: None,
             committed_at: None,
         };
+        let lent = Arc::downgrade(&poller.consumer);
         // Joining may have taken long.
         session.state().used = Some(Instant::now());
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
             .map_err(|error| Error::new(ErrorKind::Unexpected, "no thread to poll with").source(error))?;
-        session.set_poller(thread.thread().clone());
+        session.set_poller(thread.thread().clone(), lent);
         session.wake();
         Ok(())
     })

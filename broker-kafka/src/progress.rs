@@ -1,5 +1,7 @@
 //! A window as the text that travels with a commit.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use broker_window::{Tag, Who, Window};
@@ -37,15 +39,25 @@ pub(crate) struct Progress {
 impl Progress {
     /// What a commit at the window's low end has to tell.
     pub(crate) fn of(window: &Window, generation: u64) -> Self {
+        Self::once_done(window, generation, &BTreeSet::new()).1
+    }
+
+    /// Position and text of a commit by which the offsets in `done` are settled as well.
+    pub(crate) fn once_done(window: &Window, generation: u64, done: &BTreeSet<u64>) -> (u64, Self) {
         let mut progress = Self {
             generation,
             runs: Vec::new(),
         };
-        for slot in window.slots() {
-            let settled = slot.tag.who() == Who::SETTLED;
-            progress.push(1, (!settled).then(|| slot.tag.delivered()));
+        let mut low = window.low();
+        for (offset, slot) in (window.low()..).zip(window.slots()) {
+            let settled = slot.tag.who() == Who::SETTLED || done.contains(&offset);
+            if settled && low == offset {
+                low = offset + 1;
+            } else {
+                progress.push(1, (!settled).then(|| slot.tag.delivered()));
+            }
         }
-        progress
+        (low, progress)
     }
 
     /// Appends offsets, to the last run where they share its fate.

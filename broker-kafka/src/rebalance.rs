@@ -1,7 +1,7 @@
 //! What happens when partitions come and go, and what is committed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -26,6 +26,8 @@ pub(crate) struct Rebalancer {
     commits: Mutex<()>,
     going: Mutex<Option<Leaving>>,
     leaving: AtomicBool,
+    /// Whether what is known here may be less than what is committed: then nothing is committed any more.
+    doubtful: AtomicBool,
     revocation_wait: Duration,
     patience: Duration,
 }
@@ -39,6 +41,7 @@ impl Rebalancer {
             commits: Mutex::default(),
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
             patience: client.patience(),
         }
@@ -62,9 +65,21 @@ impl Rebalancer {
         self.leaving.store(true, Ordering::Release);
     }
 
+    /// The turn to commit; whoever has it is alone.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.commits)
+    }
+
+    /// Leaves the group, to enter it anew with what the server has. The caller has the turn to commit.
+    pub(crate) fn forget(&self) {
+        self.doubtful.store(true, Ordering::Release);
+        self.session.end();
+        self.session.wake();
+    }
+
     /// Commits what changed, and waits for the answer. Commits go one at a time: an older one must not come behind a newer.
     pub(crate) fn commit(&self, consumer: &GroupConsumer) -> KafkaResult<()> {
-        let _turn = lock(&self.commits);
+        let _turn = self.turn();
         let list = self.changes();
         if list.count() == 0 {
             return Ok(());
@@ -77,6 +92,9 @@ impl Rebalancer {
     /// What is to be committed. It counts as committed from now on, until the answer says otherwise.
     fn changes(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
+        if self.doubtful.load(Ordering::Acquire) {
+            return list;
+        }
         let mut state = self.session.state();
         for partition in state.partitions.values_mut().filter(|partition| partition.dirty) {
             partition.dirty = false;
@@ -213,8 +231,8 @@ impl Rebalancer {
 
     /// Commits all that is known of partitions, and gives them up.
     fn let_go(&self, consumer: &GroupConsumer, leaving: &Leaving) {
-        let _turn = lock(&self.commits);
-        let lost = consumer.assignment_lost();
+        let _turn = self.turn();
+        let lost = consumer.assignment_lost() || self.doubtful.load(Ordering::Acquire);
         let mut last = TopicPartitionList::new();
         {
             let mut state = self.session.state();

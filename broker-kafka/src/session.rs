@@ -1,7 +1,7 @@
 //! A group's membership in this process: what its poller brings in and its members take and settle.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +15,7 @@ use crate::chunk::Chunk;
 use crate::client::{Client, lock};
 use crate::intake::Arrived;
 use crate::partition::Reading;
+use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
 use crate::topic::Topic;
 use broker_window::{Moment, Purpose, Tag, Who};
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     /// What the poller is asked to do; nothing more once it is gone.
     orders: Mutex<Option<Vec<Order>>>,
     poller: Mutex<Option<Thread>>,
+    /// The library's client, for as long as the poller has it.
+    consumer: Mutex<Weak<GroupConsumer>>,
     /// Read calls that wait.
     readers: AtomicUsize,
     ended: AtomicBool,
@@ -76,6 +79,7 @@ impl Session {
             arrived: Notify::new(),
             orders: Mutex::new(Some(Vec::new())),
             poller: Mutex::default(),
+            consumer: Mutex::default(),
             readers: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             clock: Instant::now(),
@@ -108,8 +112,14 @@ impl Session {
         self.arrived.notify_waiters();
     }
 
-    pub(crate) fn set_poller(&self, thread: Thread) {
+    pub(crate) fn set_poller(&self, thread: Thread, consumer: Weak<GroupConsumer>) {
         *lock(&self.poller) = Some(thread);
+        *lock(&self.consumer) = consumer;
+    }
+
+    /// The library's client, unless the group was left.
+    pub(crate) fn consumer(&self) -> Option<Arc<GroupConsumer>> {
+        lock(&self.consumer).upgrade()
     }
 
     /// Has the poller look at things now.
@@ -156,6 +166,11 @@ impl Session {
         });
         member.seen = seen;
         member.who
+    }
+
+    /// The member of that name, if there is one.
+    pub(crate) fn who(&self, name: &ConsumerName) -> Option<Who> {
+        self.state().members.get(name).map(|member| member.who)
     }
 
     /// A consumer is gone; with `leave`, it said so. What it has in hand stays until it is settled.

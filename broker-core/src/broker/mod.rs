@@ -30,6 +30,7 @@ mod shared;
 mod subscribe;
 mod subscription;
 mod together;
+mod transaction;
 mod turn;
 mod unclaimed;
 
@@ -42,3 +43,4 @@ pub use nack_options::NackOptions;
 pub use publisher::{Publisher, PublisherBuilder};
 pub use subscribe::{ListenBuilder, SubscribeBuilder};
 pub use subscription::Subscription;
+pub use transaction::{Transaction, Transactor};

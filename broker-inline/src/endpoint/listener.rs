@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker_core::base::{BoxFuture, Deliveries, Disposition, ListenRequest, Lot, ReadEndpoint, Source};
-use broker_core::{
-    BrokerEvent, Capabilities, Error, Failure, Receipt, ReceiptRun, Result, Settlements, StartPosition,
-};
+use broker_core::base::{BoxFuture, Deliveries, ListenRequest, Lot, ReadEndpoint, Source};
+use broker_core::{BrokerEvent, Capabilities, Receipt, ReceiptRun, Result, StartPosition};
 
 use crate::clock::Stamp;
 use crate::gate::Gate;
@@ -235,23 +233,6 @@ impl ReadEndpoint for Listener {
                 .await;
             read.unwrap_or_else(|| Ok(Deliveries::new()))
         })
-    }
-
-    fn ack<'a>(&'a self, _: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_ACKNOWLEDGEMENT,
-        ))))
-    }
-
-    fn nack<'a>(
-        &'a self,
-        _: &'a [ReceiptRun],
-        _: Disposition,
-        _: &'a Failure,
-    ) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_REJECTION,
-        ))))
     }
 
     fn settles(&self) -> bool {
