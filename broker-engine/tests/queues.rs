@@ -107,8 +107,8 @@ async fn a_declaration_is_validated_and_its_mistakes_have_a_place() {
             r#"{"queues":[{"name":"a","group":"?"}]}"#,
             "queues[0].group: `?` is no name",
         ),
-        (r#"{"queues":[{"nam":"a"}]}"#, "unknown field `nam`"),
-        (r#"{"queus":[]}"#, "unknown field `queus`"),
+        (r#"{"queues":[{"title":"a"}]}"#, "unknown field `title`"),
+        (r#"{"streams":[]}"#, "unknown field `streams`"),
         ("[", "EOF"),
     ] {
         std::fs::write(&file, text).unwrap();
