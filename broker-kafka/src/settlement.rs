@@ -169,6 +169,8 @@ impl Claim {
             let mut state = self.session.state();
             for (number, progress) in foreseen.progress {
                 if let Some(partition) = state.partitions.get_mut(&number) {
+                    partition.sent.push(progress.0, &progress.1);
+                    partition.sent.confirm();
                     partition.committed = Some(progress);
                     partition.dirty = true;
                 }

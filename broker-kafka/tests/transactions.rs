@@ -1,5 +1,9 @@
 //! What Kafka makes visible together, with another client looking on.
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command};
@@ -82,7 +86,7 @@ async fn what_was_sent_and_then_fails_is_seen_by_nobody_who_reads_what_is_commit
     );
     // It was sent all the same, as who reads everything sees.
     let all = open_with(&servers, |settings| {
-        settings.isolation = Isolation::ReadUncommitted
+        settings.isolation = Isolation::ReadUncommitted;
     });
     let mut listener = all
         .listen("out")
