@@ -34,7 +34,6 @@ mod schema;
 mod session;
 mod stream;
 mod sync;
-mod window;
 
 pub use broker::InlineBroker;
 pub use config::{InlineConfig, WhenFull};

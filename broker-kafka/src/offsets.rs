@@ -8,8 +8,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::error;
+use crate::progress::Progress;
 use crate::topic::Topic;
-use crate::window::Progress;
 
 /// What a group has committed of one partition.
 pub(crate) struct Committed {

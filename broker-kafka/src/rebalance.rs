@@ -217,8 +217,8 @@ impl Rebalancer {
         let until = going.as_ref()?.until;
         let in_hand = {
             let state = self.session.state();
-            let leaving = state.partitions.values().filter(|partition| partition.leaving);
-            leaving.map(|partition| partition.window.in_hand()).sum::<u64>() > 0
+            let mut leaving = state.partitions.values().filter(|partition| partition.leaving);
+            leaving.any(Partition::is_in_hand)
         };
         if in_hand && !now && Instant::now() < until && !consumer.assignment_lost() {
             return Some(until);

@@ -18,7 +18,7 @@ use crate::partition::Reading;
 use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
 use crate::topic::Topic;
-use crate::window::{Moment, Purpose, Tag, Who};
+use broker_window::{Moment, Purpose, Tag, Who};
 
 /// A group's membership in this process.
 pub(crate) struct Session {
@@ -91,14 +91,14 @@ impl Session {
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Moment::at(self.clock.elapsed())
     }
 
     /// How long from now until `moment`.
     pub(crate) fn until(&self, moment: Moment) -> Duration {
         match moment {
             Moment::NEVER => Duration::MAX,
-            Moment(at) => Duration::from_micros(at.saturating_sub(self.now().0)),
+            moment => moment.since(self.now()),
         }
     }
 
@@ -189,7 +189,7 @@ impl Session {
         let member = state.members.remove(name)?;
         let partitions = state.partitions.values_mut();
         let moved = partitions
-            .map(|partition| partition.window.expire(member.who))
+            .map(|partition| partition.window.release(member.who))
             .sum();
         drop(state);
         self.arrived.notify_waiters();
@@ -199,16 +199,11 @@ impl Session {
     /// How long the oldest delivery has been out.
     pub(crate) fn oldest(&self) -> Option<Duration> {
         let (state, now) = (self.state(), self.now());
-        let lease = u64::try_from(state.lease.as_micros()).unwrap_or(u64::MAX);
-        let held = state
-            .partitions
-            .values()
-            .flat_map(|partition| partition.window.unsettled());
-        let held = held.filter(|(_, slot)| slot.tag.who().holds());
-        let since = held
-            .map(|(_, slot)| slot.deadline.0.saturating_sub(lease))
+        let partitions = state.partitions.values();
+        let oldest = partitions
+            .filter_map(|partition| partition.window.oldest())
             .min()?;
-        Some(Duration::from_micros(now.0.saturating_sub(since)))
+        Some(now.since(oldest))
     }
 
     /// Waits until the server has given out partitions.
@@ -253,7 +248,7 @@ impl Session {
         Ok(Peeked {
             chunk,
             index,
-            first_failed: partition.first_failed(receipt.sequence),
+            first_failed: partition.window.first_failed(receipt.sequence),
         })
     }
 
@@ -264,8 +259,8 @@ impl Session {
             let held = state
                 .partitions
                 .values()
-                .flat_map(|partition| partition.window.unsettled());
-            held.filter(|(_, slot)| slot.tag.who() == who).count() as u64
+                .flat_map(|partition| partition.window.holders());
+            held.filter(|holder| *holder == who).count() as u64
         };
         let members = state.members.iter();
         members
@@ -276,11 +271,10 @@ impl Session {
     /// Hands out what is there.
     pub(crate) fn read(&self, max: usize, who: Who, lease: Duration, sequential: bool) -> Deliveries {
         let now = self.now();
-        let lease = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
         let reading = Reading {
             who,
             now,
-            deadline: Moment(now.0.saturating_add(lease).min(u64::MAX - 1)),
+            deadline: now.after(lease),
             sequential,
         };
         let mut out = Deliveries::new();

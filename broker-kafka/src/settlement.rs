@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_core::{Error, ErrorKind, Receipt, ReceiptRun, Result, Settled};
+use broker_window::{Purpose, Tag, Who};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
@@ -14,7 +15,6 @@ use crate::poller::GroupConsumer;
 use crate::producer::Producer;
 use crate::session::Session;
 use crate::transactor::{Failure, left};
-use crate::window::{Moment, Purpose, Tag, Who};
 
 /// How much longer than the transaction may take its deliveries stay in hand.
 const LONGER: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ struct Foreseen {
     list: TopicPartitionList,
     progress: Vec<(u32, (u64, String))>,
     /// What becomes settled, each delivery once.
-    settled: Vec<(Who, ReceiptRun)>,
+    settled: Vec<(Who, Vec<ReceiptRun>)>,
 }
 
 impl Settlement {
@@ -86,6 +86,7 @@ impl Settlement {
         }
         for ((claim, _, context), foreseen) in contexts.iter().zip(all) {
             if !claim.settle(foreseen) {
+                // Something was handed out again meanwhile, which is done: it must not be handed out any more.
                 context.forget();
             }
         }
@@ -122,28 +123,38 @@ impl Claim {
         let session = &self.session;
         let mut state = session.state();
         let now = session.now();
-        let longer = u64::try_from((within + LONGER).as_micros()).unwrap_or(u64::MAX / 2);
-        let until = Moment(now.0.saturating_add(longer));
+        let until = now.after(within + LONGER);
         let mut done: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
         let mut settled = Vec::new();
         for (who, runs) in &self.parts {
-            for receipt in runs.iter().flat_map(|run| run.iter()) {
-                let offsets = done.entry(receipt.partition).or_default();
-                if !offsets.insert(receipt.sequence) {
-                    continue;
-                }
+            let mut once = Vec::with_capacity(runs.len());
+            for run in runs {
                 let partition = state
                     .partitions
-                    .get_mut(&receipt.partition)
-                    .filter(|partition| u64::from(partition.epoch) == receipt.fence >> 32)
+                    .get_mut(&run.first.partition)
+                    .filter(|partition| u64::from(partition.epoch) == run.first.fence >> 32)
                     .ok_or_else(|| stale(Settled::Stale))?;
-                let checked = partition.window.check(receipt.sequence, tag(receipt), *who, now);
-                checked.map_err(stale)?;
-                partition
-                    .window
-                    .settle(receipt.sequence, Purpose::Extend(until), now);
-                settled.push((*who, ReceiptRun::from(receipt)));
+                let offsets = done.entry(run.first.partition).or_default();
+                let before = offsets.len();
+                let mut new = Vec::new();
+                for receipt in run.iter() {
+                    let checked = partition.window.check(receipt.sequence, tag(receipt), *who, now);
+                    checked.map_err(stale)?;
+                    if offsets.insert(receipt.sequence) {
+                        partition
+                            .window
+                            .settle(receipt.sequence, Purpose::Extend(until), now);
+                        new.push(ReceiptRun::from(receipt));
+                    }
+                }
+                // What was added to the transaction twice is settled once.
+                if offsets.len() - before == run.len as usize {
+                    once.push(*run);
+                } else {
+                    once.extend(new);
+                }
             }
+            settled.push((*who, once));
         }
         let mut list = TopicPartitionList::new();
         let mut progress = Vec::with_capacity(done.len());
@@ -151,8 +162,7 @@ impl Claim {
             let Some(partition) = state.partitions.get(&number) else {
                 continue;
             };
-            let (start, text) = partition.window.progress_with(partition.generation, &offsets);
-            let text = text.to_text();
+            let (start, text) = partition.progress_with(&offsets);
             offsets::add_with(&mut list, &session.topic.name, number, start, &text)?;
             progress.push((number, (start, text)));
         }
@@ -174,12 +184,10 @@ impl Claim {
                 }
             }
         }
-        let mut complete = true;
-        for (who, run) in foreseen.settled {
-            let answers = self.session.settle(&[run], who, Purpose::Done);
-            complete &= answers.is_complete();
-        }
-        complete
+        foreseen.settled.into_iter().all(|(who, runs)| {
+            let answers = self.session.settle(&runs, who, Purpose::Done);
+            answers.is_complete()
+        })
     }
 }
 

@@ -7,7 +7,8 @@ use broker_core::base::HealthReport;
 use broker_core::{ConsumerName, Error, Receipt, Settled};
 
 use crate::partition::Partition;
-use crate::window::{Moment, SPAN, Who, Window};
+use crate::progress::{SPAN, is_crowded};
+use broker_window::{Moment, Who, Window};
 
 /// What a session knows.
 #[derive(Default)]
@@ -58,14 +59,14 @@ impl State {
     /// Adds to a health report, as `name`.
     pub(crate) fn describe(&self, name: &str, report: &mut HealthReport) {
         for partition in self.partitions.values() {
-            if partition.window.next() >= partition.window.end() {
+            if partition.window.room() == 0 {
                 report.warnings.push(format!(
                     "{name}: partition {} waits for message {}, which {SPAN} others have overtaken",
                     partition.number,
                     partition.window.low(),
                 ));
             }
-            if partition.window.is_crowded() {
+            if is_crowded(&partition.window) {
                 report.warnings.push(format!(
                     "{name}: so many messages of partition {} fail that they wait for each other",
                     partition.number
@@ -81,7 +82,7 @@ impl State {
         let pending: u64 = self
             .partitions
             .values()
-            .map(|partition| partition.window.pending())
+            .map(|partition| partition.window.pending() + partition.window.parked())
             .sum();
         let bytes: usize = self.partitions.values().map(|partition| partition.bytes).sum();
         report.details.push((
@@ -133,8 +134,6 @@ impl State {
 
     /// Whether a member has something in hand.
     pub(crate) fn is_in_hand(&self) -> bool {
-        self.partitions
-            .values()
-            .any(|partition| partition.window.in_hand() > 0)
+        self.partitions.values().any(Partition::is_in_hand)
     }
 }

@@ -11,12 +11,12 @@ use super::members::{Member, Members};
 use super::progress::{Effects, Gone, Progress, Reading};
 use super::replayed::{self, Replayed};
 use crate::answers::Answers;
-use crate::clock::Moment;
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::stream::Stream;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 /// A group of consumers: its progress in each partition, its members, its dead letters.
 ///

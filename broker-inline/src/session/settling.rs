@@ -6,10 +6,10 @@ use broker_core::base::Disposition;
 use broker_core::{Capabilities, Failure, ReceiptRun, Result, Settled, Settlements};
 
 use super::session::Session;
-use crate::clock::Moment;
 use crate::group::{Group, Member};
 use crate::stream::Stream;
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 impl Session {
     /// Marks deliveries as done.

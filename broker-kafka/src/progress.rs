@@ -1,13 +1,16 @@
 //! A window as the text that travels with a commit.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use broker_window::{Tag, Who, Window};
 
 /// The longest that a window gets, in offsets: two bits for each of them still fit into a commit's metadata.
 pub(crate) const SPAN: u64 = 8192;
 
 /// How many messages of a window may be beyond their first delivery: the number of each is written out.
-pub(crate) const REPEATS: usize = 320;
+pub(crate) const REPEATS: u64 = 320;
 
 /// The highest number of deliveries that is told apart: it bounds what one of them takes to write.
 const MOST: u32 = 0xffff;
@@ -34,6 +37,37 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// What a commit at the window's low end has to tell.
+    pub(crate) fn of(window: &Window, generation: u64) -> Self {
+        let mut progress = Self {
+            generation,
+            runs: Vec::new(),
+        };
+        for slot in window.slots() {
+            let settled = slot.tag.who() == Who::SETTLED;
+            progress.push(1, (!settled).then(|| slot.tag.delivered()));
+        }
+        progress
+    }
+
+    /// The position of a commit by which the offsets in `done` are settled as well, and what it has to tell.
+    pub(crate) fn with(window: &Window, generation: u64, done: &BTreeSet<u64>) -> (u64, Self) {
+        let mut progress = Self {
+            generation,
+            runs: Vec::new(),
+        };
+        let mut low = window.low();
+        for (offset, slot) in (window.low()..window.next()).zip(window.slots()) {
+            let settled = slot.tag.who() == Who::SETTLED || done.contains(&offset);
+            if settled && low == offset {
+                low = offset + 1;
+            } else {
+                progress.push(1, (!settled).then(|| slot.tag.delivered()));
+            }
+        }
+        (low, progress)
+    }
+
     /// Appends offsets, to the last run where they share its fate.
     pub(crate) fn push(&mut self, len: u64, delivered: Option<u32>) {
         let delivered = delivered.map(|count| count.min(MOST));
@@ -170,6 +204,17 @@ impl Progress {
     }
 }
 
+/// Whether failing messages wait for each other, because a commit has no room for more of them.
+pub(crate) fn is_crowded(window: &Window) -> bool {
+    window.repeats() >= REPEATS
+}
+
+/// Whether one more delivery of the message can still be written into a commit.
+pub(crate) fn may_repeat(window: &Window, offset: u64) -> bool {
+    let repeats = |tag: Tag| tag.attempt() > 1 || tag.next(Who::NOBODY).attempt() <= 1;
+    !is_crowded(window) || window.get(offset).is_some_and(|slot| repeats(slot.tag))
+}
+
 /// Settled, never delivered, delivered once, or more often.
 fn state(run: &Run) -> u64 {
     match run.delivered {
@@ -203,6 +248,7 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use broker_window::{Moment, Purpose};
     use proptest::prelude::*;
 
     /// The server's default bound, `offset.metadata.max.bytes`.
@@ -234,7 +280,7 @@ mod tests {
         #[test]
         fn the_worst_window_fits_into_a_commit(
             mut fates in proptest::collection::vec(proptest::option::of(0_u32..2), 8192), generation: u64,
-            repeats in proptest::collection::btree_map(0_usize..8192, 2_u32.., 0..=REPEATS),
+            repeats in proptest::collection::btree_map(0_usize..8192, 2_u32.., 0..=usize::try_from(REPEATS).unwrap()),
         ) {
             for (place, count) in repeats {
                 fates[place] = Some(count);
@@ -247,6 +293,29 @@ mod tests {
         fn no_text_panics(text: String, body: Vec<u8>) {
             let _ = Progress::from_text(&text);
             let _ = Progress::from_text(&format!("{MARK}{}", URL_SAFE_NO_PAD.encode(body)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_foreseen_is_what_comes(
+            count in 1_u64..100, first in proptest::collection::btree_set(0_u64..100, 0..50),
+            then in proptest::collection::btree_set(0_u64..100, 0..50),
+        ) {
+            let mut window = Window::new(0, SPAN);
+            let who = Who::member(0).unwrap();
+            let tag = window.hand_out(count, who, Moment(1), Moment(9));
+            let settle = |window: &mut Window, offsets: &BTreeSet<u64>| {
+                for offset in offsets {
+                    if window.check(*offset, tag, who, Moment(1)).is_ok() {
+                        window.settle(*offset, Purpose::Done, Moment(1));
+                    }
+                }
+            };
+            settle(&mut window, &first);
+            let foreseen = Progress::with(&window, 3, &then);
+            settle(&mut window, &then);
+            prop_assert_eq!(foreseen, (window.low(), Progress::of(&window, 3)));
         }
     }
 

@@ -1,4 +1,4 @@
-//! A harness for adapters that talk to Kafka.
+//! A harness for adapters that talk to a private server.
 
 use std::sync::Arc;
 
@@ -6,13 +6,31 @@ use broker_core::config::Settings;
 use broker_core::registry::Provider;
 use broker_core::{Capabilities, Error, ErrorKind, Result};
 
-use super::KafkaServer;
+use super::{Certificates, KafkaServer, RedisServer, RedisServers};
 use crate::{Harness, Limits, NetProxy, RawAccess, ServerControl, Timing};
 
-/// A harness for adapters that talk to Kafka: a private broker, and settings.
-pub struct KafkaHarness {
+/// What a harness asks of a private server beside [controlling](ServerControl) it.
+pub trait PrivateServer: ServerControl + 'static {
+    /// The address that brokers are configured with: the proxy's where there is one.
+    fn url(&self) -> String;
+
+    /// An address of the same kind at which nobody listens, for the user `mallory` with the password `hunter2secret`.
+    fn nowhere(&self) -> &'static str;
+
+    /// The certificates, where it talks TLS.
+    fn certificates(&self) -> Option<&Certificates>;
+
+    /// Whether what it answered for outlives a restart.
+    fn durable(&self) -> bool;
+
+    /// The proxy before it, where there is one.
+    fn proxy(&self) -> Option<&dyn NetProxy>;
+}
+
+/// A harness for adapters that talk to a private server: the server, and settings for every broker.
+pub struct ServerHarness<S> {
     provider: &'static Provider,
-    server: KafkaServer,
+    server: S,
     settings: Vec<(&'static str, toml::Value)>,
     mode: String,
     timing: Timing,
@@ -21,10 +39,10 @@ pub struct KafkaHarness {
     raw: Option<Arc<dyn RawAccess>>,
 }
 
-impl KafkaHarness {
+impl<S: PrivateServer> ServerHarness<S> {
     /// The adapter `provider` on `server`.
     #[must_use]
-    pub fn new(provider: &'static Provider, server: KafkaServer) -> Self {
+    pub fn new(provider: &'static Provider, server: S) -> Self {
         Self {
             provider,
             server,
@@ -79,21 +97,23 @@ impl KafkaHarness {
         self
     }
 
-    /// The server.
-    #[must_use]
-    pub fn kafka(&self) -> &KafkaServer {
-        &self.server
+    fn settings_at(&self, url: &str) -> Result<Settings> {
+        let mut settings = Settings::from_url(url)?;
+        settings.set("provider", self.provider.name(), None);
+        for (key, value) in &self.settings {
+            settings.set(key, value.clone(), None);
+        }
+        Ok(settings)
     }
 }
 
-impl Harness for KafkaHarness {
+impl<S: PrivateServer> Harness for ServerHarness<S> {
     fn provider(&self) -> &'static Provider {
         self.provider
     }
 
     fn settings(&self) -> Result<Settings> {
-        let mut settings = Settings::from_url(&self.server.url())?;
-        settings.set("provider", self.provider.name(), None);
+        let mut settings = self.settings_at(&self.server.url())?;
         if let Some(tls) = self.server.certificates() {
             for (key, file) in [
                 ("tls_ca", &tls.ca),
@@ -106,20 +126,11 @@ impl Harness for KafkaHarness {
                 settings.set(key, path, None);
             }
         }
-        for (key, value) in &self.settings {
-            settings.set(key, value.clone(), None);
-        }
         Ok(settings)
     }
 
     fn unreachable(&self) -> Option<Settings> {
-        // Port 1 belongs to a service that nobody runs.
-        let mut settings = Settings::from_url("kafka://mallory:hunter2secret@127.0.0.1:1").ok()?;
-        settings.set("provider", self.provider.name(), None);
-        for (key, value) in &self.settings {
-            settings.set(key, value.clone(), None);
-        }
-        Some(settings)
+        self.settings_at(self.server.nowhere()).ok()
     }
 
     fn mode(&self) -> String {
@@ -135,8 +146,7 @@ impl Harness for KafkaHarness {
     }
 
     fn durable(&self) -> bool {
-        // What a broker answered for, it finds again after a kill.
-        true
+        self.server.durable()
     }
 
     fn allow_unproved(&self) -> Capabilities {
@@ -148,10 +158,60 @@ impl Harness for KafkaHarness {
     }
 
     fn proxy(&self) -> Option<&dyn NetProxy> {
-        self.server.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy)
+        self.server.proxy()
     }
 
     fn raw(&self) -> Option<&dyn RawAccess> {
         self.raw.as_deref()
+    }
+}
+
+// Port 1 belongs to a service that nobody runs.
+
+impl PrivateServer for RedisServers {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn nowhere(&self) -> &'static str {
+        "redis://mallory:hunter2secret@127.0.0.1:1/0"
+    }
+
+    fn certificates(&self) -> Option<&Certificates> {
+        self.certificates()
+    }
+
+    fn durable(&self) -> bool {
+        self.servers().iter().all(RedisServer::is_durable)
+    }
+
+    fn proxy(&self) -> Option<&dyn NetProxy> {
+        match self {
+            Self::One(server) => server.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy),
+            _ => None,
+        }
+    }
+}
+
+impl PrivateServer for KafkaServer {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn nowhere(&self) -> &'static str {
+        "kafka://mallory:hunter2secret@127.0.0.1:1"
+    }
+
+    fn certificates(&self) -> Option<&Certificates> {
+        self.certificates()
+    }
+
+    fn durable(&self) -> bool {
+        // What a broker answered for, it finds again after a kill.
+        true
+    }
+
+    fn proxy(&self) -> Option<&dyn NetProxy> {
+        self.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy)
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::time::SystemTime;
 
-use crate::clock::Moment;
+use crate::Moment;
 
 /// Messages that are to come again: at once, or after a rest. Empty, and without memory, while nothing fails.
 #[derive(Debug, Default)]

@@ -1,16 +1,9 @@
 //! Slots by offset.
 
-use super::slot::{Slot, Tag, Who};
-use crate::clock::Moment;
-use crate::number::index;
-
-const EMPTY: Slot = Slot {
-    deadline: Moment(0),
-    tag: Tag::new(0, 0, Who::SETTLED),
-};
+use crate::Slot;
 
 /// Slots of neighbouring offsets, in a power of two of places that grows with the window.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Ring {
     slots: Vec<Slot>,
     mask: u64,
@@ -18,13 +11,6 @@ pub(crate) struct Ring {
 
 impl Ring {
     const SMALLEST: usize = 64;
-
-    pub(crate) const fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            mask: 0,
-        }
-    }
 
     /// Makes room for the offsets from `low` up to `end`, of which those before `next` are in use.
     #[inline]
@@ -38,7 +24,7 @@ impl Ring {
     fn grow(&mut self, low: u64, next: u64, end: u64) {
         let room = index(end - low).next_power_of_two().max(Self::SMALLEST);
         let mut larger = Self {
-            slots: vec![EMPTY; room],
+            slots: vec![Slot::SETTLED; room],
             mask: room as u64 - 1,
         };
         for offset in low..next {
@@ -83,4 +69,14 @@ impl Ring {
             front.get_mut(..length - in_back).unwrap_or_default(),
         ]
     }
+}
+
+/// A distance between offsets, as an index.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "distances between offsets that are kept are bounded by memory, so that they fit on 32 bits too"
+)]
+#[inline]
+const fn index(distance: u64) -> usize {
+    distance as usize
 }

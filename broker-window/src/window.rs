@@ -1,23 +1,20 @@
 //! From the oldest unsettled message to the next new one.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::lanes::Lanes;
-use super::redelivery::Redelivery;
-use super::ring::Ring;
-use super::slot::{Slot, Tag, Who};
-use crate::clock::Moment;
-use crate::number::index;
+use crate::lanes::Lanes;
+use crate::redelivery::Redelivery;
+use crate::ring::Ring;
+use crate::{Moment, Slot, Tag, Who};
 
 /// What one group knows of one partition: from `low`, the oldest message that is not settled, to `next`, the first one
-/// that was never handed out.
+/// that was never looked at.
 ///
-/// Plain arithmetic over offsets: no lock, no clock, no messages.
+/// Offsets that hold no message, as compaction and transactions leave them, count as settled.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub struct Window {
     pub(super) low: u64,
     pub(super) next: u64,
     /// The longest that the window may get.
@@ -31,16 +28,11 @@ pub(crate) struct Window {
     /// Handed out and not settled.
     pub(super) pending: u64,
     /// Passed over because of their keys, and never handed out.
-    parked: u64,
+    pub(super) parked: u64,
+    /// Unsettled messages beyond their first delivery.
+    pub(super) repeats: u64,
     /// When offsets were first handed out, roughly: enough to tell how long the oldest has been out.
     marks: VecDeque<(u64, Moment)>,
-}
-
-/// What a window lost because its messages are gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Lost {
-    /// The offsets, in order.
-    pub(crate) offsets: Vec<u64>,
 }
 
 /// A look at all leases is followed by none for this long per lease, however many end in between.
@@ -49,75 +41,120 @@ const NANOS_PER_LEASE: u64 = 50;
 const MARK: u64 = 1_000_000;
 
 impl Window {
-    pub(crate) fn new(start: u64, limit: usize) -> Self {
+    /// A window that begins at `start`, where nothing was handed out yet, and never gets longer than `limit` messages.
+    pub fn new(start: u64, limit: u64) -> Self {
         Self {
             low: start,
             next: start,
-            limit: limit as u64,
-            ring: Ring::new(),
+            limit,
+            ring: Ring::default(),
             expiry: Moment::NEVER,
             redelivery: Redelivery::default(),
             lanes: None,
             pending: 0,
             parked: 0,
+            repeats: 0,
             marks: VecDeque::new(),
         }
     }
 
     /// The oldest offset that is not settled.
     #[inline]
-    pub(crate) fn low(&self) -> u64 {
+    pub fn low(&self) -> u64 {
         self.low
     }
 
     /// The first offset that was never looked at.
     #[inline]
-    pub(crate) fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         self.next
     }
 
     /// How many more messages fit.
     #[inline]
-    pub(crate) fn room(&self) -> u64 {
+    pub fn room(&self) -> u64 {
         self.limit.saturating_sub(self.next - self.low)
     }
 
+    /// The first offset that does not fit.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.low.saturating_add(self.limit)
+    }
+
     /// Handed out and not settled.
-    pub(crate) fn pending(&self) -> u64 {
+    pub fn pending(&self) -> u64 {
         self.pending
     }
 
-    /// Passed over and never handed out.
-    pub(crate) fn parked(&self) -> u64 {
+    /// Passed over because of their keys, and never handed out.
+    pub fn parked(&self) -> u64 {
         self.parked
     }
 
+    /// Unsettled messages beyond their first delivery.
+    pub fn repeats(&self) -> u64 {
+        self.repeats
+    }
+
+    /// What is known of the message; `None` for one outside the window.
+    pub fn get(&self, offset: u64) -> Option<Slot> {
+        let inside = (self.low..self.next).contains(&offset);
+        self.ring.get(offset).filter(|_| inside)
+    }
+
+    /// Whether the message is settled.
+    pub fn is_settled(&self, offset: u64) -> bool {
+        offset < self.low
+            || self
+                .get(offset)
+                .is_some_and(|slot| slot.tag.who() == Who::SETTLED)
+    }
+
+    /// Everything between [`low`](Self::low) and [`next`](Self::next), settled or not, in order.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        let pieces = self.ring.pieces(self.low, self.next - self.low);
+        pieces.into_iter().flatten().copied()
+    }
+
+    /// The offsets that are not settled.
+    pub fn unsettled(&self) -> impl Iterator<Item = (u64, Slot)> {
+        (self.low..)
+            .zip(self.slots())
+            .filter(|(_, slot)| slot.tag.who() != Who::SETTLED)
+    }
+
+    /// The member of each message that is in a member's hands.
+    pub fn holders(&self) -> impl Iterator<Item = Who> {
+        self.slots().map(|slot| slot.tag.who()).filter(|who| who.holds())
+    }
+
     /// When the oldest unsettled message was first handed out.
-    pub(crate) fn oldest(&self) -> Option<Moment> {
+    pub fn oldest(&self) -> Option<Moment> {
         self.marks.front().map(|(_, at)| *at).filter(|_| self.pending > 0)
     }
 
     /// When something becomes ready by itself, at the earliest.
     #[inline]
-    pub(crate) fn due(&self) -> Moment {
+    pub fn due(&self) -> Moment {
         self.expiry.min(self.redelivery.due())
     }
 
     /// Whether there is something to hand out again.
     #[inline]
-    pub(crate) fn has_ready(&self) -> bool {
+    pub fn has_ready(&self) -> bool {
         !self.redelivery.is_idle()
     }
 
     /// Whether the group was ever read in sequence.
     #[inline]
-    pub(crate) fn is_laned(&self) -> bool {
+    pub fn is_laned(&self) -> bool {
         self.lanes.is_some()
     }
 
     /// Readies what is due: what has rested, and what its consumer did not settle in time.
     #[inline]
-    pub(crate) fn tick(&mut self, now: Moment) {
+    pub fn tick(&mut self, now: Moment) {
         if now >= self.due() {
             self.tick_slowly(now);
         }
@@ -150,7 +187,7 @@ impl Window {
 
     /// Hands out the next `count` new messages to `who`; they are there, and there is room for them.
     #[inline]
-    pub(crate) fn hand_out(&mut self, count: u64, who: Who, now: Moment, deadline: Moment) -> Tag {
+    pub fn hand_out(&mut self, count: u64, who: Who, now: Moment, deadline: Moment) -> Tag {
         let tag = Tag::new(1, 0, who);
         self.push(count, Slot { deadline, tag });
         self.pending += count;
@@ -166,30 +203,45 @@ impl Window {
         tag
     }
 
-    /// Hands out the next `count` new messages for good: nobody is going to settle them.
-    pub(crate) fn hand_out_settled(&mut self, count: u64) -> Tag {
-        let tag = Tag::new(1, 0, Who::SETTLED);
-        self.push(
-            count,
-            Slot {
-                deadline: Moment(0),
-                tag,
-            },
-        );
-        self.advance();
-        tag
+    /// The new offsets before `offset` hold no message for this group, or one that nobody is going to settle.
+    pub fn pass_to(&mut self, offset: u64) {
+        if offset <= self.next {
+            return;
+        }
+        if self.low == self.next {
+            // There may be more of them than any window holds; an empty window just moves.
+            (self.low, self.next) = (offset, offset);
+        } else {
+            self.push(offset - self.next, Slot::SETTLED);
+        }
+    }
+
+    /// The next `count` messages were delivered so often to members of before this window, and not settled; they come
+    /// [again](Self::ready).
+    pub fn inherit(&mut self, count: u64, delivered: u32) {
+        let slot = Slot {
+            deadline: Moment::NEVER,
+            tag: Tag::new(delivered, 0, Who::INHERITED),
+        };
+        self.push(count, slot);
+        self.pending += count;
+        if delivered > 1 {
+            self.repeats += count;
+        }
+    }
+
+    /// An [inherited](Self::inherit) message may be handed out again.
+    pub fn ready(&mut self, offset: u64) {
+        self.redelivery.ready(offset);
     }
 
     /// Passes over the next new message, whose key is not free.
-    pub(crate) fn park(&mut self) {
-        let tag = Tag::new(0, 0, Who::PARKED);
-        self.push(
-            1,
-            Slot {
-                deadline: Moment::NEVER,
-                tag,
-            },
-        );
+    pub fn park(&mut self) {
+        let slot = Slot {
+            deadline: Moment::NEVER,
+            tag: Tag::new(0, 0, Who::PARKED),
+        };
+        self.push(1, slot);
         self.parked += 1;
     }
 
@@ -203,8 +255,8 @@ impl Window {
         self.next = end;
     }
 
-    /// The first message from `from` on that is to come again; in sequence, the first of them whose key is free.
-    pub(crate) fn first_ready(&self, from: u64, sequential: bool) -> Option<u64> {
+    /// The first message from `from` on that is to come again; where `sequential`, the first of them whose key is free.
+    pub fn first_ready(&self, from: u64, sequential: bool) -> Option<u64> {
         let lanes = self.lanes.as_ref().filter(|_| sequential);
         let mut from = from;
         loop {
@@ -216,17 +268,17 @@ impl Window {
         }
     }
 
-    /// Hands out again what [`first_ready`](Self::first_ready) found.
-    pub(crate) fn hand_out_again(&mut self, offset: u64, who: Who, deadline: Moment) -> Option<Tag> {
+    /// Hands out again what [`first_ready`](Self::first_ready) found; for good where `who` is not a member.
+    pub fn hand_out_again(&mut self, offset: u64, who: Who, deadline: Moment) -> Option<Tag> {
         self.redelivery.take(offset);
         let slot = self.ring.get_mut(offset)?;
         if slot.tag.who() == Who::PARKED {
             self.parked -= 1;
             self.pending += 1;
         }
-        slot.tag = slot.tag.next(who);
-        slot.deadline = deadline;
-        let tag = slot.tag;
+        let (before, tag) = (slot.tag, slot.tag.next(who));
+        (slot.tag, slot.deadline) = (tag, deadline);
+        self.repeats += u64::from(before.attempt() <= 1 && tag.attempt() > 1);
         self.expiry = self.expiry.min(deadline);
         if !who.holds() {
             self.settled(offset);
@@ -235,34 +287,22 @@ impl Window {
         Some(tag)
     }
 
-    /// Starts to mind keys; the caller then lets every unsettled message [enter](Self::enter_lane), in order.
-    pub(crate) fn mind_keys(&mut self) -> impl Iterator<Item = u64> + use<> {
-        self.lanes = Some(Box::default());
-        let unsettled: Vec<_> = (self.low..self.next)
-            .filter(|offset| {
-                self.ring
-                    .get(*offset)
-                    .is_some_and(|slot| slot.tag.who() != Who::SETTLED)
-            })
-            .collect();
-        unsettled.into_iter()
+    /// Keeps order by key from now on; the caller then lets every [unsettled](Self::unsettled) message
+    /// [enter](Self::enter_lane) its key's lane, in order.
+    pub fn mind_keys(&mut self) {
+        self.lanes.get_or_insert_default();
     }
 
     /// Puts a message into its key's lane; answers whether the key is free for it.
-    pub(crate) fn enter_lane(&mut self, offset: u64, key: Option<&Bytes>) -> bool {
+    pub fn enter_lane(&mut self, offset: u64, key: Option<&Bytes>) -> bool {
         match (&mut self.lanes, key) {
             (Some(lanes), Some(key)) => lanes.enter(offset, key),
             _ => true,
         }
     }
 
-    /// When the message was refused for the first time.
-    pub(crate) fn first_failed(&self, offset: u64) -> Option<SystemTime> {
-        self.redelivery.first_failed(offset)
-    }
-
     /// Takes away from `who` what it holds, to be handed out again at once. Answers how many messages that were.
-    pub(crate) fn release(&mut self, who: Who) -> u64 {
+    pub fn release(&mut self, who: Who) -> u64 {
         let mut released = 0;
         for offset in self.low..self.next {
             if let Some(slot) = self.ring.get_mut(offset).filter(|slot| slot.tag.who() == who) {
@@ -274,28 +314,23 @@ impl Window {
         released
     }
 
-    /// How many messages each member holds.
-    pub(crate) fn holders(&self) -> impl Iterator<Item = Who> {
-        (self.low..self.next)
-            .filter_map(|offset| self.ring.get(offset))
-            .map(|slot| slot.tag.who())
-            .filter(|who| who.holds())
-    }
-
-    /// Goes on at `head`: what lay before it is gone.
-    pub(crate) fn skip_to(&mut self, head: u64) -> Lost {
-        let mut lost = Lost::default();
+    /// Goes on at `head`, since what lay before it is gone; answers the offsets that the group did not get to settle.
+    pub fn lose_before(&mut self, head: u64) -> Vec<u64> {
+        let mut lost = Vec::new();
         for offset in self.low..head.min(self.next) {
-            let tag = self.ring.get(offset).map(|slot| slot.tag);
-            match tag.map(Tag::who) {
-                Some(Who::SETTLED) | None => continue,
-                Some(Who::PARKED) => self.parked -= 1,
-                Some(_) => self.pending -= 1,
+            let Some(tag) = self.ring.get(offset).map(|slot| slot.tag) else {
+                continue;
+            };
+            match tag.who() {
+                Who::SETTLED => continue,
+                Who::PARKED => self.parked -= 1,
+                _ => self.pending -= 1,
             }
+            self.repeats -= u64::from(tag.attempt() > 1);
             self.free_key(offset);
-            lost.offsets.push(offset);
+            lost.push(offset);
         }
-        lost.offsets.extend(self.next..head);
+        lost.extend(self.next..head);
         if head > self.low {
             self.redelivery.forget_before(head);
             self.low = head;
@@ -306,9 +341,9 @@ impl Window {
     }
 
     /// Starts anew at `offset`.
-    pub(crate) fn restart(&mut self, offset: u64) {
+    pub fn restart(&mut self, offset: u64) {
         let laned = self.is_laned();
-        *self = Self::new(offset, index(self.limit));
+        *self = Self::new(offset, self.limit);
         self.lanes = laned.then(Box::default);
     }
 

@@ -4,12 +4,11 @@ use std::time::SystemTime;
 
 use broker_core::Settled;
 
-use super::slot::{Moment, Slot, Tag, Who};
-use super::window::Window;
+use crate::{Moment, Slot, Tag, Who, Window};
 
 /// Why a delivery is settled.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Done: handled, thrown away, or written to the dead letters.
     Done,
     /// To come again at this moment, after a failure at that time.
@@ -23,13 +22,13 @@ pub(crate) enum Purpose {
 impl Window {
     /// Settles all of `count` deliveries from `first` on for `who`, if they are all as `tag` says; else changes nothing.
     #[inline]
-    pub(crate) fn settle_run(&mut self, first: u64, count: u64, tag: Tag, who: Who, now: Moment) -> bool {
+    pub fn settle_run(&mut self, first: u64, count: u64, tag: Tag, who: Who, now: Moment) -> bool {
         let end = first.saturating_add(count);
         if first < self.low || end > self.next || tag.who() != who || !who.holds() {
             return false;
         }
         // A message that has failed is at its second attempt or a later one.
-        if self.lanes.is_some() || tag.attempt() > 1 {
+        if self.lanes.is_some() || (tag.attempt() > 1 && !self.redelivery.is_clean()) {
             return false;
         }
         let sound = |slot: &Slot| slot.tag == tag && slot.deadline > now;
@@ -37,12 +36,10 @@ impl Window {
         if !front.iter().all(sound) || !back.iter().all(sound) {
             return false;
         }
-        if !self.redelivery.is_clean() {
-            for offset in first..end {
-                self.redelivery.settled(offset);
-            }
-        }
         self.pending -= count;
+        if tag.attempt() > 1 {
+            self.repeats -= count;
+        }
         if first == self.low {
             // What lies before `low` is settled by that alone.
             self.low = end;
@@ -58,7 +55,7 @@ impl Window {
     }
 
     /// Whether `who` may settle the delivery that `tag` names, and if not, the answer.
-    pub(crate) fn check(&self, offset: u64, tag: Tag, who: Who, now: Moment) -> Result<(), Settled> {
+    pub fn check(&self, offset: u64, tag: Tag, who: Who, now: Moment) -> Result<(), Settled> {
         if tag.attempt() == 0 || offset >= self.next || !tag.who().holds() {
             return Err(Settled::NotPending);
         }
@@ -68,6 +65,7 @@ impl Window {
         let Some(slot) = self.ring.get(offset) else {
             return Err(Settled::NotPending);
         };
+        // What a commit says is settled no longer tells at which attempt.
         if tag.delivery() > slot.tag.delivery() && slot.tag.who() != Who::SETTLED {
             return Err(Settled::NotPending);
         }
@@ -86,7 +84,7 @@ impl Window {
 
     /// Does what `purpose` says with a delivery that was [checked](Self::check). Answers whether that made a message
     /// ready, this one or another.
-    pub(crate) fn settle(&mut self, offset: u64, purpose: Purpose, now: Moment) -> bool {
+    pub fn settle(&mut self, offset: u64, purpose: Purpose, now: Moment) -> bool {
         let Some(slot) = self.ring.get_mut(offset) else {
             return false;
         };
@@ -118,19 +116,30 @@ impl Window {
         }
     }
 
+    /// The [inherited](Self::inherit) message is gone: nobody is going to settle it.
+    pub fn lose(&mut self, offset: u64) {
+        self.settled(offset);
+        self.advance();
+    }
+
     /// When the message failed for the first time.
-    pub(crate) fn first_failed(&self, offset: u64) -> Option<SystemTime> {
+    pub fn first_failed(&self, offset: u64) -> Option<SystemTime> {
         self.redelivery.first_failed(offset)
     }
 
     /// Marks the message as settled; answers whether that freed its key for another.
     pub(super) fn settled(&mut self, offset: u64) -> bool {
         if let Some(slot) = self.ring.get_mut(offset) {
-            self.repeats -= usize::from(slot.tag.attempt() > 1);
+            self.repeats -= u64::from(slot.tag.attempt() > 1);
             slot.tag = slot.tag.with(Who::SETTLED);
         }
         self.pending -= 1;
         self.redelivery.settled(offset);
+        self.free_key(offset)
+    }
+
+    /// Lets the next message of the key go, if it was passed over; answers whether there is one.
+    pub(super) fn free_key(&mut self, offset: u64) -> bool {
         let Some(freed) = self.lanes.as_mut().and_then(|lanes| lanes.leave(offset)) else {
             return false;
         };
