@@ -10,7 +10,7 @@ use broker_kafka::{Isolation, KafkaConfig as Settings};
 use broker_testkit::servers::{KafkaConfig, KafkaServer};
 
 /// For joining, reading and giving up, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// The process that is killed finds its server here; unset, its test does nothing.
 const SERVER: &str = "BROKER_KAFKA_TEST_SERVER";
 /// How many messages it moves, if nobody kills it.
