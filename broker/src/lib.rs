@@ -26,7 +26,8 @@ pub use broker_core::*;
 /// What most programs need.
 pub mod prelude {
     pub use broker_core::broker::{
-        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription,
+        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription, Transaction,
+        Transactor,
     };
     pub use broker_core::{
         Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
