@@ -30,6 +30,7 @@ mod progress;
 mod publish;
 mod rebalance;
 mod replay;
+mod sent;
 mod session;
 mod sessions;
 mod settlement;
@@ -38,6 +39,7 @@ mod streams;
 mod topic;
 mod transactional;
 mod transactor;
+mod watchdog;
 
 pub use broker::Kafka;
 pub use config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslMechanism};

@@ -49,6 +49,8 @@ impl Native {
         common.set("reconnect.backoff.ms", "50");
         common.set("reconnect.backoff.max.ms", "1000");
         common.set("socket.keepalive.enable", "true");
+        common.set("socket.timeout.ms", millis(config.response_timeout));
+        common.set("api.version.request.timeout.ms", millis(config.response_timeout));
         common.set(
             "socket.connection.setup.timeout.ms",
             millis(context.config.connect_timeout.max(Duration::from_secs(1))),

@@ -1,15 +1,16 @@
 //! A partition that this process owns: its window, and the messages that belong to it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use broker_core::base::{Deliveries, Lot};
 use broker_core::{Message, Receipt, ReceiptRun, Settled};
+use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 use crate::chunk::Chunk;
 use crate::inheritance::{Arrival, Inheritance};
 use crate::progress::{Progress, SPAN, may_repeat};
-use broker_window::{Moment, Purpose, Tag, Who, Window};
+use crate::sent::Sent;
 
 /// A partition that this process owns.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Partition {
     pub(crate) paused: bool,
     /// What was committed last: position and text.
     pub(crate) committed: Option<(u64, String)>,
+    pub(crate) sent: Sent,
     /// Whether something changed since.
     pub(crate) dirty: bool,
     /// Messages that an earlier owner had and that are gone.
@@ -74,6 +76,7 @@ impl Partition {
             leaving: false,
             paused: false,
             committed: None,
+            sent: Sent::default(),
             // The new generation is worth a commit of its own.
             dirty: true,
             gone: 0,
@@ -119,7 +122,10 @@ impl Partition {
         let chunk = Arc::new(chunk);
         if self.window.is_laned() {
             for offset in first..self.window.next().min(self.fetched) {
-                self.enter_lane(offset, &chunk);
+                // What is settled leaves no lane any more: it would keep its key for ever.
+                if !self.window.is_settled(offset) {
+                    self.enter_lane(offset, &chunk);
+                }
             }
         }
         self.held.push_back(Held {
@@ -351,6 +357,10 @@ impl Partition {
         while self.held.front().is_some_and(|held| held.chunk.is_none()) {
             self.held.pop_front();
         }
+        if self.held.is_empty() && self.window.next() < self.fetched {
+            // What came in last was for other groups.
+            self.window.pass_to(self.fetched);
+        }
     }
 
     /// Position and text for a commit.
@@ -359,12 +369,6 @@ impl Partition {
             self.window.low(),
             Progress::of(&self.window, self.generation).to_text(),
         )
-    }
-
-    /// As [`progress`](Self::progress) will be when the offsets in `done` are settled as well.
-    pub(crate) fn progress_with(&self, done: &BTreeSet<u64>) -> (u64, String) {
-        let (start, progress) = Progress::with(&self.window, self.generation, done);
-        (start, progress.to_text())
     }
 
     /// Messages that came in and were never handed out.
@@ -376,3 +380,6 @@ impl Partition {
 fn place(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,25 +39,17 @@ pub(crate) struct Progress {
 impl Progress {
     /// What a commit at the window's low end has to tell.
     pub(crate) fn of(window: &Window, generation: u64) -> Self {
-        let mut progress = Self {
-            generation,
-            runs: Vec::new(),
-        };
-        for slot in window.slots() {
-            let settled = slot.tag.who() == Who::SETTLED;
-            progress.push(1, (!settled).then(|| slot.tag.delivered()));
-        }
-        progress
+        Self::once_done(window, generation, &BTreeSet::new()).1
     }
 
-    /// The position of a commit by which the offsets in `done` are settled as well, and what it has to tell.
-    pub(crate) fn with(window: &Window, generation: u64, done: &BTreeSet<u64>) -> (u64, Self) {
+    /// Position and text of a commit by which the offsets in `done` are settled as well.
+    pub(crate) fn once_done(window: &Window, generation: u64, done: &BTreeSet<u64>) -> (u64, Self) {
         let mut progress = Self {
             generation,
             runs: Vec::new(),
         };
         let mut low = window.low();
-        for (offset, slot) in (window.low()..window.next()).zip(window.slots()) {
+        for (offset, slot) in (window.low()..).zip(window.slots()) {
             let settled = slot.tag.who() == Who::SETTLED || done.contains(&offset);
             if settled && low == offset {
                 low = offset + 1;
@@ -313,7 +305,7 @@ mod tests {
                 }
             };
             settle(&mut window, &first);
-            let foreseen = Progress::with(&window, 3, &then);
+            let foreseen = Progress::once_done(&window, 3, &then);
             settle(&mut window, &then);
             prop_assert_eq!(foreseen, (window.low(), Progress::of(&window, 3)));
         }

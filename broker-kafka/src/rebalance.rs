@@ -28,6 +28,8 @@ pub(crate) struct Rebalancer {
     leaving: AtomicBool,
     /// Whether what is known here may be less than what is committed: then nothing is committed any more.
     doubtful: AtomicBool,
+    /// Whether polling served something that was no message: the answer looks as if nothing was there.
+    served: AtomicBool,
     revocation_wait: Duration,
     patience: Duration,
 }
@@ -42,9 +44,18 @@ impl Rebalancer {
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
             patience: client.patience(),
         }
+    }
+
+    pub(crate) fn client(&self) -> Option<Arc<Client>> {
+        self.client.upgrade()
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
     }
 
     /// Hands what was polled to the session.
@@ -58,6 +69,11 @@ impl Rebalancer {
         if let Some(client) = self.client.upgrade() {
             report_gone(&client, &self.session);
         }
+    }
+
+    /// Whether polling served something since the last time this was asked.
+    pub(crate) fn has_served(&self) -> bool {
+        self.served.swap(false, Ordering::Relaxed)
     }
 
     /// Nothing is waited for any more.
@@ -110,6 +126,7 @@ impl Rebalancer {
                 &progress.1,
             );
             if added.is_ok() {
+                partition.sent.push(progress.0, &progress.1);
                 partition.committed = Some(progress);
             }
         }
@@ -124,11 +141,13 @@ impl Rebalancer {
         }
         let mut state = self.session.state();
         for element in list.elements() {
-            if !failed_all && element.error().is_ok() {
-                continue;
-            }
             let number = u32::try_from(element.partition()).unwrap_or(u32::MAX);
-            if let Some(partition) = state.partitions.get_mut(&number) {
+            let Some(partition) = state.partitions.get_mut(&number) else {
+                continue;
+            };
+            if !failed_all && element.error().is_ok() {
+                partition.sent.confirm();
+            } else {
                 partition.dirty = true;
                 partition.committed = None;
             }
@@ -167,9 +186,13 @@ impl Rebalancer {
         {
             let mut state = self.session.state();
             for found in committed {
-                let partition =
-                    Partition::new(found.number, next_epoch(), found.start, found.progress.as_ref());
-                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, found.start);
+                let (start, progress) = state
+                    .resume(&found)
+                    .map_or((found.start, found.progress), |(start, known)| {
+                        (start, Some(known))
+                    });
+                let partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
+                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, start);
                 state.partitions.insert(found.number, partition);
             }
             state.assigned = true;
@@ -283,6 +306,7 @@ fn give_up(consumer: &GroupConsumer, list: &TopicPartitionList) {
 
 impl ClientContext for Rebalancer {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.served.store(true, Ordering::Relaxed);
         tell(level, facility, message);
     }
 
@@ -296,6 +320,7 @@ impl ClientContext for Rebalancer {
 
 impl ConsumerContext for Rebalancer {
     fn rebalance(&self, consumer: &GroupConsumer, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.served.store(true, Ordering::Relaxed);
         // What was polled so far belongs to the partitions as they were.
         self.flush();
         match what {

@@ -369,6 +369,9 @@ impl Session {
             }
         }
         state.trouble = None;
+        if any {
+            state.silent = None;
+        }
         drop(state);
         if any {
             self.arrived.notify_waiters();

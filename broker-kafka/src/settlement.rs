@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use crate::offsets;
 use crate::poller::GroupConsumer;
 use crate::producer::Producer;
+use crate::progress::Progress;
 use crate::session::Session;
 use crate::transactor::{Failure, left};
 
@@ -162,7 +163,8 @@ impl Claim {
             let Some(partition) = state.partitions.get(&number) else {
                 continue;
             };
-            let (start, text) = partition.progress_with(&offsets);
+            let (start, known) = Progress::once_done(&partition.window, partition.generation, &offsets);
+            let text = known.to_text();
             offsets::add_with(&mut list, &session.topic.name, number, start, &text)?;
             progress.push((number, (start, text)));
         }
@@ -179,15 +181,18 @@ impl Claim {
             let mut state = self.session.state();
             for (number, progress) in foreseen.progress {
                 if let Some(partition) = state.partitions.get_mut(&number) {
+                    partition.sent.push(progress.0, &progress.1);
+                    partition.sent.confirm();
                     partition.committed = Some(progress);
                     partition.dirty = true;
                 }
             }
         }
-        foreseen.settled.into_iter().all(|(who, runs)| {
-            let answers = self.session.settle(&runs, who, Purpose::Done);
-            answers.is_complete()
-        })
+        let mut complete = true;
+        for (who, runs) in foreseen.settled {
+            complete &= self.session.settle(&runs, who, Purpose::Done).is_complete();
+        }
+        complete
     }
 }
 

@@ -171,6 +171,11 @@ torture() {
     target/debug/broker torture --private redis --set partitions=4 "$@"
 }
 
+torture_kafka() {
+    cargo build -p broker-cli --features kafka
+    target/debug/broker torture --private kafka --set partitions=4 "$@"
+}
+
 # Kafka's client is a C library: who does not ask for the provider must not need what that takes. The facade alone builds
 # no C at all.
 no_c_library() {

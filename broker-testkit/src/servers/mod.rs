@@ -11,6 +11,7 @@ mod kafka;
 mod kafka_cluster;
 mod kafka_config;
 mod kafka_install;
+mod kafka_positions;
 mod kafka_probe;
 mod process;
 mod redis;
