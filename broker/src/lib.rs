@@ -28,7 +28,8 @@ pub mod prelude {
     #[cfg(feature = "cli")]
     pub use broker_cli::Main;
     pub use broker_core::broker::{
-        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription,
+        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription, Transaction,
+        Transactor,
     };
     pub use broker_core::{
         Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
