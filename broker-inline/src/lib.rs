@@ -23,6 +23,7 @@ mod events;
 mod families;
 mod gate;
 mod group;
+mod handling;
 mod hub;
 mod limits;
 mod log;
@@ -36,7 +37,7 @@ mod stream;
 mod sync;
 
 pub use broker::InlineBroker;
-pub use config::{InlineConfig, WhenFull};
+pub use config::{InlineConfig, Processing, WhenFull};
 #[cfg(feature = "shuttle")]
 pub use sync::advance;
 

@@ -13,8 +13,9 @@ use crate::config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslM
 /// What a message may have beside its payload: key, headers, and what the log adds.
 const BESIDE_PAYLOAD: usize = 256 * 1024;
 
-/// What a small message takes while the library keeps it, in bytes: 100 of its own and as much as 400 beside them.
-const QUEUED_MESSAGE: u64 = 512;
+/// The library keeps as much as 400 bytes beside each message, which its bound by bytes leaves out: of small messages it
+/// fetches no more ahead than its buffer has room for at this size.
+const QUEUED_MESSAGE: u64 = 256;
 
 /// Between two looks at what a server that has nothing may have.
 const FETCH_BACKOFF: &str = "5";
@@ -97,7 +98,6 @@ impl Native {
                 Isolation::ReadUncommitted => "read_uncommitted",
             },
         );
-        // The bound by bytes leaves out what the library keeps beside each message; small ones are bounded by number.
         let most = (config.fetch_buffer_bytes / QUEUED_MESSAGE).clamp(10_000, 10_000_000);
         consumer.set("queued.min.messages", most.to_string());
         consumer.set(

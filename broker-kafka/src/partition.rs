@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use broker_core::base::{Deliveries, Lot};
 use broker_core::{Message, Receipt, ReceiptRun, Settled};
+use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 use crate::chunk::Chunk;
 use crate::inheritance::{Arrival, Inheritance};
 use crate::progress::{Progress, SPAN, may_repeat};
 use crate::sent::Sent;
-use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 /// A partition that this process owns.
 #[derive(Debug)]

@@ -240,6 +240,7 @@ fn take(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use broker_window::{Moment, Purpose};
     use proptest::prelude::*;
 
     /// The server's default bound, `offset.metadata.max.bytes`.
@@ -284,6 +285,29 @@ mod tests {
         fn no_text_panics(text: String, body: Vec<u8>) {
             let _ = Progress::from_text(&text);
             let _ = Progress::from_text(&format!("{MARK}{}", URL_SAFE_NO_PAD.encode(body)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_foreseen_is_what_comes(
+            count in 1_u64..100, first in proptest::collection::btree_set(0_u64..100, 0..50),
+            then in proptest::collection::btree_set(0_u64..100, 0..50),
+        ) {
+            let mut window = Window::new(0, SPAN);
+            let who = Who::member(0).unwrap();
+            let tag = window.hand_out(count, who, Moment(1), Moment(9));
+            let settle = |window: &mut Window, offsets: &BTreeSet<u64>| {
+                for offset in offsets {
+                    if window.check(*offset, tag, who, Moment(1)).is_ok() {
+                        window.settle(*offset, Purpose::Done, Moment(1));
+                    }
+                }
+            };
+            settle(&mut window, &first);
+            let foreseen = Progress::once_done(&window, 3, &then);
+            settle(&mut window, &then);
+            prop_assert_eq!(foreseen, (window.low(), Progress::of(&window, 3)));
         }
     }
 

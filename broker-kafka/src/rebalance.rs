@@ -26,10 +26,10 @@ pub(crate) struct Rebalancer {
     commits: Mutex<()>,
     going: Mutex<Option<Leaving>>,
     leaving: AtomicBool,
-    /// Whether polling served something that was no message: the answer looks as if nothing was there.
-    served: AtomicBool,
     /// Whether what is known here may be less than what is committed: then nothing is committed any more.
     doubtful: AtomicBool,
+    /// Whether polling served something that was no message: the answer looks as if nothing was there.
+    served: AtomicBool,
     revocation_wait: Duration,
     patience: Duration,
 }
@@ -43,8 +43,8 @@ impl Rebalancer {
             commits: Mutex::default(),
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
-            served: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
             patience: client.patience(),
         }

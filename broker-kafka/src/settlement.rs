@@ -37,7 +37,7 @@ struct Foreseen {
     list: TopicPartitionList,
     progress: Vec<(u32, (u64, String))>,
     /// What becomes settled, each delivery once.
-    settled: Vec<(Who, ReceiptRun)>,
+    settled: Vec<(Who, Vec<ReceiptRun>)>,
 }
 
 impl Settlement {
@@ -87,6 +87,7 @@ impl Settlement {
         }
         for ((claim, _, context), foreseen) in contexts.iter().zip(all) {
             if !claim.settle(foreseen) {
+                // Something was handed out again meanwhile, which is done: it must not be handed out any more.
                 context.forget();
             }
         }
@@ -127,23 +128,34 @@ impl Claim {
         let mut done: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
         let mut settled = Vec::new();
         for (who, runs) in &self.parts {
-            for receipt in runs.iter().flat_map(|run| run.iter()) {
-                let offsets = done.entry(receipt.partition).or_default();
-                if !offsets.insert(receipt.sequence) {
-                    continue;
-                }
+            let mut once = Vec::with_capacity(runs.len());
+            for run in runs {
                 let partition = state
                     .partitions
-                    .get_mut(&receipt.partition)
-                    .filter(|partition| u64::from(partition.epoch) == receipt.fence >> 32)
+                    .get_mut(&run.first.partition)
+                    .filter(|partition| u64::from(partition.epoch) == run.first.fence >> 32)
                     .ok_or_else(|| stale(Settled::Stale))?;
-                let checked = partition.window.check(receipt.sequence, tag(receipt), *who, now);
-                checked.map_err(stale)?;
-                partition
-                    .window
-                    .settle(receipt.sequence, Purpose::Extend(until), now);
-                settled.push((*who, ReceiptRun::from(receipt)));
+                let offsets = done.entry(run.first.partition).or_default();
+                let before = offsets.len();
+                let mut new = Vec::new();
+                for receipt in run.iter() {
+                    let checked = partition.window.check(receipt.sequence, tag(receipt), *who, now);
+                    checked.map_err(stale)?;
+                    if offsets.insert(receipt.sequence) {
+                        partition
+                            .window
+                            .settle(receipt.sequence, Purpose::Extend(until), now);
+                        new.push(ReceiptRun::from(receipt));
+                    }
+                }
+                // What was added to the transaction twice is settled once.
+                if offsets.len() - before == run.len as usize {
+                    once.push(*run);
+                } else {
+                    once.extend(new);
+                }
             }
+            settled.push((*who, once));
         }
         let mut list = TopicPartitionList::new();
         let mut progress = Vec::with_capacity(done.len());
@@ -169,15 +181,16 @@ impl Claim {
             let mut state = self.session.state();
             for (number, progress) in foreseen.progress {
                 if let Some(partition) = state.partitions.get_mut(&number) {
+                    partition.sent.push(progress.0, &progress.1);
+                    partition.sent.confirm();
                     partition.committed = Some(progress);
                     partition.dirty = true;
                 }
             }
         }
         let mut complete = true;
-        for (who, run) in foreseen.settled {
-            let answers = self.session.settle(&[run], who, Purpose::Done);
-            complete &= answers.is_complete();
+        for (who, runs) in foreseen.settled {
+            complete &= self.session.settle(&runs, who, Purpose::Done).is_complete();
         }
         complete
     }

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use broker_core::base::HealthReport;
 use broker_core::{ConsumerName, Error, Receipt, Settled};
+use broker_window::{Moment, Who, Window};
 
 use crate::offsets::Committed;
 use crate::partition::Partition;
 use crate::progress::{Progress, SPAN, is_crowded};
 use crate::sent::Sent;
-use broker_window::{Moment, Who, Window};
 
 /// What a session knows.
 #[derive(Default)]

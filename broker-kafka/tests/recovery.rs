@@ -107,7 +107,7 @@ async fn settles(broker: &Broker) {
     loop {
         let wait = Duration::from_secs(1);
         let batch = broker.read_wait("orders", "billing", 1, wait).await;
-        for delivery in batch.into_iter().flatten() {
+        if let Some(delivery) = batch.into_iter().flatten().next() {
             delivery.ack().await.unwrap();
             return;
         }

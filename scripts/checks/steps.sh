@@ -18,8 +18,9 @@ docs() {
 
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
-    cargo test -p broker -p broker-cli -p broker-core -p broker-inline -p orders --lib --bins --tests
-    cargo test -p broker-engine --lib
+    cargo test -p broker -p broker-core -p broker-inline -p broker-testing -p orders --lib --bins --tests
+    cargo test -p broker-cli --lib --bins --test commands --test program
+    cargo test -p broker-engine --lib --test queues
     cargo test -p broker-testkit --lib --test model --test report
 }
 

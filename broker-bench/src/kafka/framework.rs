@@ -25,7 +25,7 @@ pub(super) async fn connect(
     }
     if tuned {
         // More room than that only spoils the processor's caches.
-        text.push_str("read_buffer_bytes = 33554432\nfetch_buffer_bytes = 33554432\n");
+        text.push_str("fetch_buffer_bytes = 67108864\n");
     }
     let brokers = Brokers::open(&Config::from_text(&text)?)?;
     brokers.connect().await?;

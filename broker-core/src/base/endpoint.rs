@@ -132,6 +132,10 @@ pub trait ReadEndpoint: Send + Sync + 'static {
         false
     }
 
+    /// Is told that a subscription reads from here by itself from now on, for as long as it keeps this endpoint: whoever
+    /// publishes may wait until what it publishes is handled.
+    fn subscribed(&self) {}
+
     /// Whether what it hands out wants settling; an independent reader's deliveries do not, and such an endpoint needs
     /// neither [`ack`](Self::ack) nor [`nack`](Self::nack).
     fn settles(&self) -> bool {

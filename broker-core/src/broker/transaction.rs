@@ -47,7 +47,6 @@ impl Transactor {
     }
 
     /// Begins a transaction. No server hears of it before it is committed.
-    #[must_use]
     pub fn begin(&self) -> Transaction {
         Transaction {
             transactor: self.clone(),

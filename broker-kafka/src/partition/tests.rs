@@ -2,11 +2,11 @@
 
 use broker_core::base::{Deliveries, Lot};
 use broker_core::{Message, Receipt, ReceiptRun};
+use broker_window::{Moment, Purpose, Who};
 
 use super::{Partition, Reading};
 use crate::chunk::Chunk;
 use crate::progress::Progress;
-use broker_window::{Moment, Purpose, Who};
 
 fn chunk(first: u64, keys: &[&'static str]) -> Chunk {
     let messages = keys.iter().map(|key| Message::text("tea").key(*key));

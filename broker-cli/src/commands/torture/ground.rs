@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
 
-use broker::config::{BrokerUrl, Settings};
-use broker::registry::Registry;
-use broker::{Broker, Error, ErrorKind};
+use broker_core::config::{BrokerUrl, Settings};
+use broker_core::registry::Registry;
+use broker_core::{Broker, Error, ErrorKind};
 use broker_testkit::servers::{KafkaConfig, RedisConfig};
 use broker_testkit::torture::{Member, Positions};
 use broker_testkit::{NetProxy, ServerControl, TcpProxy};
