@@ -80,11 +80,11 @@ impl Trace {
         let mut streams = Vec::new();
         for wanted in &self.stream {
             if StreamPattern::is_pattern(wanted) {
-                let pattern = StreamPattern::new(wanted.as_str()).map_err(broker_core::Error::from)?;
+                let pattern = StreamPattern::new(wanted.as_str())?;
                 let all = broker.streams().await?;
                 streams.extend(all.into_iter().filter(|stream| pattern.matches(stream.as_str())));
             } else {
-                streams.push(StreamName::new(wanted.as_str()).map_err(broker_core::Error::from)?);
+                streams.push(StreamName::new(wanted.as_str())?);
             }
         }
         if self.stream.is_empty() {

@@ -45,16 +45,13 @@ pub(super) fn read(text: &str, place: &str) -> Result<BTreeMap<String, Declarati
             place: format!("{place}: queues[{index}].{key}"),
             source: error,
         };
-        let name =
-            StreamName::new(entry.name.clone()).map_err(|error| bad("name", &entry.name, error.into()))?;
+        let name = StreamName::new(entry.name.clone()).map_err(|error| bad("name", &entry.name, error))?;
         let stream = match &entry.stream {
-            Some(stream) => {
-                StreamName::new(stream.clone()).map_err(|error| bad("stream", stream, error.into()))?
-            }
+            Some(stream) => StreamName::new(stream.clone()).map_err(|error| bad("stream", stream, error))?,
             None => name,
         };
         let group = entry.group.as_deref().unwrap_or(GROUP);
-        let group = GroupName::new(group).map_err(|error| bad("group", group, error.into()))?;
+        let group = GroupName::new(group).map_err(|error| bad("group", group, error))?;
         if queues
             .insert(entry.name.clone(), Declaration { stream, group })
             .is_some()

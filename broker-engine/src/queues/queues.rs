@@ -92,7 +92,7 @@ impl Queues {
             Err(error) => Err(QueueError::BadName {
                 name: name.to_owned(),
                 place: "the name of a queue".to_owned(),
-                source: error.into(),
+                source: error,
             }),
         }
     }

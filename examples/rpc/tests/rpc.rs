@@ -1,4 +1,5 @@
 //! The program as its users run it.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
