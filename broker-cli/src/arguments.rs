@@ -6,17 +6,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions::Completions,
-    config::ConfigCommand,
+    completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health, ping::Ping,
+    plan::Plan, providers::Providers, publish::Publish, read::Read, server::Server, tail::Tail, trace::Trace,
+};
+#[cfg(feature = "conformance")]
+use crate::commands::{
     conformance::Conformance,
-    dlq::Dlq,
-    groups::Groups,
-    health::Health,
-    ping::Ping,
-    providers::Providers,
-    publish::Publish,
-    read::Read,
-    tail::Tail,
     torture::{Torture, TortureMember},
 };
 
@@ -71,14 +66,27 @@ pub(crate) enum Command {
     Publish(Publish),
     Read(Read),
     Tail(Tail),
+    Trace(Trace),
     Groups(Groups),
     #[command(subcommand)]
     Dlq(Dlq),
+    Server(Server),
+    Plan(Plan),
+    #[cfg(feature = "conformance")]
     Conformance(Conformance),
+    #[cfg(feature = "conformance")]
     Torture(Torture),
+    #[cfg(feature = "conformance")]
     #[command(hide = true)]
     TortureMember(TortureMember),
     Completions(Completions),
+}
+
+impl Command {
+    /// Whether handlers run, on as many threads as there are cores.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
 }
 
 /// A duration with its unit, as in the configuration.

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use broker::broker::Delivery;
-use broker::{DeadLetter, Message};
+use broker_core::broker::Delivery;
+use broker_core::{DeadLetter, Message};
 use serde_json::{Map, Value, json};
 
 /// A duration as a number of milliseconds, for names that end in `_ms`.

@@ -8,12 +8,14 @@
 //! $ broker dlq replay orders --group billing --all
 //! ```
 //!
-//! An application that has providers of its own calls [`main`] from its own program, and so has these commands for
-//! everything it links:
+//! An application calls [`main`] from its own program, and so has these commands for every provider it links, and
+//! `server` and `plan` for every subscriber that it declares; with states or subscribers by hand it is [`Main::main`]:
 //!
 //! ```no_run
+//! use broker_cli::Main as _;
+//!
 //! fn main() -> std::process::ExitCode {
-//!     broker_cli::main()
+//!     broker_engine::app().state("what handlers share").main()
 //! }
 //! ```
 //!
@@ -31,5 +33,14 @@ mod table;
 mod terminal;
 
 pub use exit::Exit;
-pub use run::{main, run};
+pub use run::{Main, main, run, run_app};
 pub use terminal::Terminal;
+
+// The providers of this program; a crate that nothing mentions is not linked.
+use broker_inline as _;
+#[cfg(feature = "kafka")]
+use broker_kafka as _;
+#[cfg(feature = "redis-pubsub")]
+use broker_redis_pubsub as _;
+#[cfg(feature = "redis-streams")]
+use broker_redis_streams as _;

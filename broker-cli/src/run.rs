@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use broker_engine::App;
 use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::io::BufReader;
@@ -12,31 +13,65 @@ use crate::exit::{Exit, Stop, one_line};
 use crate::session::Session;
 use crate::terminal::Terminal;
 
-/// Runs the command of the process's own arguments, on its standard streams.
+/// Runs the command of the process's own arguments, on its standard streams. The subscribers that the program's crates
+/// declare by attribute are in it.
 #[must_use]
 pub fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return report(&error),
-    };
-    let exit = runtime.block_on(async {
-        let mut terminal = Terminal {
-            input: &mut BufReader::with_capacity(64 * 1024, tokio::io::stdin()),
-            output: &mut std::io::BufWriter::new(std::io::stdout()),
-            errors: &mut std::io::stderr(),
+    App::new().main()
+}
+
+/// Runs an application from its program's `main`.
+pub trait Main {
+    /// Runs the command of the process's own arguments, on its standard streams, with this application's subscribers in
+    /// it.
+    fn main(self) -> ExitCode;
+}
+
+impl Main for App {
+    fn main(self) -> ExitCode {
+        let parsed = Arguments::try_parse_from(std::env::args_os());
+        let serves = matches!(&parsed, Ok(arguments) if arguments.command.serves());
+        let mut runtime = if serves {
+            tokio::runtime::Builder::new_multi_thread()
+        } else {
+            tokio::runtime::Builder::new_current_thread()
         };
-        run(std::env::args_os(), &mut terminal).await
-    });
-    // A read of standard input can't be called off, and must not keep the process.
-    runtime.shutdown_background();
-    exit.into()
+        let runtime = match runtime.enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return report(&error),
+        };
+        let exit = runtime.block_on(async {
+            let mut terminal = Terminal {
+                input: &mut BufReader::with_capacity(64 * 1024, tokio::io::stdin()),
+                output: &mut std::io::BufWriter::new(std::io::stdout()),
+                errors: &mut std::io::stderr(),
+            };
+            run_parsed(self, parsed, &mut terminal).await
+        });
+        // A read of standard input can't be called off, and must not keep the process.
+        runtime.shutdown_background();
+        exit.into()
+    }
 }
 
 /// Runs the command of `arguments`, the first of which is the program's name.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> Exit {
-    let stop = match Arguments::try_parse_from(arguments) {
+    run_app(App::new(), arguments, terminal).await
+}
+
+/// As [`run`], with an application of which not all is declared by attribute.
+pub async fn run_app(
+    app: App,
+    arguments: impl IntoIterator<Item = OsString>,
+    terminal: &mut Terminal<'_>,
+) -> Exit {
+    run_parsed(app, Arguments::try_parse_from(arguments), terminal).await
+}
+
+async fn run_parsed(app: App, parsed: Result<Arguments, clap::Error>, terminal: &mut Terminal<'_>) -> Exit {
+    let stop = match parsed {
         Ok(arguments) => {
-            let session = Session::new(arguments.global, terminal);
+            let session = Session::new(arguments.global, app, terminal);
             match dispatch(arguments.command, session).await {
                 Ok(()) => Stop::quietly(Exit::Success),
                 Err(stop) => stop,
@@ -65,10 +100,16 @@ async fn dispatch(command: Command, mut session: Session<'_, '_>) -> Result<(), 
         Command::Publish(command) => command.run(session).await,
         Command::Read(command) => command.run(session).await,
         Command::Tail(command) => command.run(session).await,
+        Command::Trace(command) => command.run(session).await,
         Command::Groups(command) => command.run(session).await,
         Command::Dlq(command) => command.run(session).await,
+        Command::Server(command) => command.run(session).await,
+        Command::Plan(command) => command.run(session),
+        #[cfg(feature = "conformance")]
         Command::Conformance(command) => command.run(session).await,
+        #[cfg(feature = "conformance")]
         Command::Torture(command) => command.run(session).await,
+        #[cfg(feature = "conformance")]
         Command::TortureMember(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),
     }

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::io;
 
-use broker::config::{Config, Settings, nearest};
-use broker::registry::Registry;
-use broker::{Broker, Error};
+use broker_core::config::{Config, Settings, nearest};
+use broker_core::registry::Registry;
+use broker_core::{Broker, Error};
+use broker_engine::App;
 use serde::Serialize;
 use tokio::io::AsyncBufRead;
 
@@ -17,12 +18,22 @@ use crate::terminal::Terminal;
 /// What a command works with: the global arguments, and where to read and write.
 pub(crate) struct Session<'s, 't> {
     global: Global,
+    app: App,
     terminal: &'s mut Terminal<'t>,
 }
 
 impl<'s, 't> Session<'s, 't> {
-    pub(crate) fn new(global: Global, terminal: &'s mut Terminal<'t>) -> Self {
-        Self { global, terminal }
+    pub(crate) fn new(global: Global, app: App, terminal: &'s mut Terminal<'t>) -> Self {
+        Self {
+            global,
+            app,
+            terminal,
+        }
+    }
+
+    /// The program's own subscribers.
+    pub(crate) fn app(&self) -> &App {
+        &self.app
     }
 
     /// Every broker that is configured.

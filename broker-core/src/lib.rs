@@ -16,7 +16,7 @@ pub mod config;
 pub mod registry;
 mod values;
 
-pub use broker::{Broker, Brokers, Publisher, Subscription};
+pub use broker::{Broker, Brokers, Publisher, Subscription, Transaction, Transactor};
 pub use values::*;
 
 /// Lets an adapter write the optional families' methods as plain `async fn`.

@@ -10,8 +10,10 @@
 //! 2. `retry` — one [`RetryPolicy`];
 //! 3. `subscriber` — what an application declares;
 //! 4. `run` — one subscriber: lanes, settling, leases;
-//! 5. `engine` — all of them, from start to receipt.
+//! 5. `engine` — all of them, from start to receipt;
+//! 6. [`App`] — a service before it has brokers, for its program and its tests alike.
 
+mod app;
 mod context;
 pub mod dedup;
 mod engine;
@@ -19,13 +21,18 @@ pub mod extract;
 pub mod handler;
 mod incoming;
 pub mod layers;
+#[cfg(feature = "metrics")]
+mod metering;
+mod observe;
 mod plan;
+mod queues;
 mod retry;
 pub mod rpc;
 mod run;
 mod states;
 mod subscriber;
 
+pub use app::{App, app};
 pub use context::Context;
 pub use engine::{Engine, EngineBuilder, EngineHandle, Receipt, SubscriberReceipt};
 #[cfg(feature = "cbor")]
@@ -38,7 +45,11 @@ pub use handler::{
     IntoOutcomes, Outcome, Outcomes, Outgoing, Permanent, RetryAfter, Undecodable,
 };
 pub use incoming::{Incoming, Parts};
+#[cfg(feature = "metrics")]
+pub use metering::Metering;
+pub use observe::{Ended, Observer};
 pub use plan::{Change, Comparison, Plan, PlanEntry};
+pub use queues::{Queue, QueueError, Queues};
 pub use retry::RetryPolicy;
 pub use rpc::{Reply, RequestClient, Response, Status};
 pub use run::TallySnapshot;

@@ -44,6 +44,7 @@ impl BaseBroker for InlineBroker {
             replay: has(Capabilities::REPLAY).then_some(self),
             retention: has(Capabilities::RETENTION).then_some(self),
             streams: Some(self),
+            transactions: None,
         }
     }
 

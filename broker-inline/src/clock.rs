@@ -2,27 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use broker_window::Moment;
+
 use crate::sync::Instant;
-
-/// A moment on the monotonic clock, in nanoseconds since the state was made. Small enough for a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(pub(crate) u64);
-
-impl Moment {
-    /// A moment that never comes.
-    pub(crate) const NEVER: Self = Self(u64::MAX);
-
-    /// The moment `by` later.
-    #[inline]
-    pub(crate) fn after(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(by)))
-    }
-
-    /// How long ago `earlier` was.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-}
 
 /// The monotonic clock: tokio's, so that a test can pause it.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +17,7 @@ impl Clock {
 
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        Moment(nanos(Instant::now() - self.0))
+        Moment::at(Instant::now() - self.0)
     }
 
     /// `moment` as a timer wants it; `None` for one that never comes.
@@ -67,13 +49,4 @@ impl From<Stamp> for SystemTime {
     fn from(stamp: Stamp) -> Self {
         stamp.0
     }
-}
-
-/// Five hundred years fit.
-#[inline]
-fn nanos(duration: Duration) -> u64 {
-    duration
-        .as_secs()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(duration.subsec_nanos()))
 }

@@ -43,6 +43,8 @@ pub struct InlineConfig {
     history: usize,
     /// What publishing does when a stream is full of messages that some group has not settled.
     when_full: WhenFull,
+    /// Whether publishing waits for the handlers.
+    processing: Processing,
     /// How far a group may get ahead of its oldest unsettled delivery, in messages of one partition.
     max_unsettled: usize,
     /// How many streams there may be.
@@ -67,6 +69,22 @@ pub enum WhenFull {
     Refuse,
 }
 
+/// Whether publishing waits for the handlers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Processing {
+    /// It returns when the message is stored.
+    #[default]
+    Async,
+    /// It returns when every group that a running subscription of this process reads for has settled the message for
+    /// good, its retries included; what a group gave up is the error of the publish. For scripts and tests.
+    ///
+    /// A handler that publishes waits for the handlers of what it publishes: to the stream that it handles itself, it
+    /// would wait for itself until the `operation_timeout`. Delayed messages are not waited for.
+    Sync,
+}
+
 impl Default for InlineConfig {
     fn default() -> Self {
         Self {
@@ -78,6 +96,7 @@ impl Default for InlineConfig {
             capacity_bytes: 64 * 1024 * 1024,
             history: 8_192,
             when_full: WhenFull::Wait,
+            processing: Processing::Async,
             max_unsettled: 65_536,
             max_streams: 10_000,
             max_groups: 1_000,
@@ -148,6 +167,13 @@ impl InlineConfig {
         self
     }
 
+    /// Sets whether publishing waits for the handlers.
+    #[must_use]
+    pub fn processing(mut self, processing: Processing) -> Self {
+        self.processing = processing;
+        self
+    }
+
     /// Sets how far a group may get ahead of its oldest unsettled delivery.
     #[must_use]
     pub fn max_unsettled(mut self, deliveries: usize) -> Self {
@@ -185,6 +211,22 @@ impl InlineConfig {
 
     pub(crate) fn claims(&self) -> Claims {
         self.capabilities.unwrap_or_default()
+    }
+
+    /// Whether publishing waits for the handlers.
+    pub(crate) fn waits(&self) -> Result<bool> {
+        let settles = |claims: Claims| {
+            claims
+                .capabilities()
+                .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT)
+        };
+        if self.processing == Processing::Sync && !settles(self.claims()) {
+            return Err(Error::config(
+                "processing",
+                "`sync` needs MESSAGE_ACKNOWLEDGEMENT, which `capabilities` leaves out: without it nobody knows when a message is handled",
+            ));
+        }
+        Ok(self.processing == Processing::Sync)
     }
 
     /// The name of the shared state, if there is to be one.

@@ -7,8 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence, sleep_until};
+use broker_window::Moment;
 
 /// Where readers wait for something to read.
 ///

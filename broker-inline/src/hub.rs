@@ -9,6 +9,7 @@ use broker_core::{Error, ErrorKind, Result, StreamName, StreamPattern};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::handling::Handlings;
 use crate::limits::Limits;
 use crate::stream::Stream;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock};
@@ -19,6 +20,8 @@ pub(crate) struct Hub {
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
     pub(crate) events: Arc<Events>,
+    /// What publishers that wait for handlers are told.
+    pub(crate) handlings: Handlings,
     /// Names resolve to the same object for as long as somebody holds it, also if the stream is deleted meanwhile.
     streams: RwLock<HashMap<StreamName, Arc<Stream>>>,
     patterns: Mutex<Vec<Weak<PatternListener>>>,
@@ -41,6 +44,7 @@ impl Hub {
             limits,
             clock: Clock::start(),
             events: Arc::default(),
+            handlings: Handlings::default(),
             streams: RwLock::new(HashMap::new()),
             patterns: Mutex::new(Vec::new()),
             group_ids: Arc::new(AtomicU64::new(1)),
@@ -161,6 +165,7 @@ impl Hub {
 
     /// Wakes all who wait for anything: one of the brokers was closed.
     pub(crate) fn wake_everybody(&self) {
+        self.handlings.tell();
         for stream in self.all() {
             stream.wake_everybody();
         }

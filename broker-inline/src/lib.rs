@@ -23,6 +23,7 @@ mod events;
 mod families;
 mod gate;
 mod group;
+mod handling;
 mod hub;
 mod limits;
 mod log;
@@ -34,10 +35,9 @@ mod schema;
 mod session;
 mod stream;
 mod sync;
-mod window;
 
 pub use broker::InlineBroker;
-pub use config::{InlineConfig, WhenFull};
+pub use config::{InlineConfig, Processing, WhenFull};
 #[cfg(feature = "shuttle")]
 pub use sync::advance;
 

@@ -92,6 +92,7 @@ impl BaseBroker for Kafka {
             replay: Some(self),
             retention: None,
             streams: Some(self),
+            transactions: Some(self),
         }
     }
 

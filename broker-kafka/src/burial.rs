@@ -16,7 +16,7 @@ use crate::names;
 use crate::producer::{Handing, Producer, Record};
 use crate::session::{Peeked, Session};
 use crate::topic::Make;
-use crate::window::{Purpose, Who};
+use broker_window::{Purpose, Who};
 
 /// The message's own key; the record's is the id it had at its source.
 pub(crate) const KEY: &str = "broker-key";

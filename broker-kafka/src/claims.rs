@@ -3,4 +3,6 @@
 use broker_core::Capabilities;
 
 /// What every instance has.
-pub(crate) const ALL: Capabilities = Capabilities::ENTERPRISE_STREAMING.union(Capabilities::LEASE_EXTENSION);
+pub(crate) const ALL: Capabilities = Capabilities::ENTERPRISE_STREAMING
+    .union(Capabilities::LEASE_EXTENSION)
+    .union(Capabilities::TRANSACTIONS);

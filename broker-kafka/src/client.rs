@@ -132,7 +132,8 @@ impl Client {
         .await
     }
 
-    fn asker(&self) -> Result<Arc<BaseConsumer<Quiet>>> {
+    /// The client that asks; it may block while it is made.
+    pub(crate) fn asker(&self) -> Result<Arc<BaseConsumer<Quiet>>> {
         once(&self.asker, || self.native.common.create_with_context(Quiet))
     }
 

@@ -66,6 +66,10 @@ pub struct KafkaConfig {
     #[serde(with = "duration::option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub delivery_timeout: Option<Duration>,
+    /// How long a server may take to answer before its connection is given up and made anew; at least 2 s.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub response_timeout: Duration,
     /// After how much silence a member counts as dead.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -94,6 +98,11 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub idle_timeout: Duration,
+    /// After how long a partition that has messages and brings none counts as silent: health is degraded then, and half as
+    /// long later the group is joined anew.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub silence_timeout: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -255,8 +264,15 @@ impl KafkaConfig {
         if self.partitions == Some(0) || self.replication == Some(0) {
             return refuse("partitions and replication", "numbers from 1 are expected");
         }
+        if self.response_timeout < Duration::from_secs(2) {
+            // The library's own bound is its wait for messages and a second more.
+            return refuse("response_timeout", "2s or more are expected");
+        }
         if self.heartbeat_interval >= self.session_timeout {
             return refuse("heartbeat_interval", "less than session_timeout is expected");
+        }
+        if self.silence_timeout < Duration::from_secs(1) {
+            return refuse("silence_timeout", "1s or more are expected");
         }
         for (key, bytes) in [
             ("read_buffer_bytes", self.read_buffer_bytes),
@@ -272,6 +288,7 @@ impl KafkaConfig {
             "enable.auto.offset.store",
             "group.id",
             "bootstrap.servers",
+            "transactional.id",
         ] {
             if self.kafka.contains_key(key) {
                 return refuse(
@@ -305,6 +322,7 @@ impl Default for KafkaConfig {
             compression: Compression::default(),
             send_buffer_bytes: 32 * 1024 * 1024,
             delivery_timeout: None,
+            response_timeout: Duration::from_secs(10),
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             assignment: Assignment::default(),
@@ -314,6 +332,7 @@ impl Default for KafkaConfig {
             commit_interval: Duration::from_millis(100),
             revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             auto_create: true,
             partitions: None,

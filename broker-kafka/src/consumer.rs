@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::client::{Client, lock};
 use crate::session::Session;
-use crate::window::{Moment, Purpose, Who};
 use crate::{burial, sessions};
+use broker_window::{Purpose, Who};
 
 /// A member of a group.
 pub(crate) struct Consumer {
@@ -137,9 +137,7 @@ impl Consumer {
 
     /// Lets leases end no sooner than `by` from now.
     pub(crate) fn extend(&self, runs: &[ReceiptRun], by: Duration) -> Result<Settlements> {
-        let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX / 2);
-        let until = |session: &Session| Moment(session.now().0.saturating_add(by));
-        self.settle_at(runs, |session| Purpose::Extend(until(session)))
+        self.settle_at(runs, |session| Purpose::Extend(session.now().after(by)))
     }
 
     /// Gives back what was never handled.
@@ -182,12 +180,9 @@ impl Consumer {
         failure: &Failure,
     ) -> Result<Settlements> {
         match disposition {
-            Disposition::Requeue { delay } => {
-                let delay = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX / 2);
-                self.settle_at(runs, |session| {
-                    Purpose::Requeue(Moment(session.now().0.saturating_add(delay)), SystemTime::now())
-                })
-            }
+            Disposition::Requeue { delay } => self.settle_at(runs, |session| {
+                Purpose::Requeue(session.now().after(delay), SystemTime::now())
+            }),
             Disposition::GiveBack => self.give_back(runs),
             Disposition::Discard => Ok(nacked(&self.ack(runs)?)),
             Disposition::DeadLetter | Disposition::WornOut => {

@@ -3,11 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use broker_core::base::{BoxFuture, Deliveries, Disposition, Lot, ReadEndpoint};
-use broker_core::{
-    Capabilities, Error, ErrorKind, Failure, Receipt, ReceiptRun, Result, Settlements, StartPosition,
-    StreamName,
-};
+use broker_core::base::{BoxFuture, Deliveries, Lot, ReadEndpoint};
+use broker_core::{Error, ErrorKind, Receipt, ReceiptRun, Result, StartPosition, StreamName};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -140,23 +137,6 @@ impl Drop for Listener {
 impl ReadEndpoint for Listener {
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
         Box::pin(self.next(max, wait))
-    }
-
-    fn ack<'a>(&'a self, _: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_ACKNOWLEDGEMENT,
-        ))))
-    }
-
-    fn nack<'a>(
-        &'a self,
-        _: &'a [ReceiptRun],
-        _: Disposition,
-        _: &'a Failure,
-    ) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_REJECTION,
-        ))))
     }
 
     fn settles(&self) -> bool {

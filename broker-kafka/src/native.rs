@@ -13,6 +13,10 @@ use crate::config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslM
 /// What a message may have beside its payload: key, headers, and what the log adds.
 const BESIDE_PAYLOAD: usize = 256 * 1024;
 
+/// The library keeps as much as 400 bytes beside each message, which its bound by bytes leaves out: of small messages it
+/// fetches no more ahead than its buffer has room for at this size.
+const QUEUED_MESSAGE: u64 = 256;
+
 /// Between two looks at what a server that has nothing may have.
 const FETCH_BACKOFF: &str = "5";
 
@@ -45,6 +49,8 @@ impl Native {
         common.set("reconnect.backoff.ms", "50");
         common.set("reconnect.backoff.max.ms", "1000");
         common.set("socket.keepalive.enable", "true");
+        common.set("socket.timeout.ms", millis(config.response_timeout));
+        common.set("api.version.request.timeout.ms", millis(config.response_timeout));
         common.set(
             "socket.connection.setup.timeout.ms",
             millis(context.config.connect_timeout.max(Duration::from_secs(1))),
@@ -92,8 +98,8 @@ impl Native {
                 Isolation::ReadUncommitted => "read_uncommitted",
             },
         );
-        // Bounded by bytes; the bound by number alone starves small messages.
-        consumer.set("queued.min.messages", "1000000");
+        let most = (config.fetch_buffer_bytes / QUEUED_MESSAGE).clamp(10_000, 10_000_000);
+        consumer.set("queued.min.messages", most.to_string());
         consumer.set(
             "queued.max.messages.kbytes",
             (config.fetch_buffer_bytes / 1024).to_string(),
@@ -115,6 +121,21 @@ impl Native {
             client.create_native_config().map_err(refused)?;
         }
         Ok(native)
+    }
+}
+
+impl Native {
+    /// A producer whose transactions go by `name`.
+    pub(crate) fn transactional(&self, name: &str) -> ClientConfig {
+        let mut config = self.producer.clone();
+        let set = |key: &str| self.producer.get(key).and_then(|value| value.parse::<u64>().ok());
+        // The server ends what lies open for longer than this; the library wants no less than for one message.
+        let longest = set("message.timeout.ms").unwrap_or_default().max(10_000);
+        config.set("transactional.id", name);
+        config.set("transaction.timeout.ms", longest.to_string());
+        config.set("enable.idempotence", "true");
+        config.set("acks", "all");
+        config
     }
 }
 

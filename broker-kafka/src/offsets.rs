@@ -8,8 +8,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::error;
+use crate::progress::Progress;
 use crate::topic::Topic;
-use crate::window::Progress;
 
 /// What a group has committed of one partition.
 pub(crate) struct Committed {
@@ -17,6 +17,8 @@ pub(crate) struct Committed {
     /// The position; where none is committed, the beginning.
     pub(crate) start: u64,
     pub(crate) progress: Option<Progress>,
+    /// What the commit says beside the position.
+    pub(crate) text: String,
     /// Whether there is a commit.
     pub(crate) exists: bool,
 }
@@ -70,6 +72,7 @@ pub(crate) fn committed<C: ConsumerContext>(
             number: u32::try_from(element.partition()).map_err(|_| error::odd("a partition"))?,
             start: start.unwrap_or(0),
             progress: start.and_then(|_| Progress::from_text(element.metadata())),
+            text: element.metadata().to_owned(),
             exists: start.is_some(),
         });
     }

@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use broker_core::base::{Deliveries, Lot};
 use broker_core::{Message, Receipt, ReceiptRun, Settled};
+use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 use crate::chunk::Chunk;
-use crate::window::{Arrival, Moment, Progress, Purpose, SPAN, Tag, Who, Window};
+use crate::inheritance::{Arrival, Inheritance};
+use crate::progress::{Progress, SPAN, may_repeat};
+use crate::sent::Sent;
 
 /// A partition that this process owns.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Partition {
     /// Tells this ownership from any other in this process; the upper half of its receipts' fences.
     pub(crate) epoch: u32,
     pub(crate) window: Window,
+    inheritance: Inheritance,
     held: VecDeque<Held>,
     /// The first offset that has not come in.
     pub(crate) fetched: u64,
@@ -30,6 +33,7 @@ pub(crate) struct Partition {
     pub(crate) paused: bool,
     /// What was committed last: position and text.
     pub(crate) committed: Option<(u64, String)>,
+    pub(crate) sent: Sent,
     /// Whether something changed since.
     pub(crate) dirty: bool,
     /// Messages that an earlier owner had and that are gone.
@@ -59,21 +63,20 @@ pub(crate) struct Reading {
 
 impl Partition {
     pub(crate) fn new(number: u32, epoch: u32, start: u64, progress: Option<&Progress>) -> Self {
-        let window = match progress {
-            Some(progress) => Window::inherit(start, progress, SPAN),
-            None => Window::new(start, SPAN),
-        };
+        let (inheritance, window) = Inheritance::open(start, progress);
         Self {
             number,
             generation: progress.map_or(0, |progress| progress.generation) + 1,
             epoch,
             window,
+            inheritance,
             held: VecDeque::new(),
             fetched: start,
             bytes: 0,
             leaving: false,
             paused: false,
             committed: None,
+            sent: Sent::default(),
             // The new generation is worth a commit of its own.
             dirty: true,
             gone: 0,
@@ -99,7 +102,7 @@ impl Partition {
         self.fetched = first + len;
         let mut left = 0;
         for offset in first..self.fetched {
-            let (arrival, gone) = self.window.arrive(offset);
+            let (arrival, gone) = self.inheritance.arrive(&mut self.window, offset);
             self.gone += gone;
             self.dirty |= gone > 0;
             match arrival {
@@ -119,7 +122,10 @@ impl Partition {
         let chunk = Arc::new(chunk);
         if self.window.is_laned() {
             for offset in first..self.window.next().min(self.fetched) {
-                self.enter_lane(offset, &chunk);
+                // What is settled leaves no lane any more: it would keep its key for ever.
+                if !self.window.is_settled(offset) {
+                    self.enter_lane(offset, &chunk);
+                }
             }
         }
         self.held.push_back(Held {
@@ -136,10 +142,10 @@ impl Partition {
             return;
         }
         self.fetched = offset + 1;
-        let (_, gone) = self.window.arrive(offset);
+        let (_, gone) = self.inheritance.arrive(&mut self.window, offset);
         self.gone += gone;
         if self.held.is_empty() && self.window.next() <= offset {
-            self.window.pass(offset);
+            self.window.pass_to(offset + 1);
         }
         self.dirty = true;
     }
@@ -183,7 +189,7 @@ impl Partition {
                 break;
             };
             from = offset + 1;
-            let Some((chunk, index)) = self.find(offset) else {
+            let Some((chunk, index)) = self.find(offset).filter(|_| may_repeat(&self.window, offset)) else {
                 continue;
             };
             if let Some(tag) = self.window.hand_out_again(offset, reading.who, reading.deadline) {
@@ -200,7 +206,7 @@ impl Partition {
             return 0;
         };
         let count = (until - first).min(max as u64);
-        let tag = self.window.hand_out(first, count, reading.who, reading.deadline);
+        let tag = self.hand_out(first, count, reading);
         let index = place(first - chunk.first);
         out.push(Lot::run(chunk, index, self.run(first, count, tag)));
         place(count)
@@ -210,19 +216,25 @@ impl Partition {
     fn read_one_of_key(&mut self, reading: Reading, out: &mut Deliveries) -> usize {
         while let Some((chunk, offset, _)) = self.next_new() {
             let index = place(offset - chunk.first);
-            let free = match chunk.messages.get(index).and_then(Message::message_key) {
-                Some(key) => self.window.enter_lane(offset, key),
-                None => true,
-            };
+            let key = chunk.messages.get(index).and_then(Message::message_key);
+            let free = self.window.enter_lane(offset, key);
             if free || !reading.sequential {
-                let tag = self.window.hand_out(offset, 1, reading.who, reading.deadline);
+                let tag = self.hand_out(offset, 1, reading);
                 out.push(Lot::run(chunk, index, self.run(offset, 1, tag)));
                 return 1;
             }
-            self.window.park(offset);
+            self.window.pass_to(offset);
+            self.window.park();
             self.dirty = true;
         }
         0
+    }
+
+    /// Hands out `count` new messages from `first` on; what lies before it holds no message.
+    fn hand_out(&mut self, first: u64, count: u64, reading: Reading) -> Tag {
+        self.window.pass_to(first);
+        self.window
+            .hand_out(count, reading.who, reading.now, reading.deadline)
     }
 
     /// The next message that was never handed out, with its chunk and where what follows it there ends.
@@ -251,7 +263,7 @@ impl Partition {
 
     /// Keeps order by key from now on.
     fn lay_lanes(&mut self) {
-        self.window.lay_lanes();
+        self.window.mind_keys();
         let unsettled: Vec<_> = self.window.unsettled().map(|(offset, _)| offset).collect();
         for offset in unsettled {
             if let Some((chunk, _)) = self.find(offset) {
@@ -262,9 +274,8 @@ impl Partition {
 
     fn enter_lane(&mut self, offset: u64, chunk: &Chunk) {
         let index = place(offset.saturating_sub(chunk.first));
-        if let Some(key) = chunk.messages.get(index).and_then(Message::message_key) {
-            self.window.enter_lane(offset, key);
-        }
+        let key = chunk.messages.get(index).and_then(Message::message_key);
+        self.window.enter_lane(offset, key);
     }
 
     /// Where the message at `offset` lies, if it is kept.
@@ -324,9 +335,9 @@ impl Partition {
         Settled::Stale
     }
 
-    /// When the message failed for the first time.
-    pub(crate) fn first_failed(&self, offset: u64) -> Option<SystemTime> {
-        self.window.first_failed(offset)
+    /// Whether a member has something in hand.
+    pub(crate) fn is_in_hand(&self) -> bool {
+        self.window.pending() > 0 && self.window.holders().next().is_some()
     }
 
     /// Frees what is settled.
@@ -346,11 +357,18 @@ impl Partition {
         while self.held.front().is_some_and(|held| held.chunk.is_none()) {
             self.held.pop_front();
         }
+        if self.held.is_empty() && self.window.next() < self.fetched {
+            // What came in last was for other groups.
+            self.window.pass_to(self.fetched);
+        }
     }
 
     /// Position and text for a commit.
     pub(crate) fn progress(&self) -> (u64, String) {
-        (self.window.low(), self.window.progress(self.generation).to_text())
+        (
+            self.window.low(),
+            Progress::of(&self.window, self.generation).to_text(),
+        )
     }
 
     /// Messages that came in and were never handed out.
@@ -362,3 +380,6 @@ impl Partition {
 fn place(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

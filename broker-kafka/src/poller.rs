@@ -15,6 +15,7 @@ use crate::committer::Committer;
 use crate::intake::Intake;
 use crate::rebalance::Rebalancer;
 use crate::session::{Order, Session};
+use crate::watchdog::Watchdog;
 use crate::{error, names, offsets};
 
 /// How many records are taken in before readers get to see them.
@@ -50,6 +51,8 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             .subscribe(&[&session.topic.name])
             .map_err(|error| error::from_kafka(&error))?;
         let consumer = Arc::new(consumer);
+        let within = client.config.silence_timeout;
+        let watchdog = Watchdog::new(&client.native.consumer, within, client.patience());
         let poller = Poller {
             pace: Pace {
                 commit_interval: client.config.commit_interval,
@@ -58,19 +61,20 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
                 patience: client.patience(),
             },
             session: Arc::clone(&session),
-            committer: Committer::start(&consumer)?,
+            committer: Committer::start(&consumer, watchdog)?,
             consumer,
             paused: false,
             stuffed_since: None,
             committed_at: None,
         };
+        let lent = Arc::downgrade(&poller.consumer);
         // Joining may have taken long.
         session.state().used = Some(Instant::now());
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
             .map_err(|error| Error::new(ErrorKind::Unexpected, "no thread to poll with").source(error))?;
-        session.set_poller(thread.thread().clone());
+        session.set_poller(thread.thread().clone(), lent);
         session.wake();
         Ok(())
     })
@@ -134,6 +138,7 @@ impl Poller {
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(record)) => lock(&context.intake).push(&record),
                 Some(Err(error)) => self.trouble(&error),
+                None if context.has_served() => {}
                 None => {
                     more = false;
                     break;

@@ -41,6 +41,15 @@ impl Producer {
         })
     }
 
+    /// A producer whose transactions go by `name`.
+    pub(crate) fn transactional(native: &Native, name: &str) -> Result<Self> {
+        let config = native.transactional(name);
+        let inner = config.create_with_context(Reports::default());
+        Ok(Self {
+            inner: inner.map_err(|error| error::from_kafka(&error))?,
+        })
+    }
+
     /// Whether it failed for good.
     pub(crate) fn has_failed(&self) -> bool {
         self.reports().failed.load(Ordering::Acquire)
@@ -101,6 +110,11 @@ impl Producer {
         if let Err(error) = self.inner.flush(within) {
             tracing::warn!(%error, "not everything was sent before the producer was closed");
         }
+    }
+
+    /// The library's own producer.
+    pub(crate) fn library(&self) -> &ThreadedProducer<Reports> {
+        &self.inner
     }
 
     fn reports(&self) -> &Reports {

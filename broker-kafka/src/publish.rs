@@ -41,17 +41,22 @@ impl Publisher {
         if messages.is_empty() {
             return Ok(Published::each(Vec::new()));
         }
-        let topic = self.client.topic(&self.stream).await?;
         let producer = self.client.producer().await?;
+        self.publish_by(&producer, messages).await
+    }
+
+    /// Stores messages in order by this producer.
+    pub(crate) async fn publish_by(&self, producer: &Producer, messages: &[Message]) -> Result<Published> {
+        let topic = self.client.topic(&self.stream).await?;
         // Messages without a key travel together; the next batch takes the next partition.
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % topic.partitions.max(1);
         if messages.len() <= LARGEST {
-            return Ok(self.publish_part(&producer, &topic, turn, messages).await);
+            return Ok(self.publish_part(producer, &topic, turn, messages).await);
         }
         let mut outcomes = Vec::with_capacity(messages.len());
         for part in messages.chunks(LARGEST) {
             outcomes.extend(
-                self.publish_part(&producer, &topic, turn, part)
+                self.publish_part(producer, &topic, turn, part)
                     .await
                     .into_outcomes(),
             );

@@ -1,7 +1,7 @@
 //! What happens when partitions come and go, and what is committed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -26,6 +26,10 @@ pub(crate) struct Rebalancer {
     commits: Mutex<()>,
     going: Mutex<Option<Leaving>>,
     leaving: AtomicBool,
+    /// Whether what is known here may be less than what is committed: then nothing is committed any more.
+    doubtful: AtomicBool,
+    /// Whether polling served something that was no message: the answer looks as if nothing was there.
+    served: AtomicBool,
     revocation_wait: Duration,
     patience: Duration,
 }
@@ -39,9 +43,19 @@ impl Rebalancer {
             commits: Mutex::default(),
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
+            served: AtomicBool::new(false),
             revocation_wait: client.config.revocation_wait,
             patience: client.patience(),
         }
+    }
+
+    pub(crate) fn client(&self) -> Option<Arc<Client>> {
+        self.client.upgrade()
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
     }
 
     /// Hands what was polled to the session.
@@ -57,14 +71,31 @@ impl Rebalancer {
         }
     }
 
+    /// Whether polling served something since the last time this was asked.
+    pub(crate) fn has_served(&self) -> bool {
+        self.served.swap(false, Ordering::Relaxed)
+    }
+
     /// Nothing is waited for any more.
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Release);
     }
 
+    /// The turn to commit; whoever has it is alone.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.commits)
+    }
+
+    /// Leaves the group, to enter it anew with what the server has. The caller has the turn to commit.
+    pub(crate) fn forget(&self) {
+        self.doubtful.store(true, Ordering::Release);
+        self.session.end();
+        self.session.wake();
+    }
+
     /// Commits what changed, and waits for the answer. Commits go one at a time: an older one must not come behind a newer.
     pub(crate) fn commit(&self, consumer: &GroupConsumer) -> KafkaResult<()> {
-        let _turn = lock(&self.commits);
+        let _turn = self.turn();
         let list = self.changes();
         if list.count() == 0 {
             return Ok(());
@@ -77,6 +108,9 @@ impl Rebalancer {
     /// What is to be committed. It counts as committed from now on, until the answer says otherwise.
     fn changes(&self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
+        if self.doubtful.load(Ordering::Acquire) {
+            return list;
+        }
         let mut state = self.session.state();
         for partition in state.partitions.values_mut().filter(|partition| partition.dirty) {
             partition.dirty = false;
@@ -92,6 +126,7 @@ impl Rebalancer {
                 &progress.1,
             );
             if added.is_ok() {
+                partition.sent.push(progress.0, &progress.1);
                 partition.committed = Some(progress);
             }
         }
@@ -106,11 +141,13 @@ impl Rebalancer {
         }
         let mut state = self.session.state();
         for element in list.elements() {
-            if !failed_all && element.error().is_ok() {
-                continue;
-            }
             let number = u32::try_from(element.partition()).unwrap_or(u32::MAX);
-            if let Some(partition) = state.partitions.get_mut(&number) {
+            let Some(partition) = state.partitions.get_mut(&number) else {
+                continue;
+            };
+            if !failed_all && element.error().is_ok() {
+                partition.sent.confirm();
+            } else {
                 partition.dirty = true;
                 partition.committed = None;
             }
@@ -149,9 +186,13 @@ impl Rebalancer {
         {
             let mut state = self.session.state();
             for found in committed {
-                let partition =
-                    Partition::new(found.number, next_epoch(), found.start, found.progress.as_ref());
-                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, found.start);
+                let (start, progress) = state
+                    .resume(&found)
+                    .map_or((found.start, found.progress), |(start, known)| {
+                        (start, Some(known))
+                    });
+                let partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
+                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, start);
                 state.partitions.insert(found.number, partition);
             }
             state.assigned = true;
@@ -199,8 +240,8 @@ impl Rebalancer {
         let until = going.as_ref()?.until;
         let in_hand = {
             let state = self.session.state();
-            let leaving = state.partitions.values().filter(|partition| partition.leaving);
-            leaving.map(|partition| partition.window.in_hand()).sum::<u64>() > 0
+            let mut leaving = state.partitions.values().filter(|partition| partition.leaving);
+            leaving.any(Partition::is_in_hand)
         };
         if in_hand && !now && Instant::now() < until && !consumer.assignment_lost() {
             return Some(until);
@@ -213,8 +254,8 @@ impl Rebalancer {
 
     /// Commits all that is known of partitions, and gives them up.
     fn let_go(&self, consumer: &GroupConsumer, leaving: &Leaving) {
-        let _turn = lock(&self.commits);
-        let lost = consumer.assignment_lost();
+        let _turn = self.turn();
+        let lost = consumer.assignment_lost() || self.doubtful.load(Ordering::Acquire);
         let mut last = TopicPartitionList::new();
         {
             let mut state = self.session.state();
@@ -265,6 +306,7 @@ fn give_up(consumer: &GroupConsumer, list: &TopicPartitionList) {
 
 impl ClientContext for Rebalancer {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.served.store(true, Ordering::Relaxed);
         tell(level, facility, message);
     }
 
@@ -278,6 +320,7 @@ impl ClientContext for Rebalancer {
 
 impl ConsumerContext for Rebalancer {
     fn rebalance(&self, consumer: &GroupConsumer, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.served.store(true, Ordering::Relaxed);
         // What was polled so far belongs to the partitions as they were.
         self.flush();
         match what {

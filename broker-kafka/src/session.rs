@@ -1,7 +1,7 @@
 //! A group's membership in this process: what its poller brings in and its members take and settle.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,9 +15,10 @@ use crate::chunk::Chunk;
 use crate::client::{Client, lock};
 use crate::intake::Arrived;
 use crate::partition::Reading;
+use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
 use crate::topic::Topic;
-use crate::window::{Moment, Purpose, Tag, Who};
+use broker_window::{Moment, Purpose, Tag, Who};
 
 /// A group's membership in this process.
 pub(crate) struct Session {
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     /// What the poller is asked to do; nothing more once it is gone.
     orders: Mutex<Option<Vec<Order>>>,
     poller: Mutex<Option<Thread>>,
+    /// The library's client, for as long as the poller has it.
+    consumer: Mutex<Weak<GroupConsumer>>,
     /// Read calls that wait.
     readers: AtomicUsize,
     ended: AtomicBool,
@@ -76,6 +79,7 @@ impl Session {
             arrived: Notify::new(),
             orders: Mutex::new(Some(Vec::new())),
             poller: Mutex::default(),
+            consumer: Mutex::default(),
             readers: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             clock: Instant::now(),
@@ -87,14 +91,14 @@ impl Session {
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX))
+        Moment::at(self.clock.elapsed())
     }
 
     /// How long from now until `moment`.
     pub(crate) fn until(&self, moment: Moment) -> Duration {
         match moment {
             Moment::NEVER => Duration::MAX,
-            Moment(at) => Duration::from_micros(at.saturating_sub(self.now().0)),
+            moment => moment.since(self.now()),
         }
     }
 
@@ -108,8 +112,14 @@ impl Session {
         self.arrived.notify_waiters();
     }
 
-    pub(crate) fn set_poller(&self, thread: Thread) {
+    pub(crate) fn set_poller(&self, thread: Thread, consumer: Weak<GroupConsumer>) {
         *lock(&self.poller) = Some(thread);
+        *lock(&self.consumer) = consumer;
+    }
+
+    /// The library's client, unless the group was left.
+    pub(crate) fn consumer(&self) -> Option<Arc<GroupConsumer>> {
+        lock(&self.consumer).upgrade()
     }
 
     /// Has the poller look at things now.
@@ -158,6 +168,11 @@ impl Session {
         member.who
     }
 
+    /// The member of that name, if there is one.
+    pub(crate) fn who(&self, name: &ConsumerName) -> Option<Who> {
+        self.state().members.get(name).map(|member| member.who)
+    }
+
     /// A consumer is gone; with `leave`, it said so. What it has in hand stays until it is settled.
     pub(crate) fn forget(&self, leave: bool) {
         let mut state = self.state();
@@ -174,7 +189,7 @@ impl Session {
         let member = state.members.remove(name)?;
         let partitions = state.partitions.values_mut();
         let moved = partitions
-            .map(|partition| partition.window.expire(member.who))
+            .map(|partition| partition.window.release(member.who))
             .sum();
         drop(state);
         self.arrived.notify_waiters();
@@ -184,16 +199,11 @@ impl Session {
     /// How long the oldest delivery has been out.
     pub(crate) fn oldest(&self) -> Option<Duration> {
         let (state, now) = (self.state(), self.now());
-        let lease = u64::try_from(state.lease.as_micros()).unwrap_or(u64::MAX);
-        let held = state
-            .partitions
-            .values()
-            .flat_map(|partition| partition.window.unsettled());
-        let held = held.filter(|(_, slot)| slot.tag.who().holds());
-        let since = held
-            .map(|(_, slot)| slot.deadline.0.saturating_sub(lease))
+        let partitions = state.partitions.values();
+        let oldest = partitions
+            .filter_map(|partition| partition.window.oldest())
             .min()?;
-        Some(Duration::from_micros(now.0.saturating_sub(since)))
+        Some(now.since(oldest))
     }
 
     /// Waits until the server has given out partitions.
@@ -238,7 +248,7 @@ impl Session {
         Ok(Peeked {
             chunk,
             index,
-            first_failed: partition.first_failed(receipt.sequence),
+            first_failed: partition.window.first_failed(receipt.sequence),
         })
     }
 
@@ -249,8 +259,8 @@ impl Session {
             let held = state
                 .partitions
                 .values()
-                .flat_map(|partition| partition.window.unsettled());
-            held.filter(|(_, slot)| slot.tag.who() == who).count() as u64
+                .flat_map(|partition| partition.window.holders());
+            held.filter(|holder| *holder == who).count() as u64
         };
         let members = state.members.iter();
         members
@@ -261,11 +271,10 @@ impl Session {
     /// Hands out what is there.
     pub(crate) fn read(&self, max: usize, who: Who, lease: Duration, sequential: bool) -> Deliveries {
         let now = self.now();
-        let lease = u64::try_from(lease.as_micros()).unwrap_or(u64::MAX);
         let reading = Reading {
             who,
             now,
-            deadline: Moment(now.0.saturating_add(lease).min(u64::MAX - 1)),
+            deadline: now.after(lease),
             sequential,
         };
         let mut out = Deliveries::new();
@@ -360,6 +369,9 @@ impl Session {
             }
         }
         state.trouble = None;
+        if any {
+            state.silent = None;
+        }
         drop(state);
         if any {
             self.arrived.notify_waiters();

@@ -35,12 +35,16 @@ impl Client {
         if let Some(session) = place.as_ref().filter(|session| !session.has_ended()) {
             return Ok(Arc::clone(session));
         }
+        let mut silent = None;
         if let Some(before) = place.take() {
+            silent = before.state().silent;
             // It is about to leave: joining beside it would only move the partitions twice.
             let _ = tokio::time::timeout(self.patience(), stop(&before)).await;
         }
         let topic = self.topic(stream).await?;
         let session = Arc::new(Session::new(self, stream, group, topic));
+        // Health says so until something comes.
+        session.state().silent = silent;
         poller::start(self, &session, start).await?;
         {
             let mut live = lock(&self.sessions.live);

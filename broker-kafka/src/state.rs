@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use broker_core::base::HealthReport;
 use broker_core::{ConsumerName, Error, Receipt, Settled};
+use broker_window::{Moment, Who, Window};
 
+use crate::offsets::Committed;
 use crate::partition::Partition;
-use crate::window::{Moment, SPAN, Who, Window};
+use crate::progress::{Progress, SPAN, is_crowded};
+use crate::sent::Sent;
 
 /// What a session knows.
 #[derive(Default)]
@@ -20,6 +23,8 @@ pub(crate) struct State {
     pub(crate) turn: u32,
     /// Why nothing can be read, since when.
     pub(crate) trouble: Option<(Instant, Error)>,
+    /// Since when nothing comes although there is something.
+    pub(crate) silent: Option<Instant>,
     /// When a member last read or settled.
     pub(crate) used: Option<Instant>,
     /// After how long without that the partitions go to others.
@@ -37,7 +42,9 @@ pub(crate) struct State {
 /// A partition that went.
 struct Past {
     epoch: u32,
+    generation: u64,
     window: Window,
+    sent: Sent,
 }
 
 /// A member in this process.
@@ -58,14 +65,14 @@ impl State {
     /// Adds to a health report, as `name`.
     pub(crate) fn describe(&self, name: &str, report: &mut HealthReport) {
         for partition in self.partitions.values() {
-            if partition.window.next() >= partition.window.end() {
+            if partition.window.room() == 0 {
                 report.warnings.push(format!(
                     "{name}: partition {} waits for message {}, which {SPAN} others have overtaken",
                     partition.number,
                     partition.window.low(),
                 ));
             }
-            if partition.window.is_crowded() {
+            if is_crowded(&partition.window) {
                 report.warnings.push(format!(
                     "{name}: so many messages of partition {} fail that they wait for each other",
                     partition.number
@@ -77,11 +84,17 @@ impl State {
                 .warnings
                 .push(format!("{name}: {error}, for {}s", since.elapsed().as_secs()));
         }
+        if let Some(since) = self.silent {
+            report.warnings.push(format!(
+                "{name}: nothing comes although there are messages, for {}s; the consumer is replaced",
+                since.elapsed().as_secs()
+            ));
+        }
         let unread: u64 = self.partitions.values().map(Partition::unread).sum();
         let pending: u64 = self
             .partitions
             .values()
-            .map(|partition| partition.window.pending())
+            .map(|partition| partition.window.pending() + partition.window.parked())
             .sum();
         let bytes: usize = self.partitions.values().map(|partition| partition.bytes).sum();
         report.details.push((
@@ -100,10 +113,20 @@ impl State {
         let committed = partition.committed == Some((start, text.clone()));
         let past = Past {
             epoch: partition.epoch,
+            generation: partition.generation,
             window: partition.window,
+            sent: partition.sent,
         };
         self.past.insert(number, past);
         Some((start, text, committed))
+    }
+
+    /// Where this process goes on in a partition that it had before and that nobody had meanwhile: it knows more than it
+    /// could commit, as the server was away.
+    pub(crate) fn resume(&self, found: &Committed) -> Option<(u64, Progress)> {
+        let past = self.past.get(&found.number)?;
+        let is_own = found.exists && past.sent.contains(found.start, &found.text);
+        is_own.then(|| (past.window.low(), Progress::of(&past.window, past.generation)))
     }
 
     /// What settling a delivery of a partition that went answers.
@@ -133,8 +156,47 @@ impl State {
 
     /// Whether a member has something in hand.
     pub(crate) fn is_in_hand(&self) -> bool {
-        self.partitions
-            .values()
-            .any(|partition| partition.window.in_hand() > 0)
+        self.partitions.values().any(Partition::is_in_hand)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(start: u64, text: &str) -> Committed {
+        Committed {
+            number: 0,
+            start,
+            progress: Progress::from_text(text),
+            text: text.to_owned(),
+            exists: true,
+        }
+    }
+
+    #[test]
+    fn a_partition_that_nobody_had_meanwhile_goes_on_where_it_was_left() {
+        let mut state = State::new(Duration::from_secs(1));
+        let mut partition = Partition::new(0, 1, 10, None);
+        let (first, text) = partition.progress();
+        partition.sent.push(first, &text);
+        partition.sent.confirm();
+        // Two more were settled, which could not be committed.
+        partition.pass(10);
+        partition.pass(11);
+        let (second, later) = partition.progress();
+        partition.sent.push(second, &later);
+        state.partitions.insert(0, partition);
+        assert!(state.let_go(0).is_some());
+        for own in [found(first, &text), found(second, &later)] {
+            let (start, progress) = state.resume(&own).unwrap();
+            assert_eq!((start, progress.generation), (12, 1));
+        }
+        let others = Progress {
+            generation: 2,
+            runs: Vec::new(),
+        };
+        assert!(state.resume(&found(10, &others.to_text())).is_none());
+        assert!(state.resume(&found(10, "")).is_none(), "the group was moved");
     }
 }

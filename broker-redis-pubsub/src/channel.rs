@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use broker_core::base::{BoxFuture, Deliveries, Disposition, ListenRequest, Lot, ReadEndpoint, Source};
+use broker_core::base::{BoxFuture, Deliveries, ListenRequest, Lot, ReadEndpoint, Source};
 use broker_core::{
-    BrokerEvent, Capabilities, Error, Failure, Message, MessageId, Receipt, ReceiptRun, Result, Settlements,
-    StartPosition, StreamName, StreamPattern,
+    BrokerEvent, Capabilities, Error, Message, MessageId, Receipt, Result, StartPosition, StreamName,
+    StreamPattern,
 };
 use broker_redis_common::{Hub, Listener, Topic};
 use tokio::sync::Notify;
@@ -212,19 +212,6 @@ impl ReadEndpoint for ChannelListener {
                 }
             }
         })
-    }
-
-    fn ack<'a>(&'a self, _: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(async { Err(Error::unsupported(Capabilities::MESSAGE_ACKNOWLEDGEMENT)) })
-    }
-
-    fn nack<'a>(
-        &'a self,
-        _: &'a [ReceiptRun],
-        _: Disposition,
-        _: &'a Failure,
-    ) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(async { Err(Error::unsupported(Capabilities::MESSAGE_REJECTION)) })
     }
 
     fn settles(&self) -> bool {

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         let server = RedisConfig::new()
             .durable()
             .tls()
+            .proxied()
             .line("tls-auth-clients yes")
             .line("user default off")
             .user("app", "app-secret", &common::rights(mode))
@@ -26,6 +27,6 @@ fn main() -> ExitCode {
                 scale: 3.0,
                 ..Timing::default()
             });
-        Ok(common::finish(harness.proxied()?).main())
+        Ok(common::finish(harness).main())
     })
 }

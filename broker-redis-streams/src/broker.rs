@@ -89,6 +89,7 @@ impl BaseBroker for RedisStreams {
             replay: Some(self),
             retention: Some(self),
             streams: Some(self),
+            transactions: None,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::base::{BoxFuture, Deliveries, Disposition, ReadEndpoint};
-use broker_core::{Capabilities, Error, Failure, ReceiptRun, Result, Settlements, StartPosition};
+use broker_core::base::{BoxFuture, Deliveries, ReadEndpoint};
+use broker_core::{Error, Result, StartPosition};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Pipeline;
 use tokio::time::Instant;
@@ -151,23 +151,6 @@ impl StreamListener {
 impl ReadEndpoint for StreamListener {
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
         Box::pin(self.next(max, wait))
-    }
-
-    fn ack<'a>(&'a self, _: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_ACKNOWLEDGEMENT,
-        ))))
-    }
-
-    fn nack<'a>(
-        &'a self,
-        _: &'a [ReceiptRun],
-        _: Disposition,
-        _: &'a Failure,
-    ) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_REJECTION,
-        ))))
     }
 
     fn settles(&self) -> bool {

@@ -11,6 +11,7 @@ fn main() -> broker_core::Result<ExitCode> {
     let server = RedisConfig::new()
         .durable()
         .tls()
+        .proxied()
         .line("tls-auth-clients yes")
         .line("user default off")
         .user("app", "app-secret", &common::rights())
@@ -23,5 +24,5 @@ fn main() -> broker_core::Result<ExitCode> {
             scale: 6.0,
             ..Timing::default()
         });
-    Ok(common::finish(harness.proxied()?).main())
+    Ok(common::finish(harness).main())
 }

@@ -257,6 +257,14 @@ impl Ledger {
         }
     }
 
+    /// Notes that an ack was forgotten before it was written down, as the broker says it may be.
+    pub(crate) fn forgot_entry(&self, group: &str, entry: Entry) {
+        let mut state = self.state();
+        if std::mem::take(&mut state.seen(group, entry).acked) {
+            state.verdict.acked -= 1;
+        }
+    }
+
     /// How many came out of order so far.
     pub(crate) fn reordered(&self) -> u64 {
         self.state().verdict.reordered

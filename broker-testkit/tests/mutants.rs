@@ -85,6 +85,9 @@ mutants! {
     moves_all_groups, Quick: "replay.other_groups_unaffected";
     trims_what_is_needed, Quick: "retention.slowest_group";
     forgets_extensions, Quick: "ack.extend_lease";
+    transacts_in_parts, Quick: "tx.refused";
+    transacts_publishes_only, Quick: "tx.commit";
+    forgets_fences, Quick: "tx.fenced";
     hides_lag, Quick: "health.lag";
     answers_ping_when_down, Full: "health.down";
     unsupported_is_ok, Quick: "caps.unsupported.base";

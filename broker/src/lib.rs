@@ -25,19 +25,36 @@ pub use broker_core::*;
 
 /// What most programs need.
 pub mod prelude {
+    #[cfg(feature = "cli")]
+    pub use broker_cli::Main;
     pub use broker_core::broker::{
-        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription,
+        Batch, Broker, Brokers, Delivery, DeliveryRef, NackOptions, Publisher, Subscription, Transaction,
+        Transactor,
     };
     pub use broker_core::{
         Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Settled, StartPosition,
     };
     #[cfg(feature = "engine")]
-    pub use broker_engine::{Engine, Json, Reply, RequestClient, RetryPolicy, State, Subscriber, subscriber};
+    pub use broker_engine::{
+        App, Engine, Json, Reply, RequestClient, RetryPolicy, State, Subscriber, subscriber,
+    };
 }
 
 /// Runs subscribers: routing, order, retries, dead letters, request and reply, shutdown.
 #[cfg(feature = "engine")]
 pub use broker_engine as engine;
+
+/// A service of every subscriber that the program's crates declare by attribute.
+#[cfg(feature = "engine")]
+pub use broker_engine::app;
+
+/// The `broker` commands within an application's own program.
+#[cfg(feature = "cli")]
+pub use broker_cli as cli;
+
+/// Tests of applications.
+#[cfg(feature = "testing")]
+pub use broker_testing as testing;
 
 /// The in-process provider.
 pub use broker_inline as inline;
@@ -55,6 +72,6 @@ pub use broker_redis_pubsub as redis_pubsub;
 pub use broker_redis_streams as redis_streams;
 
 /// Compiles and runs what the README shows.
-#[cfg(all(doctest, feature = "engine"))]
+#[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -14,9 +14,9 @@ AT_ROOT = {"Broker": "broker", "Brokers": "broker", "Publisher": "broker", "Subs
 # The port must not know a client.
 CLIENTS = {"amqprs", "fred", "kafka", "lapin", "rdkafka", "redis", "rskafka"}
 # What several adapters share is bound as an adapter is.
-SHARED_BY_ADAPTERS = {"broker-redis-common"}
+SHARED_BY_ADAPTERS = {"broker-redis-common", "broker-window"}
 # What an adapter builds on is `broker-core`, and at most such a shared crate.
-ABOVE_ADAPTERS = {"broker", "broker-cli", "broker-engine", "broker-macros", "broker-testkit"}
+ABOVE_ADAPTERS = {"broker", "broker-cli", "broker-engine", "broker-macros", "broker-testing", "broker-testkit"}
 # Plain data: no I/O, no runtime.
 NOT_IN_VALUES = {("tokio",), ("std", "fs"), ("std", "net"), ("std", "process")}
 

@@ -18,8 +18,9 @@ docs() {
 
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
-    cargo test -p broker -p broker-cli -p broker-core -p broker-inline -p orders --lib --bins --tests
-    cargo test -p broker-engine --lib
+    cargo test -p broker -p broker-core -p broker-inline -p broker-testing -p orders --lib --bins --tests
+    cargo test -p broker-cli --lib --bins --test commands --test program
+    cargo test -p broker-engine --lib --test queues
     cargo test -p broker-testkit --lib --test model --test report
 }
 
@@ -174,6 +175,11 @@ protean() {
 torture() {
     cargo build -p broker-cli
     target/debug/broker torture --private redis --set partitions=4 "$@"
+}
+
+torture_kafka() {
+    cargo build -p broker-cli --features kafka
+    target/debug/broker torture --private kafka --set partitions=4 "$@"
 }
 
 # Kafka's client is a C library: who does not ask for the provider must not need what that takes. The facade alone builds

@@ -24,11 +24,8 @@ pub(super) async fn connect(
         writeln!(text, "{key} = {value}")?;
     }
     if tuned {
-        text.push_str("read_buffer_bytes = 134217728\nfetch_buffer_bytes = 134217728\n");
-        text.push_str("[brokers.default.kafka]\n");
-        for (key, value) in super::TUNED {
-            writeln!(text, "\"{key}\" = {value}")?;
-        }
+        // More room than that only spoils the processor's caches.
+        text.push_str("fetch_buffer_bytes = 67108864\n");
     }
     let brokers = Brokers::open(&Config::from_text(&text)?)?;
     brokers.connect().await?;

@@ -65,6 +65,8 @@ fn publishing(servers: &str) -> ClientConfig {
     let mut config = config(servers);
     config
         .set("enable.idempotence", "true")
+        .set("linger.ms", "1")
+        .set("batch.num.messages", "100000")
         .set("queue.buffering.max.messages", "1000000");
     config
 }

@@ -1,8 +1,7 @@
 //! `broker config`.
 
-use broker::broker::Broker;
-use broker::config::Config;
-use broker::registry::Registry;
+use broker_core::broker::Broker;
+use broker_core::registry::Registry;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -15,6 +14,7 @@ use crate::table::Table;
 pub(crate) enum ConfigCommand {
     /// Open every configured broker without I/O, and tell what is wrong.
     Check,
+    #[cfg(feature = "schema")]
     /// Write the JSON Schema of the configuration, for editors; it covers the linked providers.
     Schema,
 }
@@ -23,14 +23,17 @@ impl ConfigCommand {
     pub(crate) fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
         match self {
             Self::Check => check(session),
-            Self::Schema => {
-                let schema = Config::schema(&Registry::linked()?);
-                serde_json::to_writer_pretty(&mut *session.output(), &schema)
-                    .map_err(std::io::Error::from)?;
-                Ok(session.line("")?)
-            }
+            #[cfg(feature = "schema")]
+            Self::Schema => schema(session),
         }
     }
+}
+
+#[cfg(feature = "schema")]
+fn schema(session: &mut Session<'_, '_>) -> Result<(), Stop> {
+    let schema = broker_core::config::Config::schema(&Registry::linked()?);
+    serde_json::to_writer_pretty(&mut *session.output(), &schema).map_err(std::io::Error::from)?;
+    Ok(session.line("")?)
 }
 
 /// Goes on after the first mistake: they are mended together.

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use broker::Error;
-use broker::config::Settings;
-use broker::registry::{Provider, Registry};
+use broker_core::Error;
+use broker_core::config::Settings;
+use broker_core::registry::{Provider, Registry};
 use broker_testkit::{Harness, Level, Part, Report, Suite};
 use clap::Args;
 

@@ -1,7 +1,7 @@
 //! `broker dlq`.
 
-use broker::broker::{Broker, DeadLetterQueue};
-use broker::{DeadLetter, DeadLetterQuery, Error, ErrorKind, MessageId, Selection};
+use broker_core::broker::{Broker, DeadLetterQueue};
+use broker_core::{DeadLetter, DeadLetterQuery, Error, ErrorKind, MessageId, Selection};
 use clap::{Args, Subcommand};
 use serde_json::json;
 

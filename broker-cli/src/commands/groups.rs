@@ -1,6 +1,6 @@
 //! `broker groups`.
 
-use broker::{Broker, GroupInfo, MemberInfo};
+use broker_core::{Broker, GroupInfo, MemberInfo};
 use clap::Args;
 use serde_json::{Value, json};
 

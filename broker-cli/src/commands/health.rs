@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use broker::{Broker, HealthStatus};
+use broker_core::{Broker, HealthStatus};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ impl Health {
     }
 }
 
-fn object(broker: &Broker, health: &broker::Health) -> Value {
+fn object(broker: &Broker, health: &broker_core::Health) -> Value {
     let of = |name: &str| {
         let named = health.details.iter().filter(|(known, _)| known == name);
         named.map(|(_, value)| value.as_str()).collect::<Vec<_>>()
@@ -63,7 +63,7 @@ fn object(broker: &Broker, health: &broker::Health) -> Value {
     })
 }
 
-fn table(broker: &Broker, health: &broker::Health) -> Table {
+fn table(broker: &Broker, health: &broker_core::Health) -> Table {
     let mut table = Table::plain();
     let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
     let ms = |duration: Option<Duration>| match duration {

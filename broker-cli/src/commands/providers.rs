@@ -1,7 +1,7 @@
 //! `broker providers`.
 
-use broker::Capabilities;
-use broker::registry::{Provider, Registry};
+use broker_core::Capabilities;
+use broker_core::registry::{Provider, Registry};
 use clap::Args;
 use serde_json::{Value, json};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use broker::broker::Broker;
-use broker::{Message, Outcome};
+use broker_core::broker::Broker;
+use broker_core::{Message, Outcome};
 use clap::Args;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use broker::Capabilities;
-use broker::broker::{Broker, Delivery, NackOptions};
+use broker_core::Capabilities;
+use broker_core::broker::{Broker, Delivery, NackOptions};
 use clap::Args;
 
 use crate::arguments::duration;
@@ -75,7 +75,7 @@ impl Read {
     }
 
     /// What is asked for and what the broker can do; refused before anything is read.
-    fn settling(&self, broker: &Broker) -> Result<Settling, broker::Error> {
+    fn settling(&self, broker: &Broker) -> Result<Settling, broker_core::Error> {
         if self.ack {
             need(broker, Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
         }
@@ -88,11 +88,11 @@ impl Read {
     }
 }
 
-fn need(broker: &Broker, flag: Capabilities) -> Result<(), broker::Error> {
+fn need(broker: &Broker, flag: Capabilities) -> Result<(), broker_core::Error> {
     if broker.has_capability(flag) {
         return Ok(());
     }
-    let error = broker::Error::unsupported(flag)
+    let error = broker_core::Error::unsupported(flag)
         .operation("read")
         .provider(broker.provider());
     let lost = broker.lost_capabilities();
@@ -111,7 +111,7 @@ enum Settling {
     Nothing,
 }
 
-async fn give_back(deliveries: impl Iterator<Item = Delivery>) -> Result<(), broker::Error> {
+async fn give_back(deliveries: impl Iterator<Item = Delivery>) -> Result<(), broker_core::Error> {
     for delivery in deliveries {
         delivery.nack_with(NackOptions::new().give_back()).await?;
     }

@@ -1,6 +1,6 @@
 //! `broker tail`.
 
-use broker::{Broker, StartPosition};
+use broker_core::{Broker, StartPosition};
 use clap::Args;
 
 use crate::commands::read::write;
@@ -47,5 +47,5 @@ impl Tail {
 
 fn position(text: &str) -> Result<StartPosition, String> {
     text.parse()
-        .map_err(|error: broker::Error| error.message().to_owned())
+        .map_err(|error: broker_core::Error| error.message().to_owned())
 }

@@ -8,4 +8,5 @@
 mod messages;
 mod operators;
 mod support;
+mod trace;
 mod unreachable;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{BoxFuture, Deliveries, Disposition, Membership};
 use crate::async_trait;
 use crate::values::{
-    Failure, Message, MessageId, Published, Receipt, ReceiptRun, Result, Settled, Settlements, StartPosition,
-    StreamName, StreamPattern,
+    Capabilities, Error, Failure, Message, MessageId, Published, Receipt, ReceiptRun, Result, Settled,
+    Settlements, StartPosition, StreamName, StreamPattern,
 };
 
 /// Optional family: what the adapter makes of a stream's and a group's name is kept, not looked up on each call.
@@ -116,16 +116,22 @@ pub trait ReadEndpoint: Send + Sync + 'static {
         Some(answer.map(|settlements| settlements.get(0).unwrap_or(Settled::NotPending)))
     }
 
-    /// Settles, as [`BaseBroker::ack`](super::BaseBroker::ack) does.
-    fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>>;
+    /// Settles, as [`BaseBroker::ack`](super::BaseBroker::ack) does; unsupported by an endpoint that has none.
+    fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
+        let _ = runs;
+        unsupported(Capabilities::MESSAGE_ACKNOWLEDGEMENT)
+    }
 
-    /// Refuses, as [`BaseBroker::nack`](super::BaseBroker::nack) does.
+    /// Refuses, as [`BaseBroker::nack`](super::BaseBroker::nack) does; unsupported by an endpoint that has none.
     fn nack<'a>(
         &'a self,
         runs: &'a [ReceiptRun],
         disposition: Disposition,
         failure: &'a Failure,
-    ) -> BoxFuture<'a, Result<Settlements>>;
+    ) -> BoxFuture<'a, Result<Settlements>> {
+        let _ = (runs, disposition, failure);
+        unsupported(Capabilities::MESSAGE_REJECTION)
+    }
 
     /// Gives back at once what was handed out and not handled, where that needs no waiting; else answers `false`.
     fn try_give_back(&self, runs: &[ReceiptRun]) -> bool {
@@ -133,7 +139,12 @@ pub trait ReadEndpoint: Send + Sync + 'static {
         false
     }
 
-    /// Whether what it hands out wants settling; an independent reader's deliveries do not.
+    /// Is told that a subscription reads from here by itself from now on, for as long as it keeps this endpoint: whoever
+    /// publishes may wait until what it publishes is handled.
+    fn subscribed(&self) {}
+
+    /// Whether what it hands out wants settling; an independent reader's deliveries do not, and such an endpoint needs
+    /// neither [`ack`](Self::ack) nor [`nack`](Self::nack).
     fn settles(&self) -> bool {
         true
     }
@@ -142,4 +153,8 @@ pub trait ReadEndpoint: Send + Sync + 'static {
     fn leave(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
     }
+}
+
+fn unsupported<'a, T: Send + 'a>(flag: Capabilities) -> BoxFuture<'a, Result<T>> {
+    Box::pin(std::future::ready(Err(Error::unsupported(flag))))
 }

@@ -1,6 +1,6 @@
 //! What an adapter has beyond the required methods.
 
-use super::{DeadLetters, Endpoints, Groups, Leases, Partitions, Replay, Retention, Streams};
+use super::{DeadLetters, Endpoints, Groups, Leases, Partitions, Replay, Retention, Streams, Transactions};
 use crate::values::{Capabilities, Error, ErrorKind, Result};
 
 /// The optional families of one opened broker.
@@ -22,6 +22,8 @@ pub struct Families<'a> {
     pub retention: Option<&'a dyn Retention>,
     /// Streams as an operator sees them.
     pub streams: Option<&'a dyn Streams>,
+    /// Publishes and settlements that take effect together.
+    pub transactions: Option<&'a dyn Transactions>,
 }
 
 impl Families<'_> {
@@ -52,6 +54,11 @@ impl Families<'_> {
             ),
             (Capabilities::REPLAY, "replay", self.replay.is_some()),
             (Capabilities::RETENTION, "retention", self.retention.is_some()),
+            (
+                Capabilities::TRANSACTIONS,
+                "transactions",
+                self.transactions.is_some(),
+            ),
         ];
         for (flag, family, there) in pairs {
             match (capabilities.contains(flag), there) {

@@ -20,6 +20,7 @@ mod replay;
 mod retention;
 mod settle;
 mod streams;
+mod transactions;
 
 pub use base_broker::{BaseBroker, HealthReport};
 pub use context::{EventSender, OpenContext};
@@ -37,3 +38,4 @@ pub use replay::Replay;
 pub use retention::{Retention, TrimTo, Trimmed};
 pub use settle::{Disposition, Nack, Settle};
 pub use streams::Streams;
+pub use transactions::{Transact, Transactions, Work};

@@ -227,6 +227,16 @@ impl Shared {
         self.repeat(attempts, call).await
     }
 
+    /// Stores something that is not tried twice where nobody knows what became of it, also while the broker drains.
+    pub(super) async fn store<'a, T>(
+        &'a self,
+        operation: &'static str,
+        call: impl Fn() -> BoxFuture<'a, Result<T>>,
+    ) -> Result<T> {
+        let attempts = Attempts::new(self, operation, Effect::Publish, Duration::ZERO);
+        self.repeat(attempts, call).await
+    }
+
     /// Makes sure of the connection, within `connect_timeout` however often that is tried.
     pub(super) async fn ensure_connection(&self) -> Result<()> {
         let mut attempts = Attempts::within(self, "connect", Effect::Ask, self.config.connect_timeout);

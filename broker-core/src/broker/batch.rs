@@ -45,6 +45,12 @@ impl Batch {
         }
     }
 
+    /// Who settles what is left, and by what.
+    pub(super) fn claim(&self) -> (&Arc<Consumer>, impl Iterator<Item = ReceiptRun>) {
+        let runs = self.rest().flat_map(|(lot, from)| lot.runs_from(from));
+        (&self.consumer, runs)
+    }
+
     /// How many messages are left in it.
     #[must_use]
     pub fn len(&self) -> usize {

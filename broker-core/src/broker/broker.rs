@@ -17,11 +17,12 @@ use super::publish::unanswered;
 use super::publisher::PublisherBuilder;
 use super::shared::Shared;
 use super::subscribe::{ListenBuilder, SubscribeBuilder};
+use super::transaction::Transactor;
 use crate::base::Source;
 use crate::config::BrokerConfig;
 use crate::values::{
     BrokerEvent, Capabilities, Error, GroupName, Health, LostCapability, Message, MessageId, Published,
-    Receipt, ReceiptRun, Result, Settled, StreamName, StreamPattern,
+    Receipt, ReceiptRun, Result, Settled, StreamName, StreamPattern, TransactorName,
 };
 
 /// An opened broker under its configured name. Clones share it.
@@ -300,6 +301,24 @@ impl Broker {
         self.shared
             .need(Capabilities::DEAD_LETTER_QUEUE, "dead letters")?;
         Ok(DeadLetterQueue::new(Arc::clone(&self.shared), names.0, names.1))
+    }
+
+    /// Opens the transactor called `name`, which commits publishes and acks together; who opened it before is fenced.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) without `TRANSACTIONS`, a bad name, and what the
+    /// connection answers.
+    pub async fn transactor<N>(&self, name: N) -> Result<Transactor>
+    where
+        N: TryInto<TransactorName>,
+        Error: From<N::Error>,
+    {
+        self.shared.need(Capabilities::TRANSACTIONS, "open transactor")?;
+        let name = name
+            .try_into()
+            .map_err(|error| Error::from(error).operation("open transactor"))?;
+        Transactor::open(&self.shared, name).await
     }
 
     /// Asks the server for a sign of life; answers how long that took.

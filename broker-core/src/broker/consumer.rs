@@ -297,6 +297,11 @@ impl Consumer {
         }
     }
 
+    /// A subscription reads by itself from now on.
+    pub(super) fn subscribed(&self) {
+        self.endpoint.subscribed();
+    }
+
     /// Leaves the group.
     pub(super) async fn leave(self: &Arc<Self>) -> Result<()> {
         self.flush().await?;

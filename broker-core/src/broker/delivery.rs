@@ -240,6 +240,11 @@ impl Delivery {
         }
     }
 
+    /// Who settles it, and by what.
+    pub(super) fn claim(&self) -> (&Arc<Consumer>, Receipt) {
+        (&self.consumer, self.receipt)
+    }
+
     fn let_go(&self) {
         if self.held.swap(false, Ordering::AcqRel) {
             self.consumer.release(1);

@@ -117,6 +117,7 @@ impl SubscribeBuilder {
             lease: self.lease,
         };
         let consumer = self.shared.join(member, self.max_attempts).await?;
+        consumer.subscribed();
         Ok(Subscription::new(consumer, prefetch))
     }
 }

@@ -124,7 +124,7 @@ impl fmt::Display for Tier {
 }
 
 /// Which flag needs which: the left one is meaningless without the right one.
-const IMPLICATIONS: [(Capabilities, Capabilities); 11] = [
+const IMPLICATIONS: [(Capabilities, Capabilities); 12] = [
     (Capabilities::CONSUMER_GROUPS, Capabilities::SUBSCRIBE),
     (
         Capabilities::MESSAGE_ACKNOWLEDGEMENT,
@@ -145,6 +145,7 @@ const IMPLICATIONS: [(Capabilities, Capabilities); 11] = [
     (Capabilities::PATTERN_SUBSCRIPTION, Capabilities::SUBSCRIBE),
     (Capabilities::DELAYED_DELIVERY, Capabilities::PUBLISH),
     (Capabilities::IDEMPOTENT_PUBLISH, Capabilities::PUBLISH),
+    (Capabilities::TRANSACTIONS, Capabilities::PUBLISH),
 ];
 
 impl Capabilities {

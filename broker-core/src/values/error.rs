@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Throttled,
     /// The receipt, lease or position belongs to the past.
     Stale,
+    /// Another instance took this one's place, for good: stop, or open it anew and so fence the other.
+    Fenced,
     /// The broker was closed.
     Closed,
     /// Too many failures in a row; calls are refused until the circuit half-opens.
@@ -60,6 +62,7 @@ impl ErrorKind {
             Self::Permission => "permission",
             Self::Throttled => "throttled",
             Self::Stale => "stale",
+            Self::Fenced => "fenced",
             Self::Closed => "closed",
             Self::CircuitOpen => "circuit open",
             Self::Unexpected => "unexpected",

@@ -32,7 +32,7 @@ pub use headers::Headers;
 pub use health::{Counts, Health, HealthStatus};
 pub use message::Message;
 pub use message_id::MessageId;
-pub use name::{ConsumerName, GroupName, StreamName};
+pub use name::{ConsumerName, GroupName, StreamName, TransactorName};
 pub use outcome::{Outcome, Published};
 pub use partition::partition_for_key;
 pub use pattern::StreamPattern;

@@ -154,6 +154,11 @@ name!(
     ConsumerName,
     "consumer"
 );
+name!(
+    /// The place that transactions are committed from; one process at a time has it.
+    TransactorName,
+    "transactor"
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,11 @@
 //! Which message ids were handled already.
 
 mod memory;
+#[cfg(feature = "redis-dedup")]
+mod redis;
 
+#[cfg(feature = "redis-dedup")]
+pub use self::redis::RedisDedup;
 pub use memory::MemoryDedup;
 
 use std::fmt::Debug;

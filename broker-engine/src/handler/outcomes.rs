@@ -26,6 +26,11 @@ impl Outcomes {
             .collect()
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Result<Outcome, BoxError>> {
+        self.0.iter()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

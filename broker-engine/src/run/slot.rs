@@ -19,7 +19,15 @@ pub(crate) trait Call: Send {
     /// Takes a message, and goes as far with it as that needs no waiting; the call before has ended or was dropped.
     fn start(&mut self, incoming: Incoming, context: &mut Context<'_>) -> Answer;
     /// Takes messages for as long as they are done at once; answers what it says to the first that is not.
-    fn feed(&mut self, feed: &mut Feed<'_>, context: &mut Context<'_>) -> Option<Answer>;
+    fn feed(&mut self, feed: &mut Feed<'_>, context: &mut Context<'_>) -> Option<Answer> {
+        while let Some(incoming) = feed.next() {
+            let answer = self.start(incoming, context);
+            if !matches!(answer, Poll::Ready(Ok(Outcome::Ack))) || !feed.done() {
+                return Some(answer);
+            }
+        }
+        None
+    }
     /// Goes on with it.
     fn poll(&mut self, context: &mut Context<'_>) -> Answer;
     /// Drops what is in flight.

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use broker_core::base::{BoxFuture, Deliveries, Disposition, ListenRequest, Lot, ReadEndpoint, Source};
-use broker_core::{
-    BrokerEvent, Capabilities, Error, Failure, Receipt, ReceiptRun, Result, Settlements, StartPosition,
-};
+use broker_core::base::{BoxFuture, Deliveries, ListenRequest, Lot, ReadEndpoint, Source};
+use broker_core::{BrokerEvent, Capabilities, Receipt, ReceiptRun, Result, StartPosition};
 
-use crate::clock::{Moment, Stamp};
+use crate::clock::Stamp;
 use crate::gate::Gate;
 use crate::hub::PatternListener;
 use crate::log::{Cursor, Feed};
@@ -16,6 +14,7 @@ use crate::number::run_length;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::sync::Mutex;
+use broker_window::Moment;
 
 /// An independent reader: places in logs, and nothing else. What it is too slow for, it misses and tells.
 pub(crate) struct Listener {
@@ -234,23 +233,6 @@ impl ReadEndpoint for Listener {
                 .await;
             read.unwrap_or_else(|| Ok(Deliveries::new()))
         })
-    }
-
-    fn ack<'a>(&'a self, _: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_ACKNOWLEDGEMENT,
-        ))))
-    }
-
-    fn nack<'a>(
-        &'a self,
-        _: &'a [ReceiptRun],
-        _: Disposition,
-        _: &'a Failure,
-    ) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(Err(Error::unsupported(
-            Capabilities::MESSAGE_REJECTION,
-        ))))
     }
 
     fn settles(&self) -> bool {

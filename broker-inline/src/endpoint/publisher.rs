@@ -37,6 +37,9 @@ impl PublishEndpoint for Publisher {
         if let Err(error) = self.session.check(Capabilities::PUBLISH) {
             return Some(Err(error));
         }
+        if self.session.waits() {
+            return None;
+        }
         match self.stream.try_publish_one(message, self.session.rules()) {
             OneTried::Stored(id) => Some(Ok(id)),
             OneTried::Full if self.session.refuses() => Some(Err(self.stream.full())),

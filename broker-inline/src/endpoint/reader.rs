@@ -9,6 +9,7 @@ use broker_core::{Failure, Receipt, ReceiptRun, Result, Settled, Settlements, St
 use crate::group::{Consumer, Group};
 use crate::session::Session;
 use crate::stream::Stream;
+use crate::sync::{AtomicBool, Ordering};
 
 /// A member of a group.
 pub(crate) struct Reader {
@@ -18,6 +19,7 @@ pub(crate) struct Reader {
     consumer: Consumer,
     /// Where the group starts if it was deleted.
     start: StartPosition,
+    subscribed: AtomicBool,
 }
 
 impl Reader {
@@ -29,7 +31,22 @@ impl Reader {
             group,
             consumer,
             start: member.start.clone(),
+            subscribed: AtomicBool::new(false),
         })
+    }
+
+    /// Publishers need not wait for it any longer.
+    fn unsubscribe(&self) {
+        if self.subscribed.swap(false, Ordering::Relaxed) {
+            self.group.unsubscribed();
+            self.session.hub.handlings.tell();
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.unsubscribe();
     }
 }
 
@@ -90,11 +107,18 @@ impl ReadEndpoint for Reader {
             .is_ok()
     }
 
+    fn subscribed(&self) {
+        if !self.subscribed.swap(true, Ordering::Relaxed) {
+            self.group.subscribed();
+        }
+    }
+
     fn settles(&self) -> bool {
         self.consumer.settles
     }
 
     fn leave(&self) -> BoxFuture<'_, Result<()>> {
+        self.unsubscribe();
         self.consumer.member.leave();
         Box::pin(std::future::ready(Ok(())))
     }

@@ -12,11 +12,11 @@ use super::members::Member;
 use super::progress::Effects;
 use super::replayed::{self, Replayed};
 use crate::answers::Answers;
-use crate::clock::Moment;
 use crate::limits::Limits;
 use crate::log::Segment;
 use crate::stream::Stream;
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 impl Group {
     /// Writes deliveries to the dead letters, then settles them; where there is no room, all of them stay.

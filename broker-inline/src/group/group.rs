@@ -13,12 +13,12 @@ use super::members::{Member, Members};
 use super::progress::{Effects, Gone, Progress, Reading};
 use super::replayed::{self, Replayed};
 use crate::answers::Answers;
-use crate::clock::Moment;
 use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::stream::Stream;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 /// A group of consumers: its progress in each partition, its members, its dead letters.
 ///
@@ -32,6 +32,8 @@ pub(crate) struct Group {
     pub(super) replayed: OnceLock<Box<Replayed>>,
     pub(super) members: Mutex<Members>,
     pub(super) dead: Mutex<DeadLetterStore>,
+    /// How many subscriptions read for it.
+    subscriptions: AtomicUsize,
     /// The partition that the next read starts with.
     turn: AtomicUsize,
     pub(super) limits: Limits,
@@ -59,6 +61,7 @@ impl Group {
             replayed: OnceLock::new(),
             members: Mutex::new(Members::default()),
             dead: Mutex::new(DeadLetterStore::new(limits.max_dead_letters)),
+            subscriptions: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             limits,
         }
@@ -77,6 +80,29 @@ impl Group {
     /// Whether it is not deleted.
     pub(crate) fn is_live(&self) -> bool {
         self.low(0) != u64::MAX
+    }
+
+    /// A subscription reads for it from now on.
+    pub(crate) fn subscribed(&self) {
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A subscription reads for it no longer.
+    pub(crate) fn unsubscribed(&self) {
+        self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a subscription reads for it.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.subscriptions.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether it needs this message no longer.
+    pub(crate) fn has_settled(&self, partition: u32, offset: u64) -> bool {
+        let progress = usize::try_from(partition)
+            .ok()
+            .and_then(|place| self.progress.get(place));
+        progress.is_none_or(|progress| progress.lock().window.is_settled(offset))
     }
 
     /// The consumer of this name, which joins if it is new.

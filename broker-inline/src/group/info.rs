@@ -3,9 +3,9 @@
 use broker_core::{GroupInfo, MemberInfo};
 
 use super::group::Group;
-use crate::clock::Moment;
 use crate::stream::Stream;
-use crate::window::Who;
+use broker_window::Moment;
+use broker_window::Who;
 
 impl Group {
     /// When something becomes ready by itself, at the earliest.

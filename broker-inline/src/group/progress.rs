@@ -4,10 +4,9 @@ use broker_core::base::Deliveries;
 use broker_core::{Receipt, ReceiptRun, Settled};
 
 use crate::answers::Answers;
-use crate::clock::Moment;
 use crate::log::{Cursor, Feed};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
-use crate::window::{Lost, Purpose, Tag, Who, Window};
+use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 /// A group's progress in one partition, with a lock of its own.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ impl Progress {
         Self {
             low: AtomicU64::new(start),
             inner: Mutex::new(Inner {
-                window: Window::new(start, limit),
+                window: Window::new(start, limit as u64),
                 cursor: Cursor::default(),
                 generation: 0,
                 gone: false,
@@ -186,13 +185,13 @@ impl Progress {
         settled
     }
 
-    /// Goes on at `head`, since what lay before is gone.
-    pub(crate) fn skip_to(&self, head: u64) -> Lost {
+    /// Goes on at `head`, since what lay before is gone; answers the offsets that were not settled.
+    pub(crate) fn lose_before(&self, head: u64) -> Vec<u64> {
         let mut inner = self.inner.lock();
         if inner.gone {
-            return Lost::default();
+            return Vec::new();
         }
-        let lost = inner.window.skip_to(head);
+        let lost = inner.window.lose_before(head);
         self.publish_low(&inner);
         lost
     }

@@ -8,7 +8,7 @@ use broker_core::{Message, Receipt, ReceiptRun};
 use super::progress::{Inner, Read, Reading};
 use crate::log::{Feed, Segment};
 use crate::number::run_length;
-use crate::window::{Tag, Who};
+use broker_window::{Tag, Who};
 
 impl Inner {
     fn receipt(&self, feed: &Feed<'_>, reading: &Reading, offset: u64, tag: Tag) -> Receipt {
@@ -42,7 +42,7 @@ impl Inner {
                 return;
             };
             if segment.first() > next {
-                read.lost += self.window.skip_to(segment.first()).offsets.len() as u64;
+                read.lost += self.window.lose_before(segment.first()).len() as u64;
                 continue;
             }
             let count = count.min(segment.end() - next).min(u64::from(u32::MAX));
@@ -51,7 +51,7 @@ impl Inner {
                 self.window
                     .hand_out(count, reading.who, reading.now, reading.deadline)
             } else {
-                self.window.hand_out_settled(count)
+                self.hand_out_for_good(count)
             };
             let run = ReceiptRun {
                 first: self.receipt(feed, reading, next, tag),
@@ -97,7 +97,7 @@ impl Inner {
                 }
                 segment => {
                     let head = segment.map_or(self.window.next(), |segment| segment.first());
-                    read.lost += self.window.skip_to(head).offsets.len() as u64;
+                    read.lost += self.window.lose_before(head).len() as u64;
                 }
             }
         }
@@ -114,7 +114,7 @@ impl Inner {
                 break;
             };
             if segment.first() > next {
-                read.lost += self.window.skip_to(segment.first()).offsets.len() as u64;
+                read.lost += self.window.lose_before(segment.first()).len() as u64;
                 continue;
             }
             let segment = segment.clone();
@@ -123,7 +123,7 @@ impl Inner {
                     .window
                     .enter_lane(next, segment.at(next).and_then(Message::message_key));
             let tag = if !reading.settles {
-                self.window.hand_out_settled(1)
+                self.hand_out_for_good(1)
             } else if free || !sequential {
                 self.window
                     .hand_out(1, reading.who, reading.now, reading.deadline)
@@ -137,9 +137,17 @@ impl Inner {
         lots.finish();
     }
 
+    /// Hands out the next `count` new messages to somebody who is not going to settle them.
+    fn hand_out_for_good(&mut self, count: u64) -> Tag {
+        self.window.pass_to(self.window.next() + count);
+        Tag::new(1, 0, Who::SETTLED)
+    }
+
     /// From now on the window knows which message of a key comes first.
     fn mind_keys(&mut self, feed: &Feed<'_>) {
-        for offset in self.window.mind_keys() {
+        self.window.mind_keys();
+        let unsettled: Vec<_> = self.window.unsettled().map(|(offset, _)| offset).collect();
+        for offset in unsettled {
             let segment = (feed.find)(offset).filter(|segment| segment.first() <= offset);
             let key = segment
                 .as_ref()

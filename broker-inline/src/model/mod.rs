@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use self::naive::{Given, Naive, State};
 use self::subject::Subject;
-use crate::window::Who;
+use broker_window::Who;
 
 /// The longest window.
 const LIMIT: usize = 20;
@@ -133,7 +133,7 @@ fn run(ops: Vec<Op>) -> Result<(), TestCaseError> {
             }
             Op::SkipTo(ahead) => {
                 let head = (model.low + ahead).min(model.entries.len() as u64);
-                prop_assert_eq!(subject.progress.skip_to(head).offsets, model.skip_to(head));
+                prop_assert_eq!(subject.progress.lose_before(head), model.skip_to(head));
             }
             Op::Restart(offset) => {
                 let offset = (*offset).min(model.entries.len() as u64);

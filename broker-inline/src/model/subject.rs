@@ -8,11 +8,12 @@ use broker_core::{Message, Receipt, ReceiptRun, Settled};
 
 use super::{How, LEASE, LIMIT};
 use crate::answers::Answers;
-use crate::clock::{Moment, Stamp};
+use crate::clock::Stamp;
 use crate::group::{Progress, Reading};
 use crate::log::{Feed, Log, Segment, SegmentLimits};
 use crate::sync::{AtomicU64, Ordering};
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 /// The progress under test, with a log to read from.
 pub(super) struct Subject {

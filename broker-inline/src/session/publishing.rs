@@ -7,7 +7,7 @@ use crate::config::WhenFull;
 use crate::stream::{Rules, Stream};
 
 impl Session {
-    /// Stores messages if there is room now.
+    /// Stores messages if there is room now, and nobody is to be waited for.
     #[inline]
     pub(crate) fn try_publish(
         &self,
@@ -17,6 +17,14 @@ impl Session {
         if let Err(error) = self.check(Capabilities::PUBLISH) {
             return Some(Err(error));
         }
+        if self.waits.is_some() {
+            return None;
+        }
+        self.try_store(stream, messages)
+    }
+
+    #[inline]
+    fn try_store(&self, stream: &Stream, messages: &mut Vec<Message>) -> Option<Result<Published>> {
         if messages.is_empty() {
             return Some(Ok(Published::run(0, 0, 0)));
         }
@@ -30,9 +38,18 @@ impl Session {
         }
     }
 
-    /// Stores messages, and waits for room.
+    /// Stores messages, and waits for room; and where publishing waits for handlers, for those too.
     pub(crate) async fn publish(&self, stream: &Stream, messages: &mut Vec<Message>) -> Result<Published> {
-        if let Some(published) = self.try_publish(stream, messages) {
+        self.check(Capabilities::PUBLISH)?;
+        let published = self.store(stream, messages).await;
+        match (self.waits, published) {
+            (Some(within), Ok(published)) => Ok(self.handled(stream, published, within).await),
+            (_, published) => published,
+        }
+    }
+
+    async fn store(&self, stream: &Stream, messages: &mut Vec<Message>) -> Result<Published> {
+        if let Some(published) = self.try_store(stream, messages) {
             return published;
         }
         let place = stream.queue();
@@ -56,6 +73,12 @@ impl Session {
                 return Ok(Published::each(outcomes));
             }
         }
+    }
+
+    /// Whether publishing waits for handlers.
+    #[inline]
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.is_some()
     }
 
     pub(crate) fn rules(&self) -> Rules {

@@ -1,6 +1,7 @@
 //! One opened broker: its claims, whether it is closed, and the state it works on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_core::base::{HealthReport, Membership, OpenContext};
 use broker_core::{
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) hub: Arc<Hub>,
     claims: Claims,
     pub(super) rules: Rules,
+    /// Whether publishing waits for handlers, and how long at most.
+    pub(super) waits: Option<Duration>,
     closed: AtomicBool,
     number: u64,
 }
@@ -45,6 +48,10 @@ impl Session {
             })?,
         };
         let claims = config.claims();
+        let waits = config.waits()?.then_some(context.config.operation_timeout);
+        if waits.is_some() {
+            hub.handlings.want();
+        }
         let has = |flag| claims.capabilities().contains(flag);
         Ok(Self {
             number: hub.join(context.events.clone()),
@@ -54,6 +61,7 @@ impl Session {
                 delays: has(Capabilities::DELAYED_DELIVERY),
                 idempotent: has(Capabilities::IDEMPOTENT_PUBLISH),
             },
+            waits,
             closed: AtomicBool::new(false),
         })
     }

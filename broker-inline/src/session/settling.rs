@@ -6,10 +6,10 @@ use broker_core::base::Disposition;
 use broker_core::{Capabilities, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
 
 use super::session::Session;
-use crate::clock::Moment;
 use crate::group::{Group, Member};
 use crate::stream::Stream;
-use crate::window::{Purpose, Who};
+use broker_window::Moment;
+use broker_window::{Purpose, Who};
 
 impl Session {
     /// Marks deliveries as done.
@@ -24,7 +24,9 @@ impl Session {
         self.check(Capabilities::MESSAGE_ACKNOWLEDGEMENT)?;
         let now = self.hub.clock.now();
         let who = see(member, now);
-        Ok(group.settle(stream, runs, who, Purpose::Done, Settled::Acked, now))
+        let settlements = group.settle(stream, runs, who, Purpose::Done, Settled::Acked, now);
+        self.hub.handlings.tell();
+        Ok(settlements)
     }
 
     /// Marks one delivery as done.
@@ -65,6 +67,25 @@ impl Session {
         failure: &Failure,
     ) -> Result<Settlements> {
         self.check_nack(disposition)?;
+        let refuse = || self.refuse(stream, group, member, runs, disposition, failure);
+        let for_good = !matches!(disposition, Disposition::Requeue { .. } | Disposition::GiveBack);
+        if !(for_good && self.hub.handlings.are_wanted()) {
+            return refuse();
+        }
+        let settlements = self.hub.handlings.give_up(group.id, runs, failure, refuse);
+        self.hub.handlings.tell();
+        settlements
+    }
+
+    fn refuse(
+        &self,
+        stream: &Stream,
+        group: &Group,
+        member: Option<&Member>,
+        runs: &[ReceiptRun],
+        disposition: Disposition,
+        failure: &Failure,
+    ) -> Result<Settlements> {
         let now = self.hub.clock.now();
         let who = see(member, now);
         let purpose = match disposition {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use broker_core::{Message, MessageId};
 
-use crate::clock::Moment;
 use crate::log::Named;
+use broker_window::Moment;
 
 /// Messages that nobody is to see yet, by the moment they are due.
 #[derive(Debug, Default)]

@@ -8,8 +8,9 @@ use super::bounds::Place;
 use super::state::{Full, State};
 use super::stream::Stream;
 use super::survey::{Survey, delay_of};
-use crate::clock::{Moment, Stamp};
+use crate::clock::Stamp;
 use crate::log::Cut;
+use broker_window::Moment;
 
 /// What the publishing broker claims.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker_core::{BrokerEvent, GroupName, MessageId, StreamInfo, StreamName};
 
 use super::state::State;
-use crate::clock::{Clock, Moment, Stamp};
+use crate::clock::{Clock, Stamp};
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::limits::Limits;
@@ -13,6 +13,7 @@ use crate::log::Feed;
 use crate::log::Log;
 use crate::log::Segment;
 use crate::sync::{Apart, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use broker_window::Moment;
 
 /// A stream. It stays the same object when it is deleted and used again, so that whoever holds it goes on with it.
 ///

@@ -47,9 +47,9 @@ impl Stream {
             let mut count = 0;
             for ((progress, target), lost) in group.progress().iter().zip(targets).zip(&mut lost) {
                 if progress.low() < *target {
-                    let skipped = progress.skip_to(*target);
-                    count += skipped.offsets.len() as u64;
-                    lost.extend(skipped.offsets);
+                    let skipped = progress.lose_before(*target);
+                    count += skipped.len() as u64;
+                    lost.extend(skipped);
                 }
             }
             if count > 0 {

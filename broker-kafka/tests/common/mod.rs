@@ -2,12 +2,12 @@
 
 use broker_core::Result;
 use broker_kafka::PROVIDER;
-use broker_testkit::servers::{KafkaConfig, KafkaHarness};
+use broker_testkit::servers::{KafkaConfig, KafkaServer, ServerHarness};
 use broker_testkit::{Limits, Part, Suite, Timing};
 
 /// A server that is set up like this, and streams with so many partitions.
-pub(crate) fn harness(server: KafkaConfig, partitions: u32) -> Result<KafkaHarness> {
-    let harness = KafkaHarness::new(&PROVIDER, server.proxied().start()?)
+pub(crate) fn harness(server: KafkaConfig, partitions: u32) -> Result<ServerHarness<KafkaServer>> {
+    let harness = ServerHarness::new(&PROVIDER, server.proxied().start()?)
         .set("partitions", i64::from(partitions))
         .set("session_timeout", "6s")
         .set("heartbeat_interval", "500ms")
@@ -25,7 +25,7 @@ pub(crate) fn harness(server: KafkaConfig, partitions: u32) -> Result<KafkaHarne
 }
 
 /// The suite, without what Kafka's adapters need no part for.
-pub(crate) fn suite(harness: KafkaHarness) -> Suite {
+pub(crate) fn suite(harness: ServerHarness<KafkaServer>) -> Suite {
     Suite::new(harness)
         .absent(Part::Clock, "leases go by the process's own clock")
         .absent(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use broker_core::{Result, async_trait};
 use broker_redis_pubsub::PROVIDER;
-use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServers};
+use broker_testkit::servers::{RedisConfig, RedisServers, ServerHarness};
 use broker_testkit::{Part, RawAccess, Suite, Timing};
 
 /// The modes, each of which is certified by itself.
@@ -18,10 +18,8 @@ pub(crate) const MODES: [&str; 3] = ["list", "channel", "queue"];
 
 /// Runs the suite on `mode`.
 pub(crate) fn conformance(mode: &'static str) -> ExitCode {
-    told(RedisConfig::new().durable().start().and_then(|server| {
-        let harness = harness(server, mode).proxied()?;
-        Ok(finish(harness).main())
-    }))
+    let server = RedisConfig::new().durable().proxied().start();
+    told(server.map(|server| finish(harness(server, mode)).main()))
 }
 
 /// Runs the suite on each mode, on such servers, which nothing can be put before.
@@ -61,20 +59,21 @@ pub(crate) fn told(outcome: Result<ExitCode>) -> ExitCode {
 }
 
 /// A harness with the data reached past the adapter.
-pub(crate) fn harness(servers: impl Into<RedisServers>, mode: &'static str) -> RedisHarness {
+pub(crate) fn harness(servers: impl Into<RedisServers>, mode: &'static str) -> ServerHarness<RedisServers> {
     let servers = servers.into();
     let timing = Timing {
         lease: Duration::from_millis(500),
         ..Timing::default()
     };
-    RedisHarness::new(&PROVIDER, servers.clone())
+    ServerHarness::new(&PROVIDER, servers.clone())
         .mode(mode)
+        .set("mode", mode)
         .timing(timing)
         .raw(Raw { servers, mode })
 }
 
 /// The suite, without what no Redis server has.
-pub(crate) fn finish(harness: RedisHarness) -> Suite {
+pub(crate) fn finish(harness: ServerHarness<RedisServers>) -> Suite {
     Suite::new(harness)
         .absent(Part::Clock, "leases go by the server's clock")
         .absent(

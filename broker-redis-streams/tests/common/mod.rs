@@ -7,13 +7,13 @@
 
 use broker_core::{Result, async_trait};
 use broker_redis_streams::PROVIDER;
-use broker_testkit::servers::{RedisConfig, RedisHarness, RedisServers};
+use broker_testkit::servers::{RedisConfig, RedisServers, ServerHarness};
 use broker_testkit::{Limits, Part, RawAccess, Suite, Timing};
 
 /// The suite on one server, with streams of so many partitions.
 pub(crate) fn suite(partitions: u32) -> Result<Suite> {
-    let server = RedisConfig::new().durable().start()?;
-    Ok(finish(harness(server, partitions).proxied()?))
+    let server = RedisConfig::new().durable().proxied().start()?;
+    Ok(finish(harness(server, partitions)))
 }
 
 /// The suite on such servers, which nothing can be put before.
@@ -25,9 +25,9 @@ pub(crate) fn arranged(servers: impl Into<RedisServers>, partitions: u32) -> Sui
 }
 
 /// A harness with the data reached past the adapter.
-pub(crate) fn harness(servers: impl Into<RedisServers>, partitions: u32) -> RedisHarness {
+pub(crate) fn harness(servers: impl Into<RedisServers>, partitions: u32) -> ServerHarness<RedisServers> {
     let servers = servers.into();
-    RedisHarness::new(&PROVIDER, servers.clone())
+    ServerHarness::new(&PROVIDER, servers.clone())
         .set("dedup_window", "1m")
         .set("partitions", i64::from(partitions))
         .limits(Limits {
@@ -43,7 +43,7 @@ pub(crate) fn harness(servers: impl Into<RedisServers>, partitions: u32) -> Redi
 }
 
 /// The suite, without what no Redis server has.
-pub(crate) fn finish(harness: RedisHarness) -> Suite {
+pub(crate) fn finish(harness: ServerHarness<RedisServers>) -> Suite {
     Suite::new(harness)
         .absent(Part::Clock, "leases go by the server's clock")
         .absent(

@@ -21,6 +21,8 @@ check!(
 async fn returns_early(t: &Trial) -> CheckResult {
     let (broker, other, stream, group) = (t.broker().await?, t.broker().await?, t.stream("a"), t.group("g"));
     drop(broker.subscribe(&stream, &group).start().await?);
+    // What the first publish takes to connect is no part of a reader's waking.
+    other.publish(&t.stream("b"), Message::text("first")).await?;
     let publishing = {
         let stream = stream.clone();
         tokio::spawn(async move {

@@ -73,7 +73,7 @@ check!(
 );
 
 async fn implications(t: &Trial) -> CheckResult {
-    const NEEDS: [(Capabilities, Capabilities); 9] = [
+    const NEEDS: [(Capabilities, Capabilities); 10] = [
         (Capabilities::CONSUMER_GROUPS, Capabilities::SUBSCRIBE),
         (
             Capabilities::MESSAGE_ACKNOWLEDGEMENT,
@@ -89,6 +89,7 @@ async fn implications(t: &Trial) -> CheckResult {
         (Capabilities::BLOCKING_READ, Capabilities::SUBSCRIBE),
         (Capabilities::REPLAY, Capabilities::SUBSCRIBE),
         (Capabilities::PATTERN_SUBSCRIPTION, Capabilities::SUBSCRIBE),
+        (Capabilities::TRANSACTIONS, Capabilities::PUBLISH),
     ];
     let flags = t.broker().await?.capabilities();
     for (flag, needed) in NEEDS {

@@ -32,6 +32,7 @@ mod replay;
 mod retention;
 mod scene;
 mod subscribe;
+mod transactions;
 mod unsupported;
 mod unsupported_base;
 mod unsupported_extras;

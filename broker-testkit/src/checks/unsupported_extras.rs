@@ -173,3 +173,18 @@ async fn sequential(t: &Trial) -> CheckResult {
     unsupported(Capabilities::MESSAGE_ORDERING, s.provider, "sequential", strict).await?;
     untouched(t, &s).await
 }
+
+check!(
+    transactions,
+    "caps.unsupported.transactions",
+    Quick,
+    without(Capabilities::TRANSACTIONS),
+    "Without TRANSACTIONS no transactor can be opened."
+);
+
+async fn transactions(t: &Trial) -> CheckResult {
+    let s = scene(t).await?;
+    let opening = s.broker.transactor("t");
+    unsupported(Capabilities::TRANSACTIONS, s.provider, "transactor", opening).await?;
+    untouched(t, &s).await
+}

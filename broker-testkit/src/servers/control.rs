@@ -4,6 +4,7 @@ use broker_core::{Error, ErrorKind, Result, async_trait};
 
 use super::{KafkaServer, RedisServer};
 use crate::ServerControl;
+use crate::torture::{Position, Positions};
 
 #[async_trait]
 impl ServerControl for RedisServer {
@@ -76,11 +77,20 @@ impl ServerControl for KafkaServer {
     }
 }
 
+#[async_trait]
+impl Positions for KafkaServer {
+    async fn positions(&self, stream: &str, group: &str) -> Result<Vec<Position>> {
+        // What a group is called on the server.
+        let group = format!("{stream}/{group}");
+        blocking(self, move |server| Self::positions(server, &group)).await
+    }
+}
+
 /// Does what blocks apart from the runtime's own threads.
-async fn blocking<S: Clone + Send + 'static>(
+async fn blocking<S: Clone + Send + 'static, T: Send + 'static>(
     server: &S,
-    work: impl FnOnce(&S) -> Result<()> + Send + 'static,
-) -> Result<()> {
+    work: impl FnOnce(&S) -> Result<T> + Send + 'static,
+) -> Result<T> {
     let server = server.clone();
     match tokio::task::spawn_blocking(move || work(&server)).await {
         Ok(answer) => answer,

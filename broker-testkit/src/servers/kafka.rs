@@ -11,10 +11,12 @@ use tempfile::TempDir;
 
 use super::kafka_config::{Node, Ports, keystore};
 use super::kafka_install::{self, INSTALL_JAVA};
+use super::kafka_positions;
 use super::kafka_probe::brokers_alive;
 use super::process::{Process, failed, quiet_port, run, run_with_input, wait_until};
 use super::{Certificates, KafkaConfig, ServerVersion};
 use crate::TcpProxy;
+use crate::torture::Position;
 
 /// How long a broker may take to come up, with the machine under load and a log to recover.
 const STARTING: Duration = Duration::from_secs(120);
@@ -278,6 +280,16 @@ impl KafkaServer {
         let words = ["--create", "--topic", name, "--partitions", &partitions];
         self.tool("org.apache.kafka.tools.TopicCommand", &words, "")
             .map(drop)
+    }
+
+    /// Where a group is, by what it has committed, asked past every adapter and proxy.
+    ///
+    /// # Errors
+    ///
+    /// Where the broker does not answer.
+    pub fn positions(&self, group: &str) -> Result<Vec<Position>> {
+        kafka_positions::positions(self.0.node.ports.admin, group)
+            .map_err(|error| failed("kafka", "no answer about positions", error))
     }
 
     /// Runs one of Kafka's own console tools against it, such as `org.apache.kafka.tools.ConsoleProducer`, with

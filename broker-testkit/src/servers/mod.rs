@@ -6,31 +6,30 @@
 
 mod certificates;
 mod control;
+mod harness;
 mod kafka;
 mod kafka_cluster;
 mod kafka_config;
-mod kafka_harness;
 mod kafka_install;
+mod kafka_positions;
 mod kafka_probe;
 mod process;
 mod redis;
 mod redis_cluster;
 mod redis_config;
-mod redis_harness;
 mod redis_replica;
 mod redis_servers;
 mod resp;
 mod version;
 
 pub use certificates::Certificates;
+pub use harness::{PrivateServer, ServerHarness};
 pub use kafka::KafkaServer;
 pub use kafka_cluster::KafkaCluster;
 pub use kafka_config::KafkaConfig;
-pub use kafka_harness::KafkaHarness;
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;
 pub use redis_config::RedisConfig;
-pub use redis_harness::RedisHarness;
 pub use redis_replica::RedisReplica;
 pub use redis_servers::RedisServers;
 pub use resp::Reply;

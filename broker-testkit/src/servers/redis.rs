@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::process::{Process, failed, free_port, run, wait_until};
 use super::resp::Connection;
 use super::{Certificates, RedisConfig, Reply, ServerVersion};
+use crate::TcpProxy;
 
 /// Names another program than `redis-server`: another version, or Valkey's `valkey-server`.
 const PROGRAM: &str = "BROKER_TEST_REDIS_SERVER";
@@ -52,6 +53,7 @@ struct Inner {
     port: u16,
     config: RedisConfig,
     certificates: Option<Certificates>,
+    proxy: Option<Arc<TcpProxy>>,
     version: ServerVersion,
 }
 
@@ -83,12 +85,18 @@ impl RedisServer {
             true => Some(Certificates::make(folder.path())?),
             false => None,
         };
+        let port = free_port()?;
+        let proxy = match config.proxied {
+            true => Some(Arc::new(TcpProxy::start(([127, 0, 0, 1], port).into())?)),
+            false => None,
+        };
         let server = Self(Arc::new(Inner {
             process: Mutex::default(),
             folder,
-            port: free_port()?,
+            port,
             config,
             certificates,
+            proxy,
             version,
         }));
         server.restart()?;
@@ -113,6 +121,12 @@ impl RedisServer {
         self.0.certificates.as_ref()
     }
 
+    /// The proxy before it, where there is one.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Arc<TcpProxy>> {
+        self.0.proxy.as_ref()
+    }
+
     /// Whether its data outlives a restart.
     #[must_use]
     pub fn is_durable(&self) -> bool {
@@ -131,10 +145,11 @@ impl RedisServer {
         self.0.folder.path()
     }
 
-    /// The address for the default user, password included: `redis://:secret@127.0.0.1:40000/0`.
+    /// The address for the default user, password included: `redis://:secret@127.0.0.1:40000/0`. It is the proxy's
+    /// where there is one.
     #[must_use]
     pub fn url(&self) -> String {
-        self.url_at(self.port())
+        self.url_at(self.proxy().map_or(self.port(), |proxy| proxy.port()))
     }
 
     /// The same address at another port of this machine, such as a proxy's.

@@ -15,6 +15,7 @@ pub struct RedisConfig {
     pub(super) password: Option<String>,
     pub(super) users: Vec<(String, String, String)>,
     pub(super) tls: bool,
+    pub(super) proxied: bool,
     pub(super) lines: Vec<String>,
 }
 
@@ -58,6 +59,15 @@ impl RedisConfig {
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// Puts a proxy before the server, so that checks can disturb the network.
+    ///
+    /// Not for those of a cluster or a watched pair, which tell each other's own ports.
+    #[must_use]
+    pub fn proxied(mut self) -> Self {
+        self.proxied = true;
         self
     }
 

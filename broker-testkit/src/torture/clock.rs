@@ -16,6 +16,13 @@ impl Moment {
         Self(seconds * 1_000_000 + nanos / 1_000)
     }
 
+    pub(super) fn after(self, time: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+
     pub(super) fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

@@ -13,6 +13,9 @@ use super::incident::Incident;
 use super::team::Team;
 use super::{Fault, Rig};
 
+/// How many consumers join or leave in a storm.
+const STORM: usize = 20;
+
 /// The faults of a run: what happened so far, and whether it is to go on.
 #[derive(Clone)]
 pub(super) struct Faults {
@@ -40,10 +43,23 @@ impl Faults {
     pub(super) async fn of_consumers(
         mut self,
         mut team: Team,
+        rig: Arc<Rig>,
         lease: Duration,
         mut rng: Rng,
     ) -> Result<Team> {
+        // The first storm is one of the first few faults, so that a short run has one.
+        let mut until_storm = rng.u32(1..=4);
         while self.wait(between(&mut rng, 1_000, 4_000)).await {
+            until_storm -= 1;
+            if until_storm == 0 {
+                until_storm = rng.u32(10..=30);
+                if rig.rebalances {
+                    let began = Moment::now();
+                    self.storm(&mut team, &mut rng).await?;
+                    self.note(Fault::ConsumersComeAndGo, began, None);
+                }
+                continue;
+            }
             let (place, began) = (rng.usize(0..team.len()), Moment::now());
             let process = team.process(place);
             let fault = *pick(
@@ -75,6 +91,28 @@ impl Faults {
             self.note(fault, began, process);
         }
         Ok(team)
+    }
+
+    /// Has consumers join and leave at random, about one a second.
+    async fn storm(&mut self, team: &mut Team, rng: &mut Rng) -> Result<()> {
+        let places = team.len();
+        for _ in 0..STORM {
+            if team.len() <= 1 || (team.len() < places * 2 && rng.bool()) {
+                team.join()?;
+            } else {
+                team.shrink(rng.usize(0..team.len())).await?;
+            }
+            if !self.wait(between(rng, 200, 1_500)).await {
+                break;
+            }
+        }
+        while team.len() > places {
+            team.shrink(rng.usize(0..team.len())).await?;
+        }
+        while team.len() < places {
+            team.join()?;
+        }
+        Ok(())
     }
 
     /// Disturbs server and connections until the run is over.

@@ -30,6 +30,12 @@ pub struct Findings {
     pub left: Option<u64>,
     /// Why messages came again.
     pub redelivered_because: BTreeMap<&'static str, u64>,
+    /// How many states of the group's positions the server was seen in, where it can be asked past the adapter.
+    pub commits: Option<u64>,
+    /// Messages that the server held for settled before any consumer asked for it.
+    pub covered_unasked: u64,
+    /// How often the group was seen to move back in a partition.
+    pub moved_back: u64,
     /// Deliveries whose attempt number is not above that of the delivery before.
     pub wrong_attempts: u64,
     /// The faults, and how long recovery took.
@@ -79,12 +85,16 @@ impl Findings {
             (true, verdict.corrupted, "corrupted"),
             (true, verdict.foreign, "foreign, or said not to be sent"),
             (guarantees, self.wrong_attempts, "of a wrong attempt number"),
+            (guarantees, self.covered_unasked, "committed as settled unasked"),
         ];
         let mut wrong: Vec<_> = judgements
             .into_iter()
             .filter(|(claimed, count, _)| *claimed && *count > 0)
             .map(|(_, count, what)| format!("{count} messages {what}"))
             .collect();
+        if self.moved_back > 0 {
+            wrong.push(format!("the group moved back {} times", self.moved_back));
+        }
         if verdict.delivered == 0 {
             wrong.push("nothing was delivered".to_owned());
         }
@@ -119,6 +129,13 @@ impl fmt::Display for Findings {
                 .map(|(reason, count)| format!("{reason} {count}"))
                 .collect();
             writeln!(f, "came again: {}", reasons.join(", "))?;
+        }
+        if let Some(commits) = self.commits {
+            writeln!(
+                f,
+                "commits: {commits} states seen, {} messages covered unasked, moved back {}",
+                self.covered_unasked, self.moved_back
+            )?;
         }
         writeln!(
             f,

@@ -14,6 +14,8 @@ pub enum Fault {
     ConsumerPaused,
     /// A consumer process leaves the group in good order, and another joins.
     ConsumerLeft,
+    /// Consumer processes join and leave, many in a row.
+    ConsumersComeAndGo,
     /// The server is killed without a warning and started again.
     ServerKilled,
     /// The server stands still: connections stay and nothing is answered.
@@ -38,6 +40,7 @@ impl Fault {
             Self::ConsumerKilled => "consumer killed",
             Self::ConsumerPaused => "consumer paused",
             Self::ConsumerLeft => "consumer left",
+            Self::ConsumersComeAndGo => "consumers come and go",
             Self::ServerKilled => "server killed",
             Self::ServerPaused => "server paused",
             Self::ConnectionsCut => "connections cut",
@@ -52,7 +55,7 @@ impl Fault {
     pub(super) const fn is_of_consumer(self) -> bool {
         matches!(
             self,
-            Self::ConsumerKilled | Self::ConsumerPaused | Self::ConsumerLeft
+            Self::ConsumerKilled | Self::ConsumerPaused | Self::ConsumerLeft | Self::ConsumersComeAndGo
         )
     }
 }

@@ -23,7 +23,13 @@ pub(super) struct Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// A message came.
-    Delivered { entry: Entry, attempt: u32, key: String },
+    Delivered {
+        entry: Entry,
+        attempt: u32,
+        key: String,
+        /// Its partition and offset, where it has these.
+        place: Option<(u32, u64)>,
+    },
     /// It is about to be acked.
     Acking { entry: Entry },
     /// Settling it was answered.
@@ -55,10 +61,18 @@ impl Journal {
         let at = Moment::now().0;
         // Writing to a string does not fail.
         let _ = match what {
-            What::Delivered { entry, attempt, key } => {
+            What::Delivered {
+                entry,
+                attempt,
+                key,
+                place,
+            } => {
+                let place = place.map_or("-".to_owned(), |(partition, offset)| {
+                    format!("{partition}:{offset}")
+                });
                 writeln!(
                     self.lines,
-                    "D {at} {} {} {attempt} {key}",
+                    "D {at} {} {} {attempt} {place} {key}",
                     entry.publisher, entry.sequence
                 )
             }
@@ -147,7 +161,7 @@ fn word(answer: Settled) -> &'static str {
 }
 
 fn parse(line: &str) -> Option<Event> {
-    let mut words = line.splitn(6, ' ');
+    let mut words = line.splitn(7, ' ');
     let kind = words.next()?;
     let at = Moment(words.next()?.parse().ok()?);
     let entry = |words: &mut std::str::SplitN<'_, char>| {
@@ -160,6 +174,13 @@ fn parse(line: &str) -> Option<Event> {
         "D" => What::Delivered {
             entry: entry(&mut words)?,
             attempt: words.next()?.parse().ok()?,
+            place: match words.next()? {
+                "-" => None,
+                place => {
+                    let (partition, offset) = place.split_once(':')?;
+                    Some((partition.parse().ok()?, offset.parse().ok()?))
+                }
+            },
             key: words.next()?.to_owned(),
         },
         "S" => {
@@ -198,7 +219,14 @@ mod tests {
             What::Delivered {
                 entry,
                 attempt: 2,
+                key: key.clone(),
+                place: None,
+            },
+            What::Delivered {
+                entry,
+                attempt: 1,
                 key,
+                place: Some((3, 141)),
             },
             What::Acking { entry },
             What::Settled {
@@ -220,7 +248,7 @@ mod tests {
             .map(|event| event.what)
             .collect();
         assert_eq!(read, all);
-        journal.lines.push_str(" 15 1 k\n");
+        journal.lines.push_str(" 15 1 - k\n");
         journal.flush().unwrap();
         assert_eq!(follower.next().unwrap().len(), 1);
     }

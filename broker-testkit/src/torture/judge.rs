@@ -7,8 +7,10 @@ use std::time::Duration;
 use broker_core::Settled;
 
 use super::clock::Moment;
-use super::incident::Incident;
+use super::incident::{Fault, Incident};
 use super::journal::{Event, What};
+use super::positions::Covered;
+use super::rig::Forgetful;
 use crate::{Entry, Ledger};
 
 /// How many samples of what went wrong are kept.
@@ -25,7 +27,9 @@ pub(super) struct Judge<'r> {
     pub(super) settles: bool,
     /// Whether order per key is claimed.
     pub(super) ordered: bool,
-    pub(super) forgetful: Option<Duration>,
+    pub(super) forgetful: Option<Forgetful>,
+    /// What the server was seen to hold for settled.
+    pub(super) covered: &'r Covered,
 }
 
 /// What the events come to, beside the ledger's own sums.
@@ -50,8 +54,11 @@ struct Story {
     process: usize,
     at: Moment,
     attempt: u32,
+    place: Option<(u32, u64)>,
     answer: Option<Answer>,
     done: bool,
+    /// When it was asked to be settled, the last time.
+    asked: Moment,
     /// Processes that saw an earlier delivery only after a later one was seen: they had stood still.
     late: Vec<usize>,
 }
@@ -70,14 +77,20 @@ impl Judge<'_> {
         let mut stories: BTreeMap<Entry, Story> = BTreeMap::new();
         for (process, event) in events {
             match &event.what {
-                What::Delivered { entry, attempt, key } => {
+                What::Delivered {
+                    entry,
+                    attempt,
+                    key,
+                    place,
+                } => {
                     let story = stories.entry(*entry).or_default();
+                    story.place = *place;
                     self.delivered(&mut judged, story, *entry, *process, event.at, *attempt, key);
                 }
                 What::Acking { entry } => {
                     let story = stories.entry(*entry).or_default();
                     if story.process == *process {
-                        story.answer = Some(Answer::Asked);
+                        (story.answer, story.asked) = (Some(Answer::Asked), event.at);
                     }
                 }
                 What::Settled { entry, answer } => {
@@ -140,7 +153,8 @@ impl Judge<'_> {
         attempt: u32,
         key: &str,
     ) {
-        if story.deliveries > 0 && attempt < story.attempt {
+        let forgotten = story.deliveries > 0 && self.is_forgotten(story, story.at, at);
+        if story.deliveries > 0 && attempt < story.attempt && !forgotten {
             // Handed out before the one that was seen first; what it says of the message is refused, which is looked at.
             *judged.reasons.entry("seen late").or_default() += 1;
             story.late.push(process);
@@ -150,11 +164,14 @@ impl Judge<'_> {
             match self.reason(story, at) {
                 Some(reason) => {
                     self.ledger.excuse_entry(self.group, entry);
+                    if std::mem::take(&mut story.done) {
+                        self.ledger.forgot_entry(self.group, entry);
+                    }
                     *judged.reasons.entry(reason).or_default() += 1;
                 }
                 None => judged.sample(entry, "came again without a reason"),
             }
-            if attempt == story.attempt && !self.is_forgotten(story, at) {
+            if attempt <= story.attempt && !forgotten {
                 judged.attempts += 1;
                 judged.sample(
                     entry,
@@ -168,13 +185,18 @@ impl Judge<'_> {
             judged.sample(entry, "came after a later one of its key");
         }
         story.deliveries += 1;
-        (story.process, story.at, story.attempt, story.answer) = (process, at, attempt, None);
+        (story.process, story.at, story.attempt) = (process, at, attempt);
+        (story.answer, story.asked) = (None, at);
     }
 
     /// Why a message may come again at `at`; `None` where nothing explains it.
     fn reason(&self, story: &Story, at: Moment) -> Option<&'static str> {
-        if self.is_forgotten(story, at) {
-            return Some("its consumer died before it was written down");
+        if self.covered.is_settled(story.place, at) {
+            // The server knew better.
+            return None;
+        }
+        if story.done && self.is_forgotten(story, story.asked, at) {
+            return Some("acked, and its consumer was kept from writing that down");
         }
         if story.done {
             return None;
@@ -203,22 +225,26 @@ impl Judge<'_> {
 }
 
 impl Judge<'_> {
-    /// Whether what its last holder did was not yet written down when that died, which a disturbed server delays.
-    fn is_forgotten(&self, story: &Story, at: Moment) -> bool {
-        let (Some(within), Some(end)) = (
-            self.forgetful,
-            self.ends
-                .get(story.process)
-                .copied()
-                .flatten()
-                .filter(|end| *end <= at),
-        ) else {
+    /// Whether what its last holder did at `done` could not be written down, before the message came again at `again`.
+    ///
+    /// It takes some time until what was answered is on the server. Within that time the holder was killed or stood
+    /// still, or server or connections failed; or they had failed so short a time before that the holder could not have
+    /// noticed. A holder that lives on in peace has no excuse.
+    fn is_forgotten(&self, story: &Story, done: Moment, again: Moment) -> bool {
+        let Some(Forgetful { written, unnoticed }) = self.forgetful else {
             return false;
         };
-        let delayed = |incident: &Incident| {
-            !incident.fault.is_of_consumer() && incident.began <= end && incident.ended >= story.at
-        };
-        end.since(story.at) <= within || self.incidents.iter().any(delayed)
+        let until = again.min(done.after(written));
+        self.incidents.iter().any(|incident| {
+            let own = incident.process == Some(story.process);
+            let lasted = match incident.fault {
+                Fault::ConsumerKilled if own => incident.ended,
+                Fault::ConsumerPaused if own => incident.ended.after(written),
+                fault if fault.is_of_consumer() => return false,
+                _ => incident.ended.after(unnoticed),
+            };
+            incident.began <= until && lasted >= done
+        })
     }
 }
 
@@ -255,6 +281,7 @@ impl Judged {
                         entry: of,
                         attempt,
                         key,
+                        ..
                     } if *of == entry => {
                         format!("attempt {attempt}, key {key}")
                     }

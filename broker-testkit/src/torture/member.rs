@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker_core::broker::{Batch, Broker, NackOptions, Subscription};
-use broker_core::{Capabilities, Error, ErrorKind, Result, Settlements};
+use broker_core::{Capabilities, Error, ErrorKind, MessageId, Result, Settlements};
 use fastrand::Rng;
 
 use super::journal::{Journal, What};
@@ -138,6 +138,10 @@ impl Hands {
                 entry,
                 attempt: delivery.attempt(),
                 key: String::from_utf8_lossy(key).into_owned(),
+                place: match delivery.id() {
+                    MessageId::Offset { partition, offset } => Some((partition, offset)),
+                    _ => None,
+                },
             });
             entries.push(Some(entry));
         }

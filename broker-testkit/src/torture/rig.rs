@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker_core::broker::Broker;
 
-use super::Member;
+use super::{Member, Positions};
 use crate::{NetProxy, ServerControl};
 
 /// What a torture run is done to, and by which means; a part that is missing leaves its faults out.
@@ -20,8 +20,22 @@ pub struct Rig {
     pub server: Option<Arc<dyn ServerControl>>,
     /// The proxy that all connections go through.
     pub proxy: Option<Arc<dyn NetProxy>>,
-    /// For how long an ack that was answered may be forgotten with its consumer, where acks are written down together.
-    pub forgetful: Option<Duration>,
+    /// How soon an ack that was answered is written down, where acks are written down together.
+    pub forgetful: Option<Forgetful>,
+    /// Who can ask the server what a group has settled.
+    pub positions: Option<Arc<dyn Positions>>,
+    /// Whether consumers that come and go move work among those that stay, so that many of them in a row are a fault.
+    pub rebalances: bool,
+}
+
+/// How soon an ack that was answered is written down, where acks are written down together: what keeps its consumer from
+/// that may have the message come again, and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Forgetful {
+    /// After so long it is written down, where all is well.
+    pub written: Duration,
+    /// For so long after server or connections failed a consumer may go on without noticing.
+    pub unnoticed: Duration,
 }
 
 impl Rig {
@@ -33,6 +47,8 @@ impl Rig {
             server: None,
             proxy: None,
             forgetful: None,
+            positions: None,
+            rebalances: false,
         }
     }
 

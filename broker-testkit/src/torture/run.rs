@@ -18,6 +18,7 @@ use super::incident::Incident;
 use super::journal::{Event, Follower, What};
 use super::judge::Judge;
 use super::member::keeps_order;
+use super::positions::{self, Covered};
 use super::publish::{Account, publish};
 use super::team::{Team, journal};
 use super::{Fault, Findings, Progress, Recovery, Rig, Torture};
@@ -52,13 +53,22 @@ impl Torture {
 
         let team = Team::start(Arc::clone(&torture), Arc::clone(&rig), &run, folder.path())?;
         let (over, watch) = watch::channel(false);
+        let samples = Arc::default();
+        let (all_left, until_all_left) = watch::channel(false);
+        let asking = rig.positions.clone().map(|asked| {
+            let (torture, samples) = (Arc::clone(&torture), Arc::clone(&samples));
+            tokio::spawn(positions::follow(asked, torture, samples, until_all_left))
+        });
         let faults = Faults::new(watch);
         let mut publishers = JoinSet::new();
         for number in 0..torture.publishers.max(1) {
             let (torture, broker, account) = (Arc::clone(&torture), rig.broker.clone(), Arc::clone(&account));
             publishers.spawn(publish(torture, broker, account, number, rng.fork(), began));
         }
-        let of_consumers = tokio::spawn(faults.clone().of_consumers(team, lease, rng.fork()));
+        let of_consumers = faults
+            .clone()
+            .of_consumers(team, Arc::clone(&rig), lease, rng.fork());
+        let of_consumers = tokio::spawn(of_consumers);
         let of_the_rest = tokio::spawn(faults.clone().of_the_rest(Arc::clone(&rig), rng.fork()));
 
         let mut journals = Journals::of(folder.path(), settles);
@@ -101,8 +111,15 @@ impl Torture {
         // What would come again does so within a lease.
         tokio::time::sleep(lease.mul_f64(1.2).min(PATIENCE)).await;
         let (ends, failed_processes) = team.dismiss().await?;
+        all_left.send_replace(true);
+        if let Some(asking) = asking {
+            asking.await.map_err(ended)?;
+        }
         journals.follow()?;
         let incidents = faults.incidents();
+        let events = journals.sorted();
+        let samples = samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let covered = Covered::of(&samples, &events);
         let judge = Judge {
             ledger: &account.ledger,
             group: &torture.group,
@@ -112,8 +129,8 @@ impl Torture {
             settles,
             ordered: keeps_order(flags),
             forgetful: rig.forgetful,
+            covered: &covered,
         };
-        let events = journals.sorted();
         let judged = judge.judge(&events);
         let answered = account
             .answered
@@ -130,9 +147,12 @@ impl Torture {
             left: left.count(),
             redelivered_because: judged.reasons,
             wrong_attempts: judged.attempts,
+            commits: rig.positions.is_some().then_some(covered.samples),
+            covered_unasked: covered.unasked.len() as u64,
+            moved_back: covered.back,
             faults: recoveries(&incidents, &events, &answered),
             failed_processes,
-            samples: judged.samples,
+            samples: judged.samples.into_iter().chain(covered.tell()).collect(),
             wrong: Vec::new(),
         };
         Ok(findings.hold_against(flags))

@@ -127,6 +127,22 @@ impl Team {
         Ok(())
     }
 
+    /// Adds a place with a process.
+    pub(super) fn join(&mut self) -> Result<()> {
+        let begun = self.begin(format!("c-{}", self.ends.len()))?;
+        self.places.push(begun);
+        Ok(())
+    }
+
+    /// Lets the process at a place leave in good order, and gives the place up.
+    pub(super) async fn shrink(&mut self, place: usize) -> Result<()> {
+        self.leave(place).await?;
+        if place < self.places.len() {
+            self.places.swap_remove(place);
+        }
+        Ok(())
+    }
+
     /// Lets all leave; answers when each process ended, and what those said that failed.
     pub(super) async fn dismiss(mut self) -> Result<(Vec<Option<Moment>>, Vec<String>)> {
         for place in 0..self.len() {

@@ -119,7 +119,8 @@ fn remember(member: &Membership, deliveries: &Deliveries) -> Vec<Receipt> {
 impl BaseBroker for FaultyBroker {
     fn capabilities(&self) -> Capabilities {
         // Independent readers and patterns go past the methods in which the bugs are.
-        let all = self.inner.capabilities() - Capabilities::PATTERN_SUBSCRIPTION;
+        let all =
+            (self.inner.capabilities() - Capabilities::PATTERN_SUBSCRIPTION) | Capabilities::TRANSACTIONS;
         if self.has(Fault::UnsupportedIsOk) {
             return all & Capabilities::SIMPLE_QUEUING;
         }
@@ -142,6 +143,7 @@ impl BaseBroker for FaultyBroker {
             leases: Some(self),
             replay: Some(self),
             retention: Some(self),
+            transactions: Some(self),
             ..inner
         }
     }

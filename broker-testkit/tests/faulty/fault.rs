@@ -74,6 +74,12 @@ pub(crate) enum Fault {
     TrimsWhatIsNeeded,
     /// Leases are said to be extended, and are not.
     ForgetsExtensions,
+    /// What a transaction publishes stays when it can't settle.
+    TransactsInParts,
+    /// What a transaction settles is forgotten.
+    TransactsPublishesOnly,
+    /// Whoever had a transactor before goes on.
+    ForgetsFences,
     /// There is never any lag.
     HidesLag,
     /// A ping is answered although the server is down.

@@ -4,6 +4,7 @@ mod broker;
 mod families;
 mod fault;
 mod publishing;
+mod transactions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
 
-use broker::config::{BrokerUrl, Settings};
-use broker::registry::Registry;
-use broker::{Broker, Error, ErrorKind};
+use broker_core::config::{BrokerUrl, Settings};
+use broker_core::registry::Registry;
+use broker_core::{Broker, Error, ErrorKind};
 use broker_testkit::servers::{KafkaConfig, RedisConfig};
-use broker_testkit::torture::Member;
+use broker_testkit::torture::{Member, Positions};
 use broker_testkit::{NetProxy, ServerControl, TcpProxy};
 
 use crate::exit::Stop;
@@ -24,9 +24,10 @@ const PRIVATE: [(&str, &str); 2] = [("message_timeout", "2s"), ("circuit_breaker
 /// The same for Redis.
 const PRIVATE_REDIS: [(&str, &str); 1] = [("response_timeout", "1s")];
 
-/// The same for Kafka, whose server takes no shorter session.
-const PRIVATE_KAFKA: [(&str, &str); 3] = [
-    ("session_timeout", "6s"),
+/// The same for Kafka.
+const PRIVATE_KAFKA: [(&str, &str); 4] = [
+    ("response_timeout", "2s"),
+    ("session_timeout", "3s"),
     ("heartbeat_interval", "500ms"),
     ("revocation_wait", "2s"),
 ];
@@ -36,6 +37,7 @@ pub(super) struct Ground {
     pub(super) broker: Broker,
     pub(super) server: Option<Arc<dyn ServerControl>>,
     pub(super) proxy: Option<Arc<dyn NetProxy>>,
+    pub(super) positions: Option<Arc<dyn Positions>>,
     /// How a member is told which broker it is.
     arguments: Vec<OsString>,
     program: std::path::PathBuf,
@@ -49,7 +51,7 @@ impl Ground {
         set: &[(String, String)],
     ) -> Result<Self, Stop> {
         let (mut arguments, mut settings, mut more) = (Vec::new(), None, Vec::new());
-        let (mut server, mut proxy) = (None, None);
+        let (mut server, mut proxy, mut positions) = (None, None, None);
         more.extend(ALWAYS.map(owned));
         let upstream = match private {
             Some(provider) => {
@@ -60,6 +62,7 @@ impl Ground {
                 let private = started.await.map_err(Stop::failure)??;
                 server = Some(private.control);
                 proxy = private.proxy;
+                positions = private.positions;
                 more.extend(PRIVATE.map(owned));
                 more.extend(private.settings.iter().copied().map(owned));
                 more.push(("provider".to_owned(), provider.to_owned()));
@@ -110,6 +113,7 @@ impl Ground {
             broker,
             server,
             proxy,
+            positions,
             arguments,
             program,
         })
@@ -153,6 +157,8 @@ struct Private {
     port: Option<u16>,
     /// The proxy that it brings along.
     proxy: Option<Arc<dyn NetProxy>>,
+    /// Who can be asked what a group has settled.
+    positions: Option<Arc<dyn Positions>>,
     settings: &'static [(&'static str, &'static str)],
 }
 
@@ -169,6 +175,7 @@ impl Private {
                     url: format!("redis://127.0.0.1:{}/0", server.port()),
                     port: Some(server.port()),
                     proxy: None,
+                    positions: None,
                     settings: &PRIVATE_REDIS,
                     control: Arc::new(server),
                 })
@@ -181,6 +188,7 @@ impl Private {
                     url: server.url(),
                     port: None,
                     proxy,
+                    positions: Some(Arc::new(server.clone())),
                     settings: &PRIVATE_KAFKA,
                     control: Arc::new(server),
                 })

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use broker::Broker;
-use broker::registry::Registry;
+use broker_core::Broker;
+use broker_core::registry::Registry;
 use broker_testkit::torture::Member;
 use clap::Args;
 use tokio::io::AsyncBufReadExt as _;

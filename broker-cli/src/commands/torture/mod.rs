@@ -6,7 +6,7 @@ mod member;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_testkit::torture::{Progress, Rig, Torture as Plan};
+use broker_testkit::torture::{Forgetful, Progress, Rig, Torture as Plan};
 use clap::Args;
 
 use crate::exit::{Exit, Stop};
@@ -66,8 +66,16 @@ impl Torture {
         let mut rig = Rig::new(broker.clone(), ground.member());
         rig.server = ground.server.as_ref().map(Arc::clone);
         rig.proxy = ground.proxy.as_ref().map(Arc::clone);
-        // Positions are committed each `commit_interval`, which leaves some time for the answer.
-        rig.forgetful = (broker.provider() == "kafka").then_some(Duration::from_secs(1));
+        if broker.provider() == "kafka" {
+            // Positions are committed each `commit_interval`, which leaves some time for the answer; a connection that went
+            // silent is noticed after `response_timeout`.
+            rig.forgetful = Some(Forgetful {
+                written: Duration::from_secs(1),
+                unnoticed: Duration::from_secs(3),
+            });
+            rig.positions = ground.positions.as_ref().map(Arc::clone);
+            rig.rebalances = true;
+        }
         if !session.is_json() {
             for line in ground.notes() {
                 session.line(line)?;

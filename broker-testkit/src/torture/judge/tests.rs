@@ -1,7 +1,7 @@
 use broker_core::Published;
 
 use super::*;
-use crate::torture::Fault;
+use crate::torture::{Fault, Forgetful, Position};
 
 const GROUP: &str = "g";
 const LEASE: Duration = Duration::from_secs(1);
@@ -23,6 +23,7 @@ fn came(process: usize, at: u64, attempt: u32) -> (usize, Event) {
             entry: ENTRY,
             attempt,
             key,
+            place: None,
         },
     )
 }
@@ -33,6 +34,16 @@ fn answered(process: usize, at: u64, answer: Settled) -> (usize, Event) {
 
 /// The sums for one message with this story.
 fn judged(events: &[(usize, Event)], ends: &[Option<Moment>], incidents: &[Incident]) -> (Judged, Ledger) {
+    judged_by(None, &Covered::default(), events, ends, incidents)
+}
+
+fn judged_by(
+    forgetful: Option<Forgetful>,
+    covered: &Covered,
+    events: &[(usize, Event)],
+    ends: &[Option<Moment>],
+    incidents: &[Incident],
+) -> (Judged, Ledger) {
     let ledger = Ledger::new("run", "check");
     let message = ledger.message_of(0, Some("k"), 0);
     ledger.published(&[message], &Published::run(0, 0, 1));
@@ -44,7 +55,8 @@ fn judged(events: &[(usize, Event)], ends: &[Option<Moment>], incidents: &[Incid
         lease: LEASE,
         settles: true,
         ordered: true,
-        forgetful: None,
+        forgetful,
+        covered,
     };
     (judge.judge(events), ledger)
 }
@@ -130,4 +142,127 @@ fn an_ack_that_nobody_lived_to_hear_answered_is_no_loss_and_one_never_asked_for_
 fn attempts_rise_and_what_is_not_settled_is_told() {
     let (judged, _) = judged(&[came(0, 1, 2), came(1, 900_000, 2)], &[None, None], &[]);
     assert_eq!((judged.attempts, judged.unsettled), (1, 1));
+}
+
+const WITHIN: Option<Forgetful> = Some(Forgetful {
+    written: Duration::from_secs(1),
+    unnoticed: Duration::from_secs(3),
+});
+
+/// An ack that is answered after 5 s by a process whose commits take up to 1 s, and a delivery to another after 20 s.
+fn forgotten(fault: Fault, process: Option<usize>, began: u64, ended: u64) -> u64 {
+    let asked = event(0, 5_000_000, What::Acking { entry: ENTRY });
+    let again = [came(1, 20_000_000, 1), answered(1, 20_001_000, Settled::Acked)];
+    let events = [
+        &[
+            came(0, 4_999_000, 1),
+            asked,
+            answered(0, 5_000_500, Settled::Acked),
+        ],
+        &again[..],
+    ]
+    .concat();
+    let incident = Incident {
+        fault,
+        began: Moment(began),
+        ended: Moment(ended),
+        process,
+    };
+    let (judged, ledger) = judged_by(WITHIN, &Covered::default(), &events, &[None, None], &[incident]);
+    assert_eq!(
+        judged.attempts,
+        ledger.verdict().duplicated,
+        "one excuse for both"
+    );
+    ledger.verdict().duplicated
+}
+
+#[test]
+fn an_ack_is_forgotten_only_by_what_kept_its_own_consumer_from_writing_it_down() {
+    assert_eq!(forgotten(Fault::ConsumerKilled, Some(0), 5_900_000, 6_100_000), 0);
+    assert_eq!(
+        forgotten(Fault::ConsumerKilled, Some(0), 6_100_000, 6_200_000),
+        1,
+        "too late"
+    );
+    assert_eq!(
+        forgotten(Fault::ConsumerKilled, Some(1), 5_900_000, 6_100_000),
+        1,
+        "another one"
+    );
+    assert_eq!(
+        forgotten(Fault::ConsumerPaused, Some(0), 5_900_000, 13_000_000),
+        0
+    );
+    assert_eq!(forgotten(Fault::ServerKilled, None, 5_900_000, 13_000_000), 0);
+    assert_eq!(
+        forgotten(Fault::ServerKilled, None, 6_100_000, 13_000_000),
+        1,
+        "too late"
+    );
+    assert_eq!(forgotten(Fault::ConnectionsSilent, None, 1_000_000, 2_500_000), 0);
+    assert_eq!(
+        forgotten(Fault::ConnectionsSilent, None, 1_000_000, 1_500_000),
+        1,
+        "noticed by then"
+    );
+    assert_eq!(
+        forgotten(Fault::ConsumerLeft, Some(0), 5_900_000, 6_100_000),
+        1,
+        "in good order"
+    );
+    assert_eq!(
+        forgotten(Fault::ConsumersComeAndGo, None, 5_000_000, 13_000_000),
+        1,
+        "no reason to forget"
+    );
+}
+
+#[test]
+fn attempts_that_could_not_be_written_down_are_forgotten_too() {
+    let mut events = vec![came(0, 1, 1), answered(0, 2, Settled::Nacked), came(0, 3, 2)];
+    events.extend([
+        event(0, 4, What::Acking { entry: ENTRY }),
+        answered(0, 5, Settled::Acked),
+    ]);
+    events.extend([came(1, 900, 1), event(1, 901, What::Acking { entry: ENTRY })]);
+    events.push(answered(1, 902, Settled::Acked));
+    let killed = Incident {
+        fault: Fault::ConsumerKilled,
+        began: Moment(20),
+        ended: Moment(30),
+        process: Some(0),
+    };
+    for (incidents, wrong) in [(&[killed][..], 0), (&[], 1)] {
+        let none = Covered::default();
+        let (judged, ledger) = judged_by(WITHIN, &none, &events, &[None, None], incidents);
+        assert_eq!((judged.attempts, ledger.verdict().duplicated), (wrong, 0));
+    }
+}
+
+#[test]
+fn what_the_server_held_for_settled_comes_again_without_an_excuse() {
+    let mut events = vec![came(0, 1, 1), event(0, 2, What::Acking { entry: ENTRY })];
+    events.extend([answered(0, 3, Settled::Acked), came(1, 900, 1)]);
+    for (_, event) in &mut events {
+        if let What::Delivered { place, .. } = &mut event.what {
+            *place = Some((0, 7));
+        }
+    }
+    let killed = Incident {
+        fault: Fault::ConsumerKilled,
+        began: Moment(20),
+        ended: Moment(30),
+        process: Some(0),
+    };
+    let position = |low| Position {
+        partition: 0,
+        low,
+        beyond: Vec::new(),
+    };
+    for (low, duplicated) in [(7, 0), (8, 1)] {
+        let covered = Covered::of(&[(Moment(10), vec![position(low)])], &events);
+        let (_, ledger) = judged_by(WITHIN, &covered, &events, &[None, None], &[killed]);
+        assert_eq!(ledger.verdict().duplicated, duplicated, "up to {low}");
+    }
 }

@@ -1,0 +1,25 @@
+//! Without the feature `metrics` nobody can ask.
+
+use std::net::SocketAddr;
+
+use broker_core::Brokers;
+use broker_engine::{App, Plan, Receipt};
+
+use super::pulse::Pulse;
+use crate::exit::Stop;
+
+pub(super) struct Telemetry;
+
+impl Telemetry {
+    pub(super) async fn start(_: Option<SocketAddr>, _: bool, _: &Pulse) -> Result<Self, Stop> {
+        Ok(Self)
+    }
+
+    pub(super) fn observe(&self, app: App) -> App {
+        app
+    }
+
+    pub(super) async fn page(&self, _: &Brokers, _: &Plan, _: &Receipt) -> String {
+        String::new()
+    }
+}
