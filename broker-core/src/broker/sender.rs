@@ -46,14 +46,13 @@ impl InFlight {
         let Some(task) = self.idle.clone().filter(|_| open) else {
             return false;
         };
-        if let Some((mut sending, count)) = next_batch(queue) {
-            if sending
+        if let Some((mut sending, count)) = next_batch(queue)
+            && sending
                 .as_mut()
                 .poll(&mut Context::from_waker(&task))
                 .is_pending()
-            {
-                self.push(sending, count);
-            }
+        {
+            self.push(sending, count);
         }
         true
     }
