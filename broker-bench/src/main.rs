@@ -60,6 +60,15 @@ enum Command {
         /// What is measured; all of it unless one is named.
         part: Option<redis::Part>,
     },
+    /// One piece of work on a server that is there, for a profiler to watch.
+    #[cfg(feature = "redis")]
+    #[command(hide = true)]
+    RedisWork {
+        /// Its name.
+        name: String,
+        /// Where the server is, such as `redis://127.0.0.1:6379`; what it holds is removed.
+        url: String,
+    },
     /// Kafka beside the raw client, on a private broker.
     #[cfg(feature = "kafka")]
     Kafka {
@@ -117,6 +126,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         #[cfg(feature = "redis")]
         Some(Command::Redis { part }) => {
             redis::measure(&mut report, *part, &args.only, args.rounds, args.messages / 10)?;
+        }
+        #[cfg(feature = "redis")]
+        Some(Command::RedisWork { name, url }) => {
+            println!("{}", redis::alone(name, url, args.messages / 10)?);
+            return Ok(());
         }
         #[cfg(feature = "kafka")]
         Some(Command::Kafka { part }) => {

@@ -16,8 +16,12 @@ use crate::{error, reply, scripts};
 /// How many deliveries one claim takes at most: it runs on the shared connection.
 const MOST: usize = 128;
 
-/// The longest time between two looks at the leases of others.
+/// The longest time between two looks at the leases of others, where a look need not be rarer for being cheap.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest time where leases are so long that it is a small share of them.
+const LONGEST_SHARE_INTERVAL: Duration = Duration::from_secs(15);
+/// The share of the lease that such a member waits.
+const SMALL_SHARE: u32 = 20;
 /// The longest time between two looks of a member that does not hear what others give back.
 const DEAF_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at the leases of others.
@@ -27,7 +31,10 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 ///
 /// One that does not hear the others looks for what they give back, too.
 pub(crate) fn interval(lease: Duration, hears: bool) -> Duration {
-    let longest = if hears { LONGEST_INTERVAL } else { DEAF_INTERVAL };
+    let longest = match hears {
+        true => (lease / SMALL_SHARE).clamp(LONGEST_INTERVAL, LONGEST_SHARE_INTERVAL),
+        false => DEAF_INTERVAL,
+    };
     (lease / 4).clamp(SHORTEST_INTERVAL, longest)
 }
 

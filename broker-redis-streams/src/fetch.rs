@@ -32,7 +32,10 @@ impl Hands {
         };
         self.blocked.store(0, Relaxed);
         drop(place);
-        let (found, epoch, token) = answers?;
+        let Some((found, epoch, token)) = answers? else {
+            self.busy.store(false, Relaxed);
+            return Ok(Arrived::nothing());
+        };
         let entries = if self.is_sequential() {
             entry::of_range(found, "XREADGROUP")?
         } else {
@@ -77,29 +80,50 @@ impl Hands {
         place: &mut Place,
         max: usize,
         block: Duration,
-    ) -> Result<(Value, u32, u32)> {
+    ) -> Result<Option<(Value, u32, u32)>> {
+        if !self.busy.load(Relaxed) {
+            return self.ask_idle(place, max, block).await;
+        }
         let state = &self.group.keys.state;
         let mut pipeline = Pipeline::with_capacity(4);
-        // With nothing read there is nothing to ack soon.
-        let watch = self.busy.load(Relaxed);
-        if watch {
-            if place.is_watching() {
-                // A change that was seen before would spoil the next transaction.
-                pipeline.cmd("UNWATCH");
-                place.unwatch();
-            }
-            pipeline.cmd("WATCH").arg(state);
+        if place.is_watching() {
+            // A change that was seen before would spoil the next transaction.
+            pipeline.cmd("UNWATCH");
+            place.unwatch();
         }
+        pipeline.cmd("WATCH").arg(state);
         let before = pipeline.len();
         self.read_group(&mut pipeline, max, block);
         let (mut answers, epoch, token) = self.ask_with_epoch(place, pipeline, block).await?;
         let found = answers.split_off(before.min(answers.len())).pop();
         // Without the right to watch, acks go by the script.
-        if watch && matches!(answers.last(), Some(Value::Okay)) {
+        if matches!(answers.last(), Some(Value::Okay)) {
             place.watching(state, token);
         }
         let found = found.ok_or_else(|| error::odd_reply("XREADGROUP"))?;
-        Ok((found, epoch, token))
+        Ok(Some((found, epoch, token)))
+    }
+
+    /// Sends a read where the one before found nothing: only if this one does, there is a reason to ask for the epoch,
+    /// and soon something to ack.
+    async fn ask_idle(
+        &self,
+        place: &mut Place,
+        max: usize,
+        block: Duration,
+    ) -> Result<Option<(Value, u32, u32)>> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        self.read_group(&mut pipeline, max, block);
+        let deadline = block + self.client.config.response_timeout;
+        let mut answers = place.ask(&pipeline, deadline).await?;
+        let found = answers.pop().ok_or_else(|| error::odd_reply("XREADGROUP"))?;
+        if matches!(found, Value::Nil) {
+            return Ok(None);
+        }
+        let found = reply::granted(found)?;
+        let nothing_more = Pipeline::with_capacity(1);
+        let (_, epoch, token) = self.ask_with_epoch(place, nothing_more, Duration::ZERO).await?;
+        Ok(Some((found, epoch, token)))
     }
 
     /// Sends a read, and learns the epoch after it: if that is the one known before, the entries belong to it.
@@ -133,7 +157,7 @@ impl Hands {
         place: &mut Place,
         max: usize,
         block: Duration,
-    ) -> Result<(Value, u32, u32)> {
+    ) -> Result<Option<(Value, u32, u32)>> {
         let keys = &self.group.keys;
         let mut call = scripts::SEQUENTIAL.call(&[&keys.entries, &keys.due, &keys.lanes]);
         call.arg(self.group.name.as_str())
@@ -153,7 +177,7 @@ impl Hands {
                     self.wait_for_news(place, left).await?;
                     left = Duration::ZERO;
                 }
-                found => return Ok((reply::granted(found)?, epoch, token)),
+                found => return Ok(Some((reply::granted(found)?, epoch, token))),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use broker_core::{Receipt, Result, Settled};
 
 use crate::reader::Hands;
-use crate::settle::IdText;
+use crate::time::IdText;
 use crate::{error, reply, scripts};
 
 /// How many deliveries one script acknowledges.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::handed_out::{Fence, Known};
 use crate::reader::Hands;
-use crate::time::{EntryId, millis};
+use crate::time::{EntryId, IdText, millis};
 use crate::{error, reply, scripts};
 
 /// How many deliveries one script settles: what a server does in well under a millisecond.
@@ -328,24 +328,6 @@ impl Drop for Tentative<'_> {
         for receipt in self.open() {
             handed_out.reopen(&receipt);
         }
-    }
-}
-
-/// An id's text, written without an allocation.
-#[derive(Default)]
-pub(crate) struct IdText {
-    bytes: Vec<u8>,
-}
-
-impl IdText {
-    pub(crate) fn write(&mut self, receipt: &Receipt) -> &[u8] {
-        self.bytes.clear();
-        let id = EntryId {
-            ms: receipt.major,
-            seq: receipt.sequence,
-        };
-        id.append_to(&mut self.bytes);
-        &self.bytes
     }
 }
 

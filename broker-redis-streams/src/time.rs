@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use broker_core::{Error, ErrorKind, MessageId, Result, StartPosition};
+use broker_core::{Error, ErrorKind, MessageId, Receipt, Result, StartPosition};
 
 /// An entry's id: milliseconds on the server's clock, and the order within that millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,13 +20,6 @@ impl EntryId {
             ms: number(ms)?,
             seq: number(seq.get(1..)?)?,
         })
-    }
-
-    /// Appends its text, without the formatting machinery: acks are full of them.
-    pub(crate) fn append_to(self, text: &mut Vec<u8>) {
-        append(self.ms, text);
-        text.push(b'-');
-        append(self.seq, text);
     }
 
     /// The id right before this one.
@@ -79,6 +72,31 @@ impl EntryId {
 impl std::fmt::Display for EntryId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+/// An id's text, written without an allocation or the formatting machinery: acks are full of them.
+///
+/// Many ids in a row share their millisecond.
+#[derive(Default)]
+pub(crate) struct IdText {
+    bytes: Vec<u8>,
+    ms: u64,
+    /// How long the part is that tells it.
+    prefix: usize,
+}
+
+impl IdText {
+    pub(crate) fn write(&mut self, receipt: &Receipt) -> &[u8] {
+        if self.prefix == 0 || self.ms != receipt.major {
+            self.bytes.clear();
+            append(receipt.major, &mut self.bytes);
+            self.bytes.push(b'-');
+            (self.ms, self.prefix) = (receipt.major, self.bytes.len());
+        }
+        self.bytes.truncate(self.prefix);
+        append(receipt.sequence, &mut self.bytes);
+        &self.bytes
     }
 }
 
@@ -146,12 +164,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_survive_their_text(ms: u64, seq: u64) {
-            let id = EntryId { ms, seq };
-            prop_assert_eq!(EntryId::parse(id.to_string().as_bytes()), Some(id));
-            let mut text = Vec::new();
-            id.append_to(&mut text);
-            prop_assert_eq!(text, id.to_string().into_bytes());
+        fn ids_survive_their_text(ms: u64, seqs: Vec<u64>, other: u64) {
+            let mut text = IdText::default();
+            let same = seqs.iter().map(|seq| EntryId { ms, seq: *seq });
+            for id in same.chain([EntryId { ms: other, seq: 0 }, EntryId { ms, seq: 0 }]) {
+                prop_assert_eq!(EntryId::parse(id.to_string().as_bytes()), Some(id));
+                let receipt = Receipt { major: id.ms, sequence: id.seq, ..Receipt::default() };
+                prop_assert_eq!(text.write(&receipt), id.to_string().into_bytes());
+            }
         }
 
         #[test]

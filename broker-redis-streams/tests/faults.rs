@@ -243,29 +243,3 @@ async fn a_full_server_is_a_bound_that_was_reached() {
     server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     broker.publish("orders", text(2)).await.unwrap();
 }
-
-/// An idle subscription asks the server less than five times a second.
-#[tokio::test]
-async fn an_idle_subscription_is_quiet() {
-    let server = RedisConfig::new().start().unwrap();
-    let broker = open(&server, &[]).unwrap();
-    let mut subscription = broker.subscribe("orders", "billing").start().await.unwrap();
-    let idle = tokio::spawn(async move { subscription.next().await.is_none() });
-    let commands = || {
-        let info = server.command(&["INFO", "stats"]).unwrap();
-        let info = info.to_text();
-        let line = info
-            .lines()
-            .find(|line| line.starts_with("total_commands_processed:"))
-            .unwrap();
-        line.rsplit(':').next().unwrap().trim().parse::<u64>().unwrap()
-    };
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = commands();
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    // The two questions themselves log in and ask.
-    let asked = commands() - before - 2;
-    assert!(asked < 20, "{asked} commands in four seconds");
-    broker.close().await.unwrap();
-    assert!(idle.await.unwrap());
-}

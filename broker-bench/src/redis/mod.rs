@@ -6,6 +6,7 @@ mod latency;
 mod raw;
 mod work;
 
+use anyhow::Context;
 use broker_testkit::servers::{RedisConfig, RedisServer};
 use clap::ValueEnum;
 
@@ -46,6 +47,17 @@ pub(crate) fn measure(
         report.idle = idle::measure(&server)?;
     }
     Ok(())
+}
+
+/// Does one case's work on the server at `url`; answers the messages per second.
+pub(crate) fn alone(name: &str, url: &str, messages: usize) -> anyhow::Result<f64> {
+    let work = RedisWork::ALL.into_iter().find(|work| work.name() == name);
+    let work = work.with_context(|| format!("unknown work `{name}`"))?;
+    let runtime = rounds::runtime()?;
+    // On a worker thread, as it is measured.
+    let task = runtime.spawn(work.run(url.to_owned(), messages));
+    let (messages, took) = runtime.block_on(task)??;
+    Ok(messages as f64 / took.as_secs_f64())
 }
 
 /// Messages per second of every case whose name contains `only`, and of those they are compared with.

@@ -18,6 +18,9 @@ use super::unclaimed::Unclaimed;
 use crate::base::{BoxFuture, Deliveries, Lot, Membership, ReadEndpoint};
 use crate::values::{Capabilities, Error, Ordering as KeyOrder, Result};
 
+/// Acks that are waiting are sent without a read when there are this many, and as many as may be out.
+const ACK_BATCH: usize = 256;
+
 /// How soon a broker that can't wait for messages is asked again, at first and at last.
 const POLLS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
@@ -118,6 +121,11 @@ impl Consumer {
         Some(answer.map_err(|error| error.operation("read").provider(self.shared.provider)))
     }
 
+    /// Whether the endpoint was seen to answer at once: what waits for it holds nothing that others need.
+    pub(super) fn answers_at_once(&self) -> bool {
+        self.at_once.load(Ordering::Relaxed)
+    }
+
     /// Begins a read that others need not wait for, however long its caller keeps it without polling it: it goes on by
     /// itself wherever it may hold the turn to send, or to connect.
     pub(super) fn apart<R>(
@@ -128,7 +136,7 @@ impl Consumer {
         R: Future<Output = Result<Deliveries>> + Send + 'static,
     {
         let reading = read(Arc::clone(self));
-        if self.at_once.load(Ordering::Relaxed) {
+        if self.answers_at_once() {
             return Box::pin(reading);
         }
         let consumer = Arc::clone(self);
@@ -250,7 +258,7 @@ impl Consumer {
 
     /// Waits until fewer than `limit` deliveries are out, unless the broker closes.
     pub(super) async fn room(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+        self.expect(limit);
         let freed = async {
             loop {
                 let mut freed = std::pin::pin!(self.freed.notified());
@@ -265,6 +273,17 @@ impl Consumer {
         };
         // That it closes instead is what the read that follows will say.
         let _ = self.shared.life.unless(Stage::Draining, freed).await;
+    }
+
+    /// Takes note of how many deliveries may be out.
+    pub(super) fn expect(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// How many acks may wait for the next read: one that reads much at once takes many along.
+    #[inline]
+    pub(super) fn most_acks(&self) -> usize {
+        self.limit.load(Ordering::Relaxed).max(ACK_BATCH)
     }
 
     /// Whether a reader waits for the places that `acks` unsent ones hold, and they are many enough to be worth a call.

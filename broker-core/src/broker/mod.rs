@@ -1,6 +1,7 @@
 //! What users call. All cleverness is here, once: adapters translate, this room retries, times out, counts and bounds.
 
 mod ack_buffer;
+mod apart;
 mod attempts;
 mod background;
 mod batch;
@@ -9,6 +10,7 @@ mod breaker;
 mod broker;
 mod brokers;
 mod by_name;
+mod cell;
 mod closing;
 mod consumer;
 mod counters;

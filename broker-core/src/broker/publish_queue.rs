@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
-use super::publish::unanswered;
-use super::sender::Sender;
+use super::cell::Cell;
+use super::sender::{InFlight, Sender};
 use super::shared::Shared;
 use crate::base::PublishEndpoint;
 use crate::values::{Error, ErrorKind, Message, Outcome, Published, Result, Retry};
@@ -37,6 +37,8 @@ pub(super) struct PublishQueue {
     /// One permit for each byte of the buffer.
     bytes: Semaphore,
     line: Mutex<Line>,
+    /// Batches on their way.
+    in_flight: Mutex<InFlight>,
     /// Messages that wait or are on their way: while there are any, nothing may overtake them.
     unsent: AtomicUsize,
     /// Told when a message was put in, or is wanted sooner.
@@ -45,6 +47,8 @@ pub(super) struct PublishQueue {
     answered: Notify,
     /// Whether the sending task runs.
     pub(super) running: AtomicBool,
+    /// Whether no publisher is left that could put anything in.
+    pub(super) abandoned: AtomicBool,
     /// How many batches on their way have failed and are being tried again.
     pub(super) retrying: AtomicUsize,
 }
@@ -71,13 +75,6 @@ struct Batch {
     hurried: bool,
 }
 
-/// The outcome of a batch, for all of its senders: one allocation a batch, not one a message.
-#[derive(Default)]
-pub(super) struct Cell {
-    outcome: OnceLock<Published>,
-    done: Notify,
-}
-
 /// What is waiting to be sent next.
 pub(super) enum Next {
     Nothing,
@@ -96,10 +93,12 @@ impl PublishQueue {
             places: Semaphore::new(limits.buffer.clamp(1, Semaphore::MAX_PERMITS)),
             bytes: Semaphore::new(byte_permits(limits.buffer_bytes, usize::MAX) as usize),
             line: Mutex::default(),
+            in_flight: Mutex::default(),
             unsent: AtomicUsize::new(0),
             work: Notify::new(),
             answered: Notify::new(),
             running: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             retrying: AtomicUsize::new(0),
         });
         queue.shared.add_queue(&queue);
@@ -160,11 +159,31 @@ impl PublishQueue {
         line.waiting_count += 1;
         let enough = line.waiting_count >= line.wanted;
         drop(line);
-        if enough {
-            self.work.notify_one();
+        if !self.sends_at_once() {
+            if enough {
+                self.work.notify_one();
+            }
+            self.start();
         }
-        self.start();
         put.ok_or_else(|| named(Error::closed()))
+    }
+
+    /// Sends what waits in the sending task's name, if that has nothing to do and a lone message is no surprise: the
+    /// task need not be woken to send it, only for the answer.
+    fn sends_at_once(self: &Arc<Self>) -> bool {
+        if !self.limits.linger.is_zero() || Handle::try_current().is_err() {
+            return false;
+        }
+        // Held by the task itself: it is about to look.
+        let Ok(mut in_flight) = self.in_flight.try_lock() else {
+            return false;
+        };
+        in_flight.begin_alone(self)
+    }
+
+    /// The batches on their way.
+    pub(super) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all that was put in before is stored or answered for.
@@ -179,6 +198,12 @@ impl PublishQueue {
         for cell in ahead {
             cell.done().await;
         }
+    }
+
+    /// Nothing more will be put in: the sending task need not stay.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.work.notify_one();
     }
 
     /// What could be sent next.
@@ -341,35 +366,12 @@ impl Parcel {
 impl Drop for Parcel {
     /// A task that was aborted, with its runtime or by a panic, leaves its batch half sent.
     fn drop(&mut self) {
-        if self.cell.outcome.get().is_none() {
+        if !self.cell.is_done() {
             let error = Error::new(ErrorKind::Unexpected, "sending was broken off")
                 .retry(Retry::Unknown)
                 .operation("publish")
                 .provider(self.queue.shared.provider);
             self.finish(Published::each(vec![Outcome::Unknown(error); self.count]));
-        }
-    }
-}
-
-impl Cell {
-    fn complete(&self, published: Published) {
-        let _ = self.outcome.set(published);
-        self.done.notify_waiters();
-    }
-
-    /// Waits for the outcome of the message at `index`.
-    pub(super) async fn outcome(&self, index: usize) -> Outcome {
-        self.done().await.outcome(index).unwrap_or_else(unanswered)
-    }
-
-    async fn done(&self) -> &Published {
-        loop {
-            let mut done = std::pin::pin!(self.done.notified());
-            done.as_mut().enable();
-            if let Some(published) = self.outcome.get() {
-                return published;
-            }
-            done.await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,24 @@ const SENDS_PER_TURN: u64 = 1024;
 #[derive(Clone)]
 pub struct Publisher {
     stream: StreamName,
-    queue: Arc<PublishQueue>,
+    queue: Arc<Held>,
+}
+
+/// The queue, as its publishers hold it.
+struct Held(Arc<PublishQueue>);
+
+impl Deref for Held {
+    type Target = Arc<PublishQueue>;
+
+    fn deref(&self) -> &Arc<PublishQueue> {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl Publisher {
@@ -169,7 +187,7 @@ impl PublisherBuilder {
         let endpoint = self.shared.publish_endpoint(&stream).await?;
         Ok(Publisher {
             stream,
-            queue: PublishQueue::new(self.shared, endpoint, self.limits),
+            queue: Arc::new(Held(PublishQueue::new(self.shared, endpoint, self.limits))),
         })
     }
 }

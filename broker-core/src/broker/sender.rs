@@ -1,19 +1,61 @@
 //! The task that sends what waits in a publisher's queue.
 
 use std::collections::VecDeque;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
 
 use super::attempts::NEVER;
 use super::lifecycle::Stage;
 use super::publish_queue::{Next, PublishQueue};
 use crate::base::BoxFuture;
 
+/// How long the task stays when it has nothing to do: a message that comes soon finds it there.
+const STAYS: Duration = Duration::from_millis(50);
+
 /// The task that sends what waits in a publisher's queue, several batches at once where the endpoint can.
 pub(super) struct Sender {
     queue: Arc<PublishQueue>,
     ended: bool,
+}
+
+/// The batches on their way, which the sending task sees through.
+#[derive(Default)]
+pub(super) struct InFlight {
+    batches: VecDeque<BoxFuture<'static, ()>>,
+    /// The task's, while it has nothing to do.
+    idle: Option<Waker>,
+    /// Whether the last batch was a single message.
+    lone: bool,
+}
+
+impl InFlight {
+    fn push(&mut self, sending: BoxFuture<'static, ()>, count: usize) {
+        self.lone = count == 1;
+        self.batches.push_back(sending);
+    }
+
+    /// Sends what waits while the task has nothing to do, and lets the task see it through; answers whether it did.
+    /// Only after a single message: where many come at once, they had better gather.
+    pub(super) fn begin_alone(&mut self, queue: &Arc<PublishQueue>) -> bool {
+        let open = self.lone && self.batches.is_empty() && queue.retrying.load(Ordering::Acquire) == 0;
+        let Some(task) = self.idle.clone().filter(|_| open) else {
+            return false;
+        };
+        if let Some((mut sending, count)) = next_batch(queue)
+            && sending
+                .as_mut()
+                .poll(&mut Context::from_waker(&task))
+                .is_pending()
+        {
+            self.push(sending, count);
+        }
+        true
+    }
 }
 
 impl Sender {
@@ -24,36 +66,64 @@ impl Sender {
     pub(super) async fn run(mut self) {
         let queue = Arc::clone(&self.queue);
         let depth = queue.endpoint.batches_in_flight().max(1);
-        let mut in_flight: VecDeque<BoxFuture<'static, ()>> = VecDeque::new();
+        let mut stays = pin!(tokio::time::sleep(STAYS));
         loop {
+            let under_way = queue.in_flight().batches.len();
             // What goes out while a batch before it is tried again might overtake that one.
-            let open = in_flight.len() < depth && queue.retrying.load(Ordering::Acquire) == 0;
-            if open && (in_flight.is_empty() || queue.is_worth_a_batch()) {
-                if in_flight.is_empty() {
+            let open = under_way < depth && queue.retrying.load(Ordering::Acquire) == 0;
+            if open && (under_way == 0 || queue.is_worth_a_batch()) {
+                if under_way == 0 {
                     linger(&queue).await;
                 }
-                if let Some(sending) = next_batch(&queue) {
-                    in_flight.push_back(sending);
+                if let Some((sending, count)) = next_batch(&queue) {
+                    queue.in_flight().push(sending, count);
                     // Its first poll puts the batch on the wire, in the order of the queue.
-                    reap(&queue, &mut in_flight, Wait::Not).await;
+                    reap(&queue, Wait::Not).await;
                     continue;
                 }
             }
-            if !in_flight.is_empty() {
+            if under_way > 0 {
                 let wait = if open { Wait::ForWorkToo } else { Wait::ForAnswers };
-                reap(&queue, &mut in_flight, wait).await;
+                reap(&queue, wait).await;
                 continue;
             }
-            if self.end() {
+            if !self.waits(stays.as_mut()).await && self.end() {
                 return;
             }
         }
     }
 
+    /// Waits a while for something to do; answers whether there is.
+    async fn waits(&self, mut stays: Pin<&mut Sleep>) -> bool {
+        let queue = &*self.queue;
+        if !queue.limits.linger.is_zero() || queue.abandoned.load(Ordering::Acquire) {
+            return false;
+        }
+        queue.want_each();
+        stays.as_mut().reset(Instant::now() + STAYS);
+        let mut work = pin!(queue.work.notified());
+        let something = std::future::poll_fn(|context| {
+            let mut in_flight = queue.in_flight();
+            if !in_flight.batches.is_empty() || work.as_mut().poll(context).is_ready() {
+                in_flight.idle = None;
+                return Poll::Ready(true);
+            }
+            if stays.as_mut().poll(context).is_ready() {
+                in_flight.idle = None;
+                return Poll::Ready(false);
+            }
+            in_flight.idle = Some(context.waker().clone());
+            Poll::Pending
+        });
+        let something = queue.shared.life.unless(Stage::Draining, something).await;
+        queue.in_flight().idle = None;
+        something.unwrap_or(false)
+    }
+
     /// Ends, unless a message was put in just now.
     fn end(&mut self) -> bool {
         self.queue.running.store(false, Ordering::SeqCst);
-        let more = !matches!(self.queue.next(), Next::Nothing);
+        let more = !matches!(self.queue.next(), Next::Nothing) || !self.queue.in_flight().batches.is_empty();
         // Whoever put it in may have begun another task in the meantime.
         self.ended = !more || self.queue.running.swap(true, Ordering::SeqCst);
         self.ended
@@ -64,6 +134,11 @@ impl Drop for Sender {
     /// A runtime that ends takes its tasks along: nobody would ever send what waits.
     fn drop(&mut self) {
         if !self.ended {
+            let mut in_flight = self.queue.in_flight();
+            in_flight.idle = None;
+            let broken_off = std::mem::take(&mut in_flight.batches);
+            drop(in_flight);
+            drop(broken_off);
             self.queue.refuse_waiting();
         }
     }
@@ -84,16 +159,19 @@ async fn linger(queue: &PublishQueue) {
     let _ = queue.shared.life.unless(Stage::Draining, grown).await;
 }
 
-fn next_batch(queue: &Arc<PublishQueue>) -> Option<BoxFuture<'static, ()>> {
+/// The next batch, to be sent by polling, and of how many messages it is.
+fn next_batch(queue: &Arc<PublishQueue>) -> Option<(BoxFuture<'static, ()>, usize)> {
     let (messages, parcel) = queue.take()?;
+    let count = messages.len();
     let queue = Arc::clone(queue);
-    Some(Box::pin(async move {
+    let sending = Box::pin(async move {
         let published = queue
             .shared
             .publish_all(&*queue.endpoint, messages, Some(&parcel))
             .await;
         parcel.answer(published);
-    }))
+    });
+    Some((sending, count))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,13 +185,16 @@ enum Wait {
 }
 
 /// Polls what is on its way, the oldest first.
-async fn reap(queue: &PublishQueue, in_flight: &mut VecDeque<BoxFuture<'static, ()>>, wait: Wait) {
-    let mut work = std::pin::pin!(queue.work.notified());
+async fn reap(queue: &PublishQueue, wait: Wait) {
+    let mut work = pin!(queue.work.notified());
     std::future::poll_fn(|context| {
-        let before = in_flight.len();
-        in_flight.retain_mut(|sending| sending.as_mut().poll(context).is_pending());
+        let mut in_flight = queue.in_flight();
+        let before = in_flight.batches.len();
+        in_flight
+            .batches
+            .retain_mut(|sending| sending.as_mut().poll(context).is_pending());
         let more = wait == Wait::ForWorkToo && work.as_mut().poll(context).is_ready();
-        if wait == Wait::Not || more || in_flight.len() < before {
+        if wait == Wait::Not || more || in_flight.batches.len() < before {
             Poll::Ready(())
         } else {
             Poll::Pending

@@ -16,9 +16,6 @@ const ACK_LINGER: Duration = Duration::from_millis(10);
 /// How soon acks that could not be sent are tried again at last, when nothing else sends them.
 const ACK_RETRY: Duration = Duration::from_secs(1);
 
-/// Acks that are waiting are sent without a read when there are this many.
-const ACK_BATCH: usize = 256;
-
 /// Settling what is done.
 impl Consumer {
     /// Settles now, the waiting acks too; answers for `runs`. The caller releases them.
@@ -148,7 +145,7 @@ impl Consumer {
 
     #[inline]
     fn send_soon(self: &Arc<Self>, waiting: usize) {
-        if (waiting >= ACK_BATCH || self.reader_waits_for(waiting)) && !self.try_send_acks() {
+        if (waiting >= self.most_acks() || self.reader_waits_for(waiting)) && !self.try_send_acks() {
             self.enough.notify_one();
         }
         if !self.flushing.load(Ordering::Relaxed) {

@@ -7,11 +7,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::time::Instant;
 
+use super::apart::Apart;
 use super::batch::Batch;
 use super::consumer::Consumer;
 use super::delivery::Delivery;
 use super::lifecycle::Stage;
+use super::unclaimed::Unclaimed;
 use crate::base::{BoxFuture, Deliveries};
 use crate::values::{ErrorKind, GroupName, ReceiptRun, Result, Settlements, StreamName};
 
@@ -20,6 +23,10 @@ const READ_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a read waits after one that failed, at first and at last: a consumer that only logs errors must not spin.
 const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Reading ahead pays where handling takes at least this share of the time that is waited for a read: else a read that
+/// takes the acks along is quicker.
+const AHEAD_SHARE: u32 = 4;
 
 /// After this many reads that never had to wait, other tasks of the worker get a turn.
 const READS_PER_TURN: u32 = 64;
@@ -37,11 +44,19 @@ pub struct Subscription {
     most: usize,
     /// Whether the last read brought as many as it could: there may be more.
     plenty: bool,
+    /// Whether handling takes so long that the next read had better be under way meanwhile.
+    pays: bool,
+    /// When the last batch was handed out, where reading ahead is possible.
+    handed_out: Option<Instant>,
+    /// When the read was first waited for, in the same case.
+    asked: Option<Instant>,
     current: Option<Batch>,
     /// A read that had to wait, or one ahead. It is kept over dropped `next` futures, so that none of its messages is
     /// lost.
     /// Never locked but by `get_mut`: the mutex lets a subscription be shared, which a bare future would not.
     reading: Mutex<Option<BoxFuture<'static, Result<Deliveries>>>>,
+    /// Goes on with reads that had to wait.
+    apart: Apart<Unclaimed>,
     reads: u32,
     /// Reads that failed in a row: each makes the next one wait longer.
     failures: u32,
@@ -51,13 +66,18 @@ pub struct Subscription {
 impl Subscription {
     pub(super) fn new(consumer: Arc<Consumer>, prefetch: usize) -> Self {
         let ahead = consumer.reads_ahead();
+        consumer.expect(prefetch);
         Self {
             consumer,
             prefetch,
             most: if ahead { prefetch.div_ceil(2) } else { prefetch },
             plenty: false,
+            pays: true,
+            handed_out: None,
+            asked: None,
             current: None,
             reading: Mutex::new(None),
+            apart: Apart::new(),
             reads: 0,
             failures: 0,
             ended: false,
@@ -182,9 +202,19 @@ impl Subscription {
     /// plenty and has room to find it again: else the acks had better travel along.
     #[inline]
     fn read_ahead(&mut self) {
-        if self.plenty {
+        if self.plenty && self.pays {
             self.read_ahead_if_idle();
         }
+    }
+
+    /// Learns from how long handling took and how long was waited for the read whether to begin the next one ahead.
+    fn weigh(&mut self) {
+        let now = Instant::now();
+        if let (Some(handed_out), Some(asked)) = (self.handed_out, self.asked.take()) {
+            let handling = asked.saturating_duration_since(handed_out);
+            self.pays = handling * AHEAD_SHARE >= now.saturating_duration_since(asked);
+        }
+        self.handed_out = Some(now);
     }
 
     fn read_ahead_if_idle(&mut self) {
@@ -196,6 +226,9 @@ impl Subscription {
 
     /// Reads the next batch, which is not empty.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
+        if self.plenty && self.asked.is_none() {
+            self.asked = Some(Instant::now());
+        }
         if self.reading().is_none() && self.failures == 0 {
             self.reads = self.reads.wrapping_add(1);
             if self.reads.is_multiple_of(READS_PER_TURN) {
@@ -234,6 +267,11 @@ impl Subscription {
             Ok(deliveries) => {
                 self.failures = 0;
                 self.plenty = self.most < self.prefetch && deliveries.len() >= self.most;
+                if self.plenty {
+                    self.weigh();
+                } else {
+                    (self.handed_out, self.asked) = (None, None);
+                }
                 Some(Ok(Batch::new(Arc::clone(&self.consumer), deliveries)))
             }
             Err(error) if error.kind() == ErrorKind::Closed => {
@@ -260,9 +298,18 @@ impl Subscription {
     }
 
     fn begin_fill(&self, pause: Duration) -> BoxFuture<'static, Result<Deliveries>> {
-        let (prefetch, most) = (self.prefetch, self.most);
-        self.consumer
-            .apart(|consumer| fill(consumer, prefetch, most, pause))
+        let consumer = Arc::clone(&self.consumer);
+        let reading = fill(Arc::clone(&consumer), self.prefetch, self.most, pause);
+        if consumer.answers_at_once() {
+            return Box::pin(reading);
+        }
+        let shared = Arc::clone(&consumer.shared);
+        let reading = Box::pin(async move {
+            let deliveries = reading.await?;
+            Ok(Unclaimed::new(consumer, deliveries))
+        });
+        let reading = self.apart.begin(&shared, reading);
+        Box::pin(async { reading.await.map(Unclaimed::claim) })
     }
 
     fn reading(&mut self) -> &mut Option<BoxFuture<'static, Result<Deliveries>>> {

@@ -40,6 +40,28 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
     }
 }
 
+/// Watches for `time` that `count` grows by less than `most`.
+pub(crate) async fn fewer_than(most: u64, time: Duration, count: impl Fn() -> u64) {
+    let before = count();
+    let more = eventually("there are more", async || count() - before >= most);
+    assert!(
+        tokio::time::timeout(time, more).await.is_err(),
+        "{most} or more within {time:?}"
+    );
+}
+
+/// How often clients sent a command named in `names`, what scripts call not counted.
+pub(crate) fn sent(server: &RedisServer, names: &[&str]) -> u64 {
+    let stats = server.command(&["INFO", "commandstats"]).unwrap().to_text();
+    let calls = |name: &&str| {
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
+        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+    };
+    names.iter().map(calls).sum()
+}
+
 /// The number that a command answers.
 pub(crate) fn number(server: &RedisServer, words: &[&str]) -> i64 {
     server.command(words).unwrap().as_number().unwrap()

@@ -107,5 +107,5 @@ end
 -- An entry whose body was gone may have freed the next one of its key.
 next_due = math.min(lost > 0 and earliest(due) or next_due, next_delayed)
 local wait = next_due == math.huge and -1 or math.max(0, next_due - time)
-local epoch, fast = redis.call('HGET', state, 'epoch') or '0', redis.call('HGET', state, 'fast') or '0'
-return { claimed, wait, epoch, lost, from, fast, held }
+local fences = redis.call('HMGET', state, 'epoch', 'fast')
+return { claimed, wait, fences[1] or '0', lost, from, fences[2] or '0', held }

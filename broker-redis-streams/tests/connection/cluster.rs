@@ -127,6 +127,30 @@ async fn a_node_that_is_down_stops_only_its_streams() {
     .await;
 }
 
+/// All nodes talk TLS, to clients with a certificate only: streams of each of them are served.
+#[tokio::test]
+async fn a_cluster_is_spoken_to_by_mutual_tls() {
+    let config = RedisConfig::new().tls().line("tls-auth-clients yes");
+    let cluster = RedisCluster::start(&config).unwrap();
+    let own = cluster.nodes()[0].certificates().unwrap();
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let (ca, cert, key) = (path(&own.ca), path(&own.client), path(&own.client_key));
+    let trusted = [("tls_ca", &*ca), ("tls_cert", &*cert), ("tls_key", &*key)];
+    for url in [cluster.url(), cluster.nodes()[0].url()] {
+        let broker = open(&url, &[&trusted[..], &[("cluster", "true")]].concat()).unwrap();
+        let mut owners = HashSet::new();
+        for number in 0..20 {
+            let stream = format!("stream-{number}");
+            round_trip(&broker, &stream).await.unwrap();
+            owners.insert(owner(&cluster, &stream));
+        }
+        assert_eq!(owners.len(), 3, "each node has a stream");
+    }
+    let error = open(&cluster.url(), &[("tls_ca", &ca)]).unwrap();
+    let error = error.publish("orders", text(1)).await.unwrap_err();
+    assert_ne!(error.retry_class(), Retry::Unknown, "{error}");
+}
+
 /// One node leads to the others; without the setting, the first stream of another node says what is missing.
 #[tokio::test]
 async fn one_node_of_a_cluster_is_enough() {

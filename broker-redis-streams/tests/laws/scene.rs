@@ -73,6 +73,16 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
     }
 }
 
+/// Watches for `time` that `count` grows by less than `most`.
+pub(crate) async fn fewer_than(most: u64, time: Duration, count: impl Fn() -> u64) {
+    let before = count();
+    let more = eventually("there are more", async || count() - before >= most);
+    assert!(
+        tokio::time::timeout(time, more).await.is_err(),
+        "{most} or more within {time:?}"
+    );
+}
+
 /// The number that a command answers.
 pub(crate) fn number(server: &RedisServer, words: &[&str]) -> i64 {
     server.command(words).unwrap().as_number().unwrap()

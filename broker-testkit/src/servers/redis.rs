@@ -81,9 +81,9 @@ impl RedisServer {
             .prefix("broker-redis-")
             .tempdir()
             .map_err(|error| failed("redis-server", "no temporary folder", error))?;
-        let certificates = match config.tls {
-            true => Some(Certificates::make(folder.path())?),
-            false => None,
+        let certificates = match (config.tls, &config.certificates) {
+            (true, None) => Some(Certificates::make(folder.path())?),
+            (_, known) => known.clone(),
         };
         let port = free_port()?;
         let proxy = match config.proxied {

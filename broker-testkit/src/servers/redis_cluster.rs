@@ -23,14 +23,19 @@ impl RedisCluster {
     ///
     /// As [`RedisConfig::start`], and where the nodes do not agree in time.
     pub fn start(config: &RedisConfig) -> Result<Self> {
-        let node = || {
-            config
-                .clone()
-                .line("cluster-enabled yes")
-                .line("cluster-node-timeout 2000")
-                .start()
-        };
-        let nodes = vec![node()?, node()?, node()?];
+        let mut config = config
+            .clone()
+            .line("cluster-enabled yes")
+            .line("cluster-node-timeout 2000");
+        if config.tls {
+            config = config.line("tls-cluster yes");
+        }
+        let first = config.clone().start()?;
+        if let Some(certificates) = first.certificates() {
+            // The nodes talk TLS among each other as well: they trust the same authority.
+            config = config.certified(certificates.clone());
+        }
+        let nodes = vec![first, config.clone().start()?, config.start()?];
         let cluster = Self { nodes };
         for (node, (from, to)) in cluster
             .nodes
@@ -57,7 +62,7 @@ impl RedisCluster {
         &self.nodes
     }
 
-    /// The address with all nodes: `redis://127.0.0.1:40000,127.0.0.1:40001,127.0.0.1:40002`.
+    /// The address with all nodes: `redis://127.0.0.1:40000,127.0.0.1:40001,127.0.0.1:40002`, with TLS `rediss://…`.
     #[must_use]
     pub fn url(&self) -> String {
         let hosts: Vec<_> = self
@@ -65,7 +70,9 @@ impl RedisCluster {
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.port()))
             .collect();
-        format!("redis://{}", hosts.join(","))
+        let tls = self.nodes.iter().any(|node| node.certificates().is_some());
+        let scheme = if tls { "rediss" } else { "redis" };
+        format!("{scheme}://{}", hosts.join(","))
     }
 
     /// Waits until each node sees a whole cluster.

@@ -16,6 +16,8 @@ pub struct RedisConfig {
     pub(super) users: Vec<(String, String, String)>,
     pub(super) tls: bool,
     pub(super) proxied: bool,
+    /// Those of another server, which this one trusts and is trusted by.
+    pub(super) certificates: Option<Certificates>,
     pub(super) lines: Vec<String>,
 }
 
@@ -71,6 +73,12 @@ impl RedisConfig {
         self
     }
 
+    /// Talks TLS with these certificates, which must outlive the server.
+    pub(super) fn certified(mut self, certificates: Certificates) -> Self {
+        (self.tls, self.certificates) = (true, Some(certificates));
+        self
+    }
+
     /// Adds a line of Redis' own configuration.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
@@ -105,6 +113,9 @@ impl RedisConfig {
                 line(format!("tls-ca-cert-file {}", tls.ca.display()));
                 line(format!("tls-cert-file {}", tls.server.display()));
                 line(format!("tls-key-file {}", tls.server_key.display()));
+                // As whom it connects to other servers.
+                line(format!("tls-client-cert-file {}", tls.client.display()));
+                line(format!("tls-client-key-file {}", tls.client_key.display()));
             }
         }
         if self.append_only {
