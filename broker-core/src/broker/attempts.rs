@@ -84,7 +84,13 @@ impl<'a> Attempts<'a> {
     }
 
     /// Decides on an error: waits for the back-off, or hands the error back as final.
-    pub(super) async fn again(&mut self, error: Error) -> Result<()> {
+    ///
+    /// Boxed, as [`connect`](Self::connect) is: failing is rare, and every call would carry it along otherwise.
+    pub(super) fn again(&mut self, error: Error) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.wait_to_try_again(error))
+    }
+
+    async fn wait_to_try_again(&mut self, error: Error) -> Result<()> {
         let may = match (error.kind(), error.retry_class()) {
             // The circuit answers at once: waiting for it to close is the caller's choice.
             (ErrorKind::Closed | ErrorKind::CircuitOpen, _) => false,
@@ -145,7 +151,11 @@ impl<'a> Attempts<'a> {
     }
 
     /// Connects; `anew` asks the adapter also where a connection is thought to be there.
-    async fn connect(&self, anew: bool) -> Result<()> {
+    fn connect(&self, anew: bool) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.connect_once(anew))
+    }
+
+    async fn connect_once(&self, anew: bool) -> Result<()> {
         let shared = self.shared;
         let connecting = async {
             // One task connects, and those that came with it find the connection there.

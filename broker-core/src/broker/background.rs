@@ -25,7 +25,7 @@ impl Shared {
             return Box::pin(work);
         }
         let (mut answer, answered) = oneshot::channel();
-        self.spawn(async move {
+        self.spawn(Box::pin(async move {
             let mut work = pin!(work);
             let done = poll_fn(|context| match work.as_mut().poll(context) {
                 Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -35,7 +35,7 @@ impl Shared {
             if let Some(done) = done {
                 let _ = answer.send(done);
             }
-        });
+        }));
         let provider = self.provider;
         Box::pin(async move {
             answered.await.unwrap_or_else(|_| {

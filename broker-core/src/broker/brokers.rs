@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Index;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::broker::Broker;
 use super::together::together;
@@ -17,7 +18,8 @@ const DEFAULT: &str = "default";
 /// Every configured broker by name: `default`, and others. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Brokers {
-    brokers: BTreeMap<String, Broker>,
+    /// By name.
+    brokers: Arc<[Broker]>,
 }
 
 impl Brokers {
@@ -54,20 +56,17 @@ impl Brokers {
     ///
     /// As [`open`](Self::open).
     pub fn open_from(config: &Config, registry: &Registry) -> Result<Self> {
-        let mut brokers = BTreeMap::new();
-        for (name, settings) in config.iter() {
-            brokers.insert(
-                name.to_owned(),
-                Broker::from_settings(name, settings.clone(), registry)?,
-            );
-        }
+        let brokers = config
+            .iter()
+            .map(|(name, settings)| Broker::from_settings(name, settings.clone(), registry))
+            .collect::<Result<_>>()?;
         Self::checked(brokers)
     }
 
     /// Begins to configure brokers from code.
     pub fn builder() -> BrokersBuilder {
         BrokersBuilder {
-            brokers: BTreeMap::new(),
+            brokers: Vec::new(),
             error: None,
         }
     }
@@ -78,7 +77,8 @@ impl Brokers {
     ///
     /// [`ErrorKind::NotFound`] that lists the configured names.
     pub fn get(&self, name: &str) -> Result<&Broker> {
-        self.brokers.get(name).ok_or_else(|| {
+        let found = self.iter().find(|broker| broker.name() == name);
+        found.ok_or_else(|| {
             let hint = match nearest(name, self.names()) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!("add `[brokers.{name}]`"),
@@ -99,12 +99,12 @@ impl Brokers {
 
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.brokers.keys().map(String::as_str)
+        self.iter().map(Broker::name)
     }
 
     /// The brokers, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Broker> {
-        self.brokers.values()
+        self.brokers.iter()
     }
 
     /// Publishes a message to the default broker.
@@ -150,7 +150,10 @@ impl Brokers {
         let asking = self
             .iter()
             .map(|broker| -> BoxFuture<'_, Health> { Box::pin(broker.health_stats()) });
-        self.brokers.keys().cloned().zip(together(asking).await).collect()
+        self.names()
+            .map(str::to_owned)
+            .zip(together(asking).await)
+            .collect()
     }
 
     /// Closes all at once, also when one of them fails.
@@ -176,11 +179,14 @@ impl Brokers {
         Ok(brokers)
     }
 
-    fn checked(brokers: BTreeMap<String, Broker>) -> Result<Self> {
-        if brokers.contains_key(DEFAULT) {
-            return Ok(Self { brokers });
+    fn checked(mut brokers: Vec<Broker>) -> Result<Self> {
+        brokers.sort_by(|one, other| one.name().cmp(other.name()));
+        let names: Vec<_> = brokers.iter().map(Broker::name).collect();
+        if names.contains(&DEFAULT) {
+            return Ok(Self {
+                brokers: brokers.into(),
+            });
         }
-        let names = brokers.keys().map(String::as_str).collect::<Vec<_>>();
         let configured = if names.is_empty() {
             "none".to_owned()
         } else {
@@ -221,7 +227,7 @@ impl Index<&str> for Brokers {
 #[derive(Debug)]
 #[must_use = "brokers are made by build()"]
 pub struct BrokersBuilder {
-    brokers: BTreeMap<String, Broker>,
+    brokers: Vec<Broker>,
     error: Option<Error>,
 }
 
@@ -244,7 +250,7 @@ impl BrokersBuilder {
         config: C,
     ) -> Self {
         let name = name.into();
-        let opened = if self.brokers.contains_key(&name) {
+        let opened = if self.brokers.iter().any(|broker| broker.name() == name) {
             Err(Error::config(
                 format!("brokers.{name}"),
                 "set twice; keep one, or give one another name",
@@ -253,9 +259,7 @@ impl BrokersBuilder {
             Broker::open_with(&name, common, config)
         };
         match opened {
-            Ok(broker) => {
-                self.brokers.insert(name, broker);
-            }
+            Ok(broker) => self.brokers.push(broker),
             Err(error) => {
                 self.error.get_or_insert(error);
             }

@@ -7,7 +7,7 @@ use super::attempts::{Attempts, Effect};
 use super::by_name::PublishByName;
 use super::publish_queue::Parcel;
 use super::shared::Shared;
-use crate::base::PublishEndpoint;
+use crate::base::{BoxFuture, PublishEndpoint};
 use crate::values::{
     Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Result, Retry, StreamName,
 };
@@ -133,7 +133,19 @@ impl Shared {
         published
     }
 
-    async fn publish_patiently(
+    /// Boxed: what stores at once would carry it along otherwise.
+    fn publish_patiently<'a>(
+        &'a self,
+        endpoint: &'a dyn PublishEndpoint,
+        messages: Vec<Message>,
+        count: usize,
+        first_try: Option<Result<Published>>,
+        parcel: Option<&'a Parcel>,
+    ) -> BoxFuture<'a, Published> {
+        Box::pin(self.publish_again_and_again(endpoint, messages, count, first_try, parcel))
+    }
+
+    async fn publish_again_and_again(
         &self,
         endpoint: &dyn PublishEndpoint,
         mut messages: Vec<Message>,

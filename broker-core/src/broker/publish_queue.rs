@@ -282,7 +282,7 @@ impl PublishQueue {
     fn start(self: &Arc<Self>) {
         if !self.running.swap(true, Ordering::SeqCst) {
             let sender = Sender::new(Arc::clone(self));
-            self.shared.spawn(sender.run());
+            self.shared.spawn(Box::pin(sender.run()));
         }
     }
 

@@ -9,7 +9,7 @@ use super::attempts::NEVER;
 use super::consumer::Consumer;
 use super::nack_options::{Fate, NackOptions};
 use super::settle::count;
-use crate::base::{Deliveries, Disposition, Lot};
+use crate::base::{BoxFuture, Deliveries, Disposition, Lot};
 use crate::values::{Capabilities, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
 
 /// Refusing.
@@ -39,7 +39,7 @@ impl Consumer {
         if !self.give_back_at_once(&runs) {
             let consumer = Arc::clone(self);
             self.shared
-                .spawn(async move { consumer.give_back_slowly(&runs).await });
+                .spawn(Box::pin(async move { consumer.give_back_slowly(&runs).await }));
         }
     }
 
@@ -88,7 +88,13 @@ impl Consumer {
     /// Settles for good what was delivered too often without being settled, as when it kills its consumer each time.
     ///
     /// What can't be settled so stays, and comes again when its lease ends; the rest is handed out all the same.
-    pub(super) async fn bury(&self, deliveries: Deliveries) -> Result<Deliveries> {
+    ///
+    /// Boxed, as it is rare: every read would carry it along otherwise.
+    pub(super) fn bury(&self, deliveries: Deliveries) -> BoxFuture<'_, Result<Deliveries>> {
+        Box::pin(self.bury_worn_out(deliveries))
+    }
+
+    async fn bury_worn_out(&self, deliveries: Deliveries) -> Result<Deliveries> {
         let limit = self.max_attempts;
         let (mut kept, mut worn) = (Deliveries::new(), Vec::new());
         for lot in deliveries.into_lots() {

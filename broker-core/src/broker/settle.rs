@@ -162,7 +162,7 @@ impl Consumer {
             on_duty: true,
         };
         // Outside of a runtime nothing can wait: what can be sent at once is, the rest goes with the next read.
-        if !self.shared.spawn(duty.run()) {
+        if !self.shared.spawn(Box::pin(duty.run())) {
             self.try_send_acks();
         }
     }

@@ -1,7 +1,6 @@
 //! What all handles of one opened broker share.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Poll;
@@ -17,7 +16,7 @@ use super::counters::Counters;
 use super::lifecycle::{Lifecycle, Stage};
 use super::members::Members;
 use super::publish_queue::PublishQueue;
-use crate::base::{DynBroker, EventSender, PublishEndpoint};
+use crate::base::{BoxFuture, DynBroker, EventSender, PublishEndpoint};
 use crate::config::BrokerConfig;
 use crate::values::{Capabilities, ConsumerName, Error, ErrorKind, Result, StreamName};
 
@@ -199,7 +198,9 @@ impl Shared {
     }
 
     /// Runs `task` in the background; [`join_tasks`](Self::join_tasks) waits for it.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+    ///
+    /// Boxed, so that what the runtime makes of a task is compiled once and not for each of them.
+    pub(super) fn spawn(&self, task: BoxFuture<'static, ()>) -> bool {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return false;
         };

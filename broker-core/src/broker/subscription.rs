@@ -286,11 +286,13 @@ impl Subscription {
     }
 
     /// Whether the broker was closed: what was read ahead goes back, since it could not be settled any more.
-    #[inline]
+    #[inline(always)]
     fn is_over(&mut self) -> bool {
-        if !self.ended && !self.consumer.shared.life.reached(Stage::Draining) {
-            return false;
-        }
+        (self.ended || self.consumer.shared.life.reached(Stage::Draining)) && self.end()
+    }
+
+    #[cold]
+    fn end(&mut self) -> bool {
         self.ended = true;
         self.reading = Mutex::new(None);
         self.give_back();

@@ -1,6 +1,5 @@
 //! The one deserializer for file, URL and environment.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,12 +9,13 @@ use toml::{Table, Value};
 
 use super::access::{Entries, Items, Words};
 use super::nearest;
+use super::origins::Origins;
 
 /// A value with its place. Text is read as a number or a truth where the struct wants one: from a URL all is text.
 pub(super) struct Node<'a> {
     value: Item<'a>,
     place: String,
-    origins: Option<&'a BTreeMap<String, String>>,
+    origins: Option<&'a Origins>,
     also_known: &'static [&'static str],
 }
 
@@ -92,7 +92,7 @@ impl<'a> Node<'a> {
     pub(super) fn root(
         table: &'a Table,
         place: &str,
-        origins: &'a BTreeMap<String, String>,
+        origins: &'a Origins,
         also_known: &'static [&'static str],
     ) -> Self {
         Self {

@@ -11,6 +11,7 @@ mod deserializer;
 pub mod duration;
 mod environment;
 mod interpolate;
+mod origins;
 mod settings;
 mod url;
 

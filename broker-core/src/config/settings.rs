@@ -1,11 +1,10 @@
 //! One broker's settings before they have types.
 
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::deserializer::Node;
+use super::origins::Origins;
 use super::url::{check_credentials, check_escapes};
 use super::{BrokerConfig, BrokerUrl};
 use crate::values::{Error, Result};
@@ -18,7 +17,7 @@ pub struct Settings {
     place: String,
     table: Table,
     /// Keys that came from elsewhere than `place`, such as an environment variable.
-    origins: BTreeMap<String, String>,
+    origins: Origins,
 }
 
 impl Settings {
@@ -75,10 +74,7 @@ impl Settings {
     /// Sets `key` to `value`, as from `origin` where that differs from the settings' own place.
     pub fn set(&mut self, key: &str, value: impl Into<Value>, origin: Option<String>) {
         let key = normal(key);
-        match origin {
-            Some(origin) => self.origins.insert(key.clone(), origin),
-            None => self.origins.remove(&key),
-        };
+        self.origins.set(&key, origin);
         self.table.insert(key, value.into());
     }
 

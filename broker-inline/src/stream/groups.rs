@@ -13,11 +13,8 @@ use crate::group::Group;
 impl Stream {
     /// The group of this name, if it is there.
     pub(crate) fn group(&self, name: &GroupName) -> Option<Arc<Group>> {
-        self.lock()
-            .groups
-            .get(name)
-            .filter(|group| group.is_live())
-            .cloned()
+        let group = self.lock().group(name)?;
+        group.is_live().then_some(group)
     }
 
     /// The group of this name, for an operation that can't do without.
@@ -41,7 +38,7 @@ impl Stream {
     /// The group of this name, which is made to start at `start` if it is not there; and whether it was made.
     pub(crate) fn open_group(&self, name: &GroupName, start: &StartPosition) -> Result<(Arc<Group>, bool)> {
         let mut state = self.lock();
-        if let Some(group) = state.groups.get(name).cloned() {
+        if let Some(group) = state.group(name) {
             drop(state);
             let made = self.revive(&group, start)?;
             return Ok((group, made));
@@ -68,7 +65,7 @@ impl Stream {
             self.limits,
         ));
         state.open_gate(&group.gate);
-        state.groups.insert(name.clone(), group.clone());
+        state.add_group(group.clone());
         state.live = true;
         Ok((group, true))
     }
@@ -155,9 +152,25 @@ impl Stream {
 }
 
 impl State {
+    /// The group of this name, deleted or not.
+    fn group(&self, name: &GroupName) -> Option<Arc<Group>> {
+        let place = self.place_of(name).ok()?;
+        self.groups.get(place).cloned()
+    }
+
+    fn add_group(&mut self, group: Arc<Group>) {
+        if let Err(place) = self.place_of(&group.name) {
+            self.groups.insert(place, group);
+        }
+    }
+
+    fn place_of(&self, name: &GroupName) -> std::result::Result<usize, usize> {
+        self.groups.binary_search_by(|group| group.name.cmp(name))
+    }
+
     /// Lets go of deleted groups that nobody holds.
     pub(super) fn forget_unused_groups(&mut self) {
         self.groups
-            .retain(|_, group| group.is_live() || Arc::strong_count(group) > 1);
+            .retain(|group| group.is_live() || Arc::strong_count(group) > 1);
     }
 }

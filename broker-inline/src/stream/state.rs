@@ -1,9 +1,8 @@
 //! What a stream's publishers share under one lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use broker_core::GroupName;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
@@ -27,8 +26,8 @@ pub(crate) struct State {
     ease: usize,
     pub(crate) delayed: Delayed,
     pub(crate) ids: RecentIds,
-    /// All groups, and those deleted that somebody still holds.
-    pub(crate) groups: BTreeMap<GroupName, Arc<Group>>,
+    /// All groups by name, and those deleted that somebody still holds.
+    pub(crate) groups: Vec<Arc<Group>>,
     /// Where the members of each group wait, and each listener.
     pub(crate) gates: Vec<Arc<Gate>>,
     /// Publishers that wait for room, in their order.
@@ -53,7 +52,7 @@ impl State {
             ease: limits.capacity.min(limits.history),
             delayed: Delayed::default(),
             ids: RecentIds::new(limits.idempotency_window),
-            groups: BTreeMap::new(),
+            groups: Vec::new(),
             gates: Vec::new(),
             queue: VecDeque::new(),
             turn: 0,
@@ -63,14 +62,14 @@ impl State {
 
     /// The groups that are not deleted.
     pub(crate) fn live_groups(&self) -> impl Iterator<Item = &Arc<Group>> {
-        self.groups.values().filter(|group| group.is_live())
+        self.groups.iter().filter(|group| group.is_live())
     }
 
     /// The oldest offset of a partition that some group needs; the tail where none does.
     pub(crate) fn floor(&self, partition: usize) -> u64 {
         let tail = self.logs.get(partition).map_or(0, Log::tail);
         self.groups
-            .values()
+            .iter()
             .map(|group| group.low(partition))
             .min()
             .unwrap_or(tail)

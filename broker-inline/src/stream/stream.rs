@@ -320,7 +320,7 @@ impl Stream {
     pub(crate) fn clear(&self) -> bool {
         let mut state = self.lock();
         let was_live = std::mem::take(&mut state.live);
-        let groups: Vec<_> = state.groups.values().cloned().collect();
+        let groups: Vec<_> = state.groups.clone();
         drop(state);
         for group in &groups {
             // By force nothing refuses.
