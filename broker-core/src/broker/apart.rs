@@ -83,10 +83,10 @@ impl<T: Send + 'static> Apart<T> {
         if begins {
             let runner = Runner(Arc::clone(&self.0));
             let ends = Arc::clone(shared);
-            shared.spawn(async move {
+            shared.spawn(Box::pin(async move {
                 let closing = pin!(ends.life.unless(Stage::Draining, std::future::pending::<()>()));
                 runner.run(closing).await;
-            });
+            }));
         }
         answer
     }
