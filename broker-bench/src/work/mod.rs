@@ -86,7 +86,7 @@ impl Work {
     /// What instructions are held under where they do not reach yet what is asked for: told, not judged by that, and no
     /// leave to grow.
     ///
-    /// Of JSON, the parser by itself with the struct's string takes most of what is asked for, as the line beside it tells;
+    /// Of JSON, the parser by itself with the struct's string takes more than what is asked for, as its own line tells;
     /// about a hundred are the counting allocator's own.
     pub(crate) const fn held(self) -> Option<f64> {
         match self {
