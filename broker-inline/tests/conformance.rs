@@ -28,8 +28,8 @@ fn main() -> ExitCode {
         .fold(Suite::new(harness), |suite, part| {
             suite.absent(part, "in process there is no server, and no way to it")
         })
-        .expect_exercised(Level::Quick, 149)
-        .expect_exercised(Level::Full, 156)
+        .expect_exercised(Level::Quick, 150)
+        .expect_exercised(Level::Full, 157)
         .main()
 }
 

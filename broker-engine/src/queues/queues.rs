@@ -17,8 +17,8 @@ use super::queue::Queue;
 /// of subscribers of kind `command`.
 ///
 /// ```
-/// use broker_core::Broker;
-/// use broker_engine::Queues;
+/// use broker::engine::Queues;
+/// use broker::prelude::Broker;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
