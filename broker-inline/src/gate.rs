@@ -5,11 +5,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use broker_window::Moment;
 use smallvec::SmallVec;
 
 use crate::clock::Clock;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence, sleep_until};
-use broker_window::Moment;
 
 /// Where readers wait for something to read.
 ///

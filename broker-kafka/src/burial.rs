@@ -7,6 +7,7 @@ use broker_core::base::Disposition;
 use broker_core::{
     Failure, GroupName, Message, Receipt, ReceiptRun, Result, Settled, Settlements, StreamName,
 };
+use broker_window::{Purpose, Who};
 
 use crate::client::{Client, lock};
 use crate::codec;
@@ -16,7 +17,6 @@ use crate::names;
 use crate::producer::{Handing, Producer, Record};
 use crate::session::{Peeked, Session};
 use crate::topic::Make;
-use broker_window::{Purpose, Who};
 
 /// The message's own key; the record's is the id it had at its source.
 pub(crate) const KEY: &str = "broker-key";

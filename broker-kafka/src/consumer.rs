@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use broker_core::base::{Deliveries, Disposition, Membership};
 use broker_core::{Error, ErrorKind, Failure, Ordering, ReceiptRun, Result, Settled, Settlements};
+use broker_window::{Purpose, Who};
 use tokio::time::Instant;
 
 use crate::client::{Client, lock};
 use crate::session::Session;
 use crate::{burial, sessions};
-use broker_window::{Purpose, Who};
 
 /// A member of a group.
 pub(crate) struct Consumer {

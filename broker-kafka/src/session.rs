@@ -9,6 +9,7 @@ use broker_core::base::{Deliveries, HealthReport};
 use broker_core::{
     ConsumerName, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName,
 };
+use broker_window::{Moment, Purpose, Tag, Who};
 use tokio::sync::{Notify, oneshot};
 
 use crate::chunk::Chunk;
@@ -18,7 +19,6 @@ use crate::partition::Reading;
 use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
 use crate::topic::Topic;
-use broker_window::{Moment, Purpose, Tag, Who};
 
 /// A group's membership in this process.
 pub(crate) struct Session {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use broker_core::base::{BoxFuture, Deliveries, ListenRequest, Lot, ReadEndpoint, Source};
 use broker_core::{BrokerEvent, Capabilities, Receipt, ReceiptRun, Result, StartPosition};
+use broker_window::Moment;
 
 use crate::clock::Stamp;
 use crate::gate::Gate;
@@ -14,7 +15,6 @@ use crate::number::run_length;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::sync::Mutex;
-use broker_window::Moment;
 
 /// An independent reader: places in logs, and nothing else. What it is too slow for, it misses and tells.
 pub(crate) struct Listener {

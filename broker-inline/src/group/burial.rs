@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use broker_core::base::Disposition;
 use broker_core::{DeadLetter, Failure, MessageId, ReceiptRun, Result, Selection, Settled, Settlements};
+use broker_window::{Moment, Purpose, Who};
 
 use super::dead_letters::DeadLetterStore;
 use super::group::Group;
@@ -15,8 +16,6 @@ use crate::answers::Answers;
 use crate::limits::Limits;
 use crate::log::Segment;
 use crate::stream::Stream;
-use broker_window::Moment;
-use broker_window::{Purpose, Who};
 
 impl Group {
     /// Writes deliveries to the dead letters, then settles them; where there is no room, all of them stay.

@@ -7,6 +7,7 @@ use broker_core::base::Deliveries;
 use broker_core::{
     ConsumerName, Error, ErrorKind, GroupName, Receipt, ReceiptRun, Result, Settled, Settlements,
 };
+use broker_window::{Moment, Purpose, Who};
 
 use super::dead_letters::DeadLetterStore;
 use super::members::{Member, Members};
@@ -17,8 +18,6 @@ use crate::gate::Gate;
 use crate::limits::Limits;
 use crate::stream::Stream;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
-use broker_window::Moment;
-use broker_window::{Purpose, Who};
 
 /// A group of consumers: its progress in each partition, its members, its dead letters.
 ///

@@ -1,11 +1,10 @@
 //! A group as an operator sees it.
 
 use broker_core::{GroupInfo, MemberInfo};
+use broker_window::{Moment, Who};
 
 use super::group::Group;
 use crate::stream::Stream;
-use broker_window::Moment;
-use broker_window::Who;
 
 impl Group {
     /// When something becomes ready by itself, at the earliest.

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use broker_core::{ConsumerName, Error, ErrorKind, Result};
+use broker_window::{Moment, Who};
 
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
-use broker_window::Moment;
-use broker_window::Who;
 
 /// The most members a group has at once; beyond, those that hold nothing and were not seen for longest are forgotten.
 const MOST: usize = 4_096;

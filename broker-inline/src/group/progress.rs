@@ -2,11 +2,11 @@
 
 use broker_core::base::Deliveries;
 use broker_core::{Receipt, ReceiptRun, Settled};
+use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 use crate::answers::Answers;
 use crate::log::{Cursor, Feed};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
-use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 /// A group's progress in one partition, with a lock of its own.
 #[derive(Debug)]

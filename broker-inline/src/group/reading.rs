@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use broker_core::base::{Deliveries, Lot};
 use broker_core::{Message, Receipt, ReceiptRun};
+use broker_window::{Tag, Who};
 
 use super::progress::{Inner, Read, Reading};
 use crate::log::{Feed, Segment};
 use crate::number::run_length;
-use broker_window::{Tag, Who};
 
 impl Inner {
     fn receipt(&self, feed: &Feed<'_>, reading: &Reading, offset: u64, tag: Tag) -> Receipt {

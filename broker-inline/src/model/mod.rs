@@ -11,11 +11,11 @@ mod naive;
 mod subject;
 
 use broker_core::ReceiptRun;
+use broker_window::Who;
 use proptest::prelude::*;
 
 use self::naive::{Given, Naive, State};
 use self::subject::Subject;
-use broker_window::Who;
 
 /// The longest window.
 const LIMIT: usize = 20;

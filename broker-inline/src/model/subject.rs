@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use broker_core::base::Deliveries;
 use broker_core::{Message, Receipt, ReceiptRun, Settled};
+use broker_window::{Moment, Purpose, Who};
 
 use super::{How, LEASE, LIMIT};
 use crate::answers::Answers;
@@ -12,8 +13,6 @@ use crate::clock::Stamp;
 use crate::group::{Progress, Reading};
 use crate::log::{Feed, Log, Segment, SegmentLimits};
 use crate::sync::{AtomicU64, Ordering};
-use broker_window::Moment;
-use broker_window::{Purpose, Who};
 
 /// The progress under test, with a log to read from.
 pub(super) struct Subject {

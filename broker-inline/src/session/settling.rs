@@ -4,12 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use broker_core::base::Disposition;
 use broker_core::{Capabilities, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
+use broker_window::{Moment, Purpose, Who};
 
 use super::session::Session;
 use crate::group::{Group, Member};
 use crate::stream::Stream;
-use broker_window::Moment;
-use broker_window::{Purpose, Who};
 
 impl Session {
     /// Marks deliveries as done.

@@ -4,9 +4,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use broker_core::{Message, MessageId};
+use broker_window::Moment;
 
 use crate::log::Named;
-use broker_window::Moment;
 
 /// Messages that nobody is to see yet, by the moment they are due.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use broker_core::{
     Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Result, partition_for_key,
 };
+use broker_window::Moment;
 
 use super::bounds::Place;
 use super::state::{Full, State};
@@ -10,7 +11,6 @@ use super::stream::Stream;
 use super::survey::{Survey, delay_of};
 use crate::clock::Stamp;
 use crate::log::Cut;
-use broker_window::Moment;
 
 /// What the publishing broker claims.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use broker_core::{BrokerEvent, GroupName, MessageId, StreamInfo, StreamName};
+use broker_window::Moment;
 
 use super::state::State;
 use crate::clock::{Clock, Stamp};
@@ -13,7 +14,6 @@ use crate::log::Feed;
 use crate::log::Log;
 use crate::log::Segment;
 use crate::sync::{Apart, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
-use broker_window::Moment;
 
 /// A stream. It stays the same object when it is deleted and used again, so that whoever holds it goes on with it.
 ///

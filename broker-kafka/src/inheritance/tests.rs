@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use broker_core::Settled;
-use proptest::prelude::*;
-
 use broker_window::{Moment, Purpose, Tag, Who};
+use proptest::prelude::*;
 
 use super::{Arrival, Inheritance};
 use crate::progress::{Progress, REPEATS, may_repeat};
