@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::Kafka;
 use crate::client::{Client, Quiet, blocking};
-use crate::session::Order;
+use crate::orders::Order;
 use crate::topic::Topic;
 use crate::{error, names, offsets, sessions};
 

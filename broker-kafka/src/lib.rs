@@ -21,6 +21,7 @@ mod listener;
 mod names;
 mod native;
 mod offsets;
+mod orders;
 mod partition;
 mod partitions;
 mod passed;

@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 use crate::client::{Client, blocking, lock};
 use crate::committer::Committer;
 use crate::intake::Intake;
+use crate::orders::Order;
 use crate::rebalance::Rebalancer;
-use crate::session::{Order, Session};
+use crate::session::Session;
 use crate::watchdog::Watchdog;
 use crate::{error, names, offsets};
 
@@ -102,7 +103,7 @@ struct Poller {
 impl Poller {
     fn run(mut self) {
         loop {
-            for order in self.session.orders() {
+            for order in self.session.orders.take() {
                 match order {
                     Order::Commit(answer) => drop(answer.send(self.commit_now())),
                     Order::Seek(position, answer) => drop(answer.send(self.seek(&position))),
@@ -363,7 +364,7 @@ impl Poller {
         } = self;
         committer.stop();
         drop(consumer);
-        session.refuse_orders();
+        session.orders.refuse();
         let _ = done.send(());
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::broker::Kafka;
 use crate::groups::{asking, is_elsewhere};
-use crate::session::Order;
+use crate::orders::Order;
 use crate::{error, offsets};
 
 #[async_trait]

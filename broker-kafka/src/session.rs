@@ -6,15 +6,14 @@ use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use broker_core::base::{Deliveries, HealthReport};
-use broker_core::{
-    ConsumerName, GroupName, Receipt, ReceiptRun, Settled, Settlements, StartPosition, StreamName,
-};
+use broker_core::{ConsumerName, GroupName, Receipt, ReceiptRun, Settled, Settlements, StreamName};
 use broker_window::{Moment, Purpose, Tag, Who};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::chunk::Chunk;
 use crate::client::{Client, lock};
 use crate::intake::Arrived;
+use crate::orders::{Order, Orders};
 use crate::partition::Reading;
 use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
@@ -28,8 +27,7 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Told when something may be read.
     pub(crate) arrived: Notify,
-    /// What the poller is asked to do; nothing more once it is gone.
-    orders: Mutex<Option<Vec<Order>>>,
+    pub(crate) orders: Orders,
     poller: Mutex<Option<Thread>>,
     /// The library's client, for as long as the poller has it.
     consumer: Mutex<Weak<GroupConsumer>>,
@@ -37,16 +35,6 @@ pub(crate) struct Session {
     readers: AtomicUsize,
     ended: AtomicBool,
     clock: Instant,
-}
-
-/// What the poller is asked to do.
-pub(crate) enum Order {
-    /// Commits what is settled, and waits for it.
-    Commit(oneshot::Sender<broker_core::Result<()>>),
-    /// Moves the group.
-    Seek(StartPosition, oneshot::Sender<broker_core::Result<()>>),
-    /// Commits and leaves the group.
-    Stop(oneshot::Sender<()>),
 }
 
 /// A delivery's message.
@@ -77,7 +65,7 @@ impl Session {
             topic,
             state: Mutex::new(State::new(client.context.config.message_timeout)),
             arrived: Notify::new(),
-            orders: Mutex::new(Some(Vec::new())),
+            orders: Orders::new(),
             poller: Mutex::default(),
             consumer: Mutex::default(),
             readers: AtomicUsize::new(0),
@@ -129,25 +117,10 @@ impl Session {
         }
     }
 
-    /// Asks the poller to do something. Once the poller is gone, or goes before it has answered, the answer's other end
-    /// is told so by the channel.
+    /// Asks the poller to do something.
     pub(crate) fn order(&self, order: Order) {
-        if let Some(orders) = lock(&self.orders).as_mut() {
-            orders.push(order);
-        }
+        self.orders.push(order);
         self.wake();
-    }
-
-    pub(crate) fn orders(&self) -> Vec<Order> {
-        lock(&self.orders)
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-    }
-
-    /// The poller is gone: what it was asked for is answered by that.
-    pub(crate) fn refuse_orders(&self) {
-        *lock(&self.orders) = None;
     }
 
     /// The member of that name.

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::client::{Client, lock};
+use crate::orders::Order;
 use crate::poller;
-use crate::session::{Order, Session};
+use crate::session::Session;
 
 type Place = Arc<tokio::sync::Mutex<Option<Arc<Session>>>>;
 

@@ -8,6 +8,7 @@
 )]
 
 mod batches;
+mod batches_gathering;
 mod dead_letters;
 mod declared;
 mod delivery;
