@@ -13,15 +13,23 @@ use broker::prelude::*;
 /// How many keys the messages have.
 const KEYS: usize = 64;
 
-/// The number that came last, by key, and whether one came out of turn.
+/// Whether each key's numbers came in turn.
 #[derive(Clone, Default)]
-struct Order(Arc<Mutex<(HashMap<Vec<u8>, usize>, bool)>>);
+struct Order(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    /// The number that came last, by key.
+    last: HashMap<Vec<u8>, usize>,
+    /// Whether one came out of turn.
+    broken: bool,
+}
 
 async fn wait(Json(number): Json<usize>, Key(key): Key, State(order): State<Order>) {
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let mut order = order.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = order.0.insert(key.unwrap_or_default().to_vec(), number);
-    order.1 |= before.is_some_and(|before| before > number);
+    let mut seen = order.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = seen.last.insert(key.unwrap_or_default().to_vec(), number);
+    seen.broken |= before.is_some_and(|before| before > number);
 }
 
 /// In process.
@@ -65,7 +73,7 @@ pub(crate) async fn run(
     }
     let took = start.elapsed();
     let receipt = engine.stop().await?;
-    let disordered = order.0.lock().unwrap_or_else(PoisonError::into_inner).1;
+    let disordered = order.0.lock().unwrap_or_else(PoisonError::into_inner).broken;
     ensure!(
         receipt.settled == messages as u64 && !disordered,
         "not every message was settled once and in the order of its key: {receipt}"
