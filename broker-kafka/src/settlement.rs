@@ -110,10 +110,7 @@ fn commit(producer: &Producer, deadline: Instant) -> std::result::Result<(), Fai
             return Err(Failure::certain(&failed));
         }
         if !reason.is_retriable() || left(deadline).is_zero() {
-            let Failure::Certain(error) = Failure::certain(&failed) else {
-                continue;
-            };
-            return Err(Failure::Doubtful(error));
+            return Err(Failure::doubtful(&failed));
         }
     }
 }

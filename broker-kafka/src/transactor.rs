@@ -117,6 +117,10 @@ impl Failure {
     pub(crate) fn certain(failed: &KafkaError) -> Self {
         Self::Certain(from_kafka(failed))
     }
+
+    pub(crate) fn doubtful(failed: &KafkaError) -> Self {
+        Self::Doubtful(from_kafka(failed))
+    }
 }
 
 impl Job {
