@@ -20,6 +20,7 @@ enum Step {
     Inherit(u64, u32),
     Again,
     Ack(usize, usize),
+    AckOldest,
     Nack(usize),
     GiveBack(usize),
     Release,
@@ -34,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Again),
         (any::<usize>(), 1_usize..50).prop_map(|(choice, count)| Step::Ack(choice, count)),
         (any::<usize>(), 1_usize..50).prop_map(|(choice, count)| Step::Ack(choice, count)),
+        Just(Step::AckOldest),
         any::<usize>().prop_map(Step::Nack),
         any::<usize>().prop_map(Step::GiveBack),
         Just(Step::Release),
@@ -103,6 +105,15 @@ proptest! {
                         }
                         prop_assert_eq!(window.check(offset, tag, who, NOW), Err(Settled::AlreadySettled));
                         prop_assert!(window.is_settled(offset));
+                        model.unsettled.remove(&offset);
+                    }
+                },
+                Step::AckOldest => if let Some((offset, tag)) = model.pick(0) {
+                    let takes = offset == window.low() && tag.attempt() == 1;
+                    prop_assert_eq!(window.settle_oldest(offset, tag, who), takes);
+                    prop_assert!(!window.settle_oldest(offset, tag, who), "it is settled once");
+                    if takes {
+                        prop_assert_eq!(window.check(offset, tag, who, NOW), Err(Settled::AlreadySettled));
                         model.unsettled.remove(&offset);
                     }
                 },
