@@ -193,6 +193,7 @@ impl RabbitMqServer {
                 INSTALL,
             )?);
         }
+        let known = self.read_log().len();
         let mut server = Process::start(self.command(), &self.log(), self.folder(), INSTALL)?;
         let mut ended = false;
         let up = wait_until(STARTING, || {
@@ -202,7 +203,7 @@ impl RabbitMqServer {
         if ended || !up {
             return Err(Error::new(
                 ErrorKind::Unexpected,
-                format!("rabbitmq-server did not come up: {}", self.complaint()),
+                format!("rabbitmq-server did not come up: {}", self.complaint(known)),
             ));
         }
         processes.server = Some(server);
@@ -349,14 +350,18 @@ impl RabbitMqServer {
         command
     }
 
-    /// The last line of its log that tells of an error.
-    fn complaint(&self) -> String {
-        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let lines = || log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-        let complaint = lines()
-            .find(|line| line.to_lowercase().contains("error"))
-            .or_else(|| lines().next());
-        complaint.unwrap_or("its log is empty").to_owned()
+    /// What its log first tells of an error beyond `known` bytes: what follows is where in its code that was.
+    fn complaint(&self, known: usize) -> String {
+        let log = self.read_log();
+        let lines = || log.get(known..).unwrap_or_default().lines().map(str::trim);
+        let error = lines().find_map(|line| Some(line.split_once("[error]")?.1.split_once("> ")?.1));
+        let last = || lines().rfind(|line| !line.is_empty());
+        error.or_else(last).unwrap_or("its log is empty").to_owned()
+    }
+
+    fn read_log(&self) -> String {
+        let log = std::fs::read(self.log()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
