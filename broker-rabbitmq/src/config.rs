@@ -64,8 +64,6 @@ pub struct RabbitMqConfig {
     pub mandatory: bool,
     /// Whether messages are written to disk.
     pub persistent: bool,
-    /// How many messages a subscription is sent before it asks.
-    pub prefetch: u16,
 }
 
 /// What a group's queue is.
@@ -113,7 +111,6 @@ impl Default for RabbitMqConfig {
             routing_key: "{stream}".to_owned(),
             mandatory: true,
             persistent: true,
-            prefetch: 512,
         }
     }
 }
@@ -181,9 +178,6 @@ impl RabbitMqConfig {
         }
         if self.heartbeat.subsec_nanos() != 0 || self.heartbeat.as_secs() > u64::from(u16::MAX) {
             return refuse("heartbeat", "whole seconds up to 65535 are expected");
-        }
-        if self.prefetch == 0 {
-            return refuse("prefetch", "a number above zero is expected");
         }
         for (key, text, holes) in [
             ("exchange", &self.exchange, &["{stream}"][..]),

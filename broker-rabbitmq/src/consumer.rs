@@ -9,7 +9,7 @@ use broker_core::base::Membership;
 use broker_core::{BrokerEvent, Result};
 use futures_util::Stream;
 use lapin::Channel;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 
 use crate::client::{Client, lock};
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) fence: u64,
     pub(crate) ledger: Ledger,
     pub(crate) stream: Option<lapin::Consumer>,
+    /// How many unsettled deliveries the server was asked to stop at.
+    pub(crate) credit: usize,
 }
 
 impl Session {
@@ -102,6 +104,7 @@ impl Consumer {
             fence,
             ledger: Ledger::default(),
             stream: None,
+            credit: 0,
         };
         *lock(&self.session) = Some(session);
         Ok((channel, fence))
@@ -143,11 +146,23 @@ impl Consumer {
         }
     }
 
-    /// Asks the server to send up to `prefetch` messages by itself.
-    pub(crate) async fn start_stream(&self, channel: &Channel, prefetch: u16) -> Result<()> {
-        if lock(&self.session).as_ref().is_some_and(|session| session.stream.is_some()) {
+    /// Asks the server to send up to `max` messages more by itself.
+    pub(crate) async fn start_stream(&self, channel: &Channel, max: usize) -> Result<()> {
+        let (started, held, credit) = match &*lock(&self.session) {
+            Some(session) => (session.stream.is_some(), session.ledger.len(), session.credit),
+            None => return Ok(()),
+        };
+        if started && held + max <= credit {
             return Ok(());
         }
+        if started {
+            // Credit is given to a consumer when it starts.
+            self.stop_stream().await;
+        }
+        // A subscription's bound is on all that it holds, and the server counts what it sends from now on.
+        let subscribed = self.subscribed.load(Ordering::Acquire);
+        let credit = if subscribed { held + max } else { max };
+        let prefetch = u16::try_from(credit).unwrap_or(u16::MAX);
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let starting = async {
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
@@ -156,6 +171,7 @@ impl Consumer {
         };
         let stream = starting.await.map_err(|error| from_lapin(&error))?;
         if let Some(session) = &mut *lock(&self.session) {
+            session.credit = credit;
             session.stream = Some(stream);
         }
         Ok(())
@@ -192,25 +208,28 @@ impl Consumer {
 
     /// Puts back what nobody saw, which must not count as an attempt.
     pub(crate) async fn return_unseen(&self, channel: &Channel, entries: Vec<Entry>) {
-        for entry in entries {
-            let copied = self.copy_to(self.queue.clone(), &entry, entry.attempt.saturating_sub(1), entry.meta.first_failed);
-            let copied = match copied {
-                Ok(copy) => self.client.put(vec![copy]).await,
-                Err(error) => Err(error),
+        if entries.is_empty() {
+            return;
+        }
+        let copy = |entry: &Entry| {
+            let seen = entry.attempt.saturating_sub(1);
+            self.copy_to(self.queue.clone(), entry, seen, entry.meta.first_failed)
+        };
+        let copies: Result<Vec<_>> = entries.iter().map(copy).collect();
+        let copied = match copies {
+            Ok(copies) => self.client.put(copies).await.is_ok(),
+            Err(_) => false,
+        };
+        let requeue = BasicNackOptions {
+            requeue: true,
+            multiple: false,
+        };
+        for Entry { tag, .. } in entries {
+            // A channel that is gone gives them back as well.
+            let _ = match copied {
+                true => channel.basic_ack(tag, BasicAckOptions::default()).await,
+                false => channel.basic_nack(tag, requeue).await,
             };
-            let done = match copied {
-                Ok(()) => channel.basic_ack(entry.tag, lapin::options::BasicAckOptions::default()).await,
-                Err(_) => {
-                    let requeue = BasicNackOptions {
-                        requeue: true,
-                        multiple: false,
-                    };
-                    channel.basic_nack(entry.tag, requeue).await
-                }
-            };
-            if done.is_err() {
-                return;
-            }
         }
     }
 

@@ -56,7 +56,7 @@ pub(crate) async fn letter(
     let chain = serde_json::to_string(&failure.chain).unwrap_or_default();
     for (name, value) in [
         ("broker-dead", id.to_string()),
-        ("broker-reason", cut(&failure.reason).to_owned()),
+        ("broker-reason", names::cut(&failure.reason, LONGEST).to_owned()),
         ("broker-chain", if chain.len() > LONGEST { "[]".to_owned() } else { chain }),
         ("broker-consumer", consumer.member.consumer.to_string()),
     ] {
@@ -74,10 +74,6 @@ pub(crate) async fn letter(
 
 /// The most bytes of a reason, and of a chain of errors.
 const LONGEST: usize = 2_048;
-
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LONGEST)).unwrap_or(text)
-}
 
 /// A letter in a walk.
 struct Walked {

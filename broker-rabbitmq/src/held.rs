@@ -152,7 +152,7 @@ impl Ledger {
     }
 
     /// Takes the deliveries whose lease has ended, begun to be settled, and what was never handed out in that time.
-    pub(crate) fn lapsed(&mut self, now: Instant) -> (Vec<(u64, Held)>, Vec<Entry>) {
+    pub(crate) fn lapsed(&mut self, now: Instant, keeps_unseen: bool) -> (Vec<(u64, Held)>, Vec<Entry>) {
         let lapsed = self.out.iter_mut().filter(|(_, held)| !held.settling && held.until <= now);
         let lapsed: Vec<_> = lapsed
             .map(|(tag, held)| {
@@ -165,7 +165,7 @@ impl Ledger {
             self.ended.pop_first();
         }
         let mut unseen = Vec::new();
-        while self.buffer.front().is_some_and(|(_, until)| *until <= now) {
+        while !keeps_unseen && self.buffer.front().is_some_and(|(_, until)| *until <= now) {
             unseen.extend(self.buffer.pop_front().map(|(entry, _)| entry));
         }
         (lapsed, unseen)
@@ -178,5 +178,71 @@ impl Ledger {
         let lowest = open.into_iter().chain(unseen).min().unwrap_or(u64::MAX);
         let covered = |tag: &&u64| **tag < lowest && **tag <= self.came;
         acked.iter().filter(covered).max().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::message::Delivery;
+
+    const LEASE: Duration = Duration::from_secs(1);
+
+    fn came(ledger: &mut Ledger, tags: &[u64]) {
+        for tag in tags {
+            let delivery = Delivery::mock(*tag, "".into(), "".into(), false, Vec::new());
+            ledger.came(Entry::new(delivery, crate::config::QueueType::Quorum), LEASE);
+        }
+    }
+
+    fn handed_out(tags: &[u64]) -> Ledger {
+        let mut ledger = Ledger::default();
+        came(&mut ledger, tags);
+        ledger.hand_out(usize::MAX, LEASE);
+        ledger
+    }
+
+    #[tokio::test]
+    async fn an_ack_for_many_never_covers_one_that_is_open_unseen_or_not_come_yet() {
+        let mut ledger = handed_out(&[1, 2, 3, 4]);
+        for tag in [1, 2, 4] {
+            assert_eq!(ledger.ack(tag), Settled::Acked);
+        }
+        assert_eq!(ledger.covered(&[1, 2, 4]), Some(2), "3 is open");
+        assert_eq!(ledger.ack(3), Settled::Acked);
+        assert_eq!(ledger.covered(&[3]), Some(3));
+
+        let mut ledger = handed_out(&[2, 3]);
+        assert_eq!((ledger.ack(2), ledger.ack(3)), (Settled::Acked, Settled::Acked));
+        assert_eq!(ledger.covered(&[2, 3]), None, "1 has not come");
+        came(&mut ledger, &[1]);
+        assert_eq!(ledger.covered(&[2, 3]), None, "1 was not handed out");
+    }
+
+    #[tokio::test]
+    async fn each_receipt_is_answered_for_what_became_of_it() {
+        let mut ledger = handed_out(&[1, 2]);
+        assert_eq!(ledger.ack(1), Settled::Acked);
+        assert_eq!(ledger.ack(1), Settled::AlreadySettled);
+        assert_eq!(ledger.ack(9), Settled::NotPending);
+        assert_eq!(ledger.ack(0), Settled::NotPending);
+        assert!(ledger.begin(2).is_ok());
+        assert_eq!(ledger.ack(2), Settled::AlreadySettled, "while it is being refused");
+        ledger.end(2, false);
+        assert_eq!(ledger.ack(2), Settled::Acked, "the refusal failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_ends_once_unless_it_is_extended() {
+        let mut ledger = handed_out(&[1, 2]);
+        assert_eq!(ledger.extend(2, Instant::now() + LEASE * 2), Settled::Acked);
+        tokio::time::advance(LEASE).await;
+        let (lapsed, _) = ledger.lapsed(Instant::now(), false);
+        assert_eq!(lapsed.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [1]);
+        assert!(ledger.lapsed(Instant::now(), false).0.is_empty());
+        ledger.end(1, true);
+        assert_eq!(ledger.ack(1), Settled::Stale);
+        assert_eq!(ledger.extend(1, Instant::now()), Settled::Stale);
+        assert_eq!(ledger.ack(2), Settled::Acked);
     }
 }

@@ -69,7 +69,9 @@ impl Consumer {
         let (fence, channel, lapsed, unseen) = {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else { return };
-            let (lapsed, unseen) = session.ledger.lapsed(Instant::now());
+            // A subscription's lease begins when it takes a message.
+            let keeps_unseen = self.subscribed.load(Ordering::Acquire);
+            let (lapsed, unseen) = session.ledger.lapsed(Instant::now(), keeps_unseen);
             (session.fence, session.channel.clone(), lapsed, unseen)
         };
         if !unseen.is_empty() {

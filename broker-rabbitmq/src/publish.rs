@@ -14,12 +14,17 @@ use crate::sender::Outgoing;
 pub(crate) struct Publisher {
     client: Arc<Client>,
     stream: StreamName,
+    /// What all messages are routed by, unless it is by their keys.
+    routing_key: Option<ShortString>,
+    no_exchange: ShortString,
 }
 
 impl Publisher {
     pub(crate) async fn new(client: &Arc<Client>, stream: &StreamName) -> Result<Self> {
         client.stream(stream).await?;
         Ok(Self {
+            routing_key: names::routing(&client.config, stream)?,
+            no_exchange: names::short("exchange's name", names::DEFAULT_EXCHANGE)?,
             client: Arc::clone(client),
             stream: stream.clone(),
         })
@@ -66,10 +71,16 @@ impl Publisher {
         let (properties, table) = codec::encode(message, &Meta::new(id.clone()), client.config.persistent)?;
         let (exchange, routing_key) = match message.delivery_delay().filter(|delay| !delay.is_zero()) {
             Some(delay) => (
-                names::short("exchange's name", names::DEFAULT_EXCHANGE)?,
+                self.no_exchange.clone(),
                 client.delaying(&self.stream, exchange.as_str(), delay).await?,
             ),
-            None => (exchange.clone(), names::routing_key(&client.config, &self.stream, message)?),
+            None => {
+                let routing_key = match &self.routing_key {
+                    Some(routing_key) => routing_key.clone(),
+                    None => names::routing_by_key(&client.config, &self.stream, message)?,
+                };
+                (exchange.clone(), routing_key)
+            }
         };
         Ok(Outgoing {
             id,

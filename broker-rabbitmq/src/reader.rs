@@ -41,8 +41,10 @@ impl Consumer {
         }
         let (channel, fence) = self.channel().await?;
         if self.subscribed.load(Ordering::Acquire) {
-            self.start_stream(&channel, self.client.config.prefetch).await?;
-        } else if lock(&self.session).as_ref().is_some_and(|session| session.stream.is_none()) {
+            self.start_stream(&channel, max).await?;
+        } else {
+            // One that a dropped read has left may have no credit any more.
+            self.stop().await;
             self.fetch(channel.clone(), fence, max).await?;
             if let Some(batch) = self.hand_out(max) {
                 return Ok(batch);
@@ -50,7 +52,7 @@ impl Consumer {
             if wait.is_zero() {
                 return Ok(Deliveries::new());
             }
-            self.start_stream(&channel, u16::try_from(max).unwrap_or(u16::MAX)).await?;
+            self.start_stream(&channel, max).await?;
         }
         let arrived = tokio::select! {
             arrived = tokio::time::timeout_at(until, self.arrival()) => arrived.unwrap_or(Ok(())),
@@ -136,6 +138,9 @@ impl Consumer {
 
     /// Ends the server's sending, in a task of its own for the same reason.
     async fn stop(self: &Arc<Self>) {
+        if lock(&self.session).as_ref().is_none_or(|session| session.stream.is_none()) {
+            return;
+        }
         let consumer = Arc::clone(self);
         let _ = tokio::spawn(async move { consumer.stop_stream().await }).await;
     }

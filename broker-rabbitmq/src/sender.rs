@@ -94,18 +94,19 @@ impl Client {
             mandatory,
             ..BasicPublishOptions::default()
         };
-        let sending = Sending::start(&channel, &messages, options).await;
+        let ids: Vec<_> = messages.iter().map(|message| message.id.clone()).collect();
+        let sending = Sending::start(&channel, messages, options).await;
         if mandatory {
             // The library hands a returned message out with whichever confirmation comes next. Only who is alone on a
             // channel can tell whose it is; who is dropped meanwhile leaves the channel to nobody.
             let (outcomes, returned) = sending.confirmed().await;
             *turn = Some(channel);
-            return Ok(attribute(outcomes, &returned, &messages));
+            return Ok(attribute(outcomes, &returned, ids));
         }
         *turn = Some(channel);
         drop(turn);
         let (outcomes, _) = sending.confirmed().await;
-        Ok(attribute(outcomes, &HashSet::new(), &messages))
+        Ok(attribute(outcomes, &HashSet::new(), ids))
     }
 }
 
@@ -117,17 +118,20 @@ type Fate = Result<(), Outcome>;
 
 impl Sending {
     /// Hands all messages to the connection, in order.
-    async fn start(channel: &Channel, messages: &[Outgoing], options: BasicPublishOptions) -> Self {
+    async fn start(channel: &Channel, messages: Vec<Outgoing>, options: BasicPublishOptions) -> Self {
         type Publishing<'a> = Pin<Box<dyn Future<Output = lapin::Result<PublisherConfirm>> + Send + 'a>>;
         let mut publishing: Vec<(Publishing<'_>, Option<_>)> = Vec::with_capacity(messages.len());
         for message in messages {
-            let future = channel.basic_publish(
-                message.exchange.clone(),
-                message.routing_key.clone(),
-                options,
-                &message.payload,
-                message.properties.clone(),
-            );
+            let future = async move {
+                let Outgoing {
+                    exchange,
+                    routing_key,
+                    payload,
+                    properties,
+                    ..
+                } = message;
+                channel.basic_publish(exchange, routing_key, options, &payload, properties).await
+            };
             publishing.push((Box::pin(future), None));
         }
         // The first poll puts a message into the connection's buffer: in order, and without waiting for each.
@@ -173,20 +177,18 @@ impl Sending {
     }
 }
 
-fn attribute(fates: Vec<Fate>, returned: &HashSet<MessageId>, messages: &[Outgoing]) -> Vec<Outcome> {
-    let outcomes = fates.into_iter().zip(messages).map(|(fate, message)| match fate {
-        Ok(()) if returned.contains(&message.id) => Outcome::NotSent(to_nobody(message)),
-        Ok(()) => Outcome::Stored(message.id.clone()),
+fn attribute(fates: Vec<Fate>, returned: &HashSet<MessageId>, ids: Vec<MessageId>) -> Vec<Outcome> {
+    let outcomes = fates.into_iter().zip(ids).map(|(fate, id)| match fate {
+        Ok(()) if returned.contains(&id) => Outcome::NotSent(to_nobody()),
+        Ok(()) => Outcome::Stored(id),
         Err(outcome) => outcome,
     });
     outcomes.collect()
 }
 
-fn to_nobody(message: &Outgoing) -> Error {
+fn to_nobody() -> Error {
     let line = "the message would go to nobody; make a group first, or set `mandatory = false` to let it be lost";
     Error::new(ErrorKind::NotFound, line)
-        .with("exchange", &message.exchange)
-        .with("routing_key", &message.routing_key)
 }
 
 fn refused() -> Error {
