@@ -57,8 +57,8 @@ impl Client {
         Self {
             config,
             context,
-            publishing: Link::new("publishing"),
-            consuming: Link::new("consuming"),
+            publishing: Link::new("publishing", false),
+            consuming: Link::new("consuming", true),
             senders: Senders::default(),
             known: Known::default(),
             walking: tokio::sync::Mutex::default(),

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Event};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::client::lock;
@@ -60,21 +60,21 @@ impl Drop for Live {
 pub(crate) struct Link {
     /// What it is for, as the server shows it.
     purpose: &'static str,
+    /// Whether its coming and going is that of the broker, as its users see it.
+    tells: bool,
     current: Mutex<Option<Arc<Live>>>,
     dialing: tokio::sync::Mutex<()>,
     closed: AtomicBool,
-    /// Told when a connection ends, and at closing.
-    pub(crate) ended: Arc<Notify>,
 }
 
 impl Link {
-    pub(crate) fn new(purpose: &'static str) -> Self {
+    pub(crate) fn new(purpose: &'static str, tells: bool) -> Self {
         Self {
             purpose,
+            tells,
             current: Mutex::default(),
             dialing: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(false),
-            ended: Arc::default(),
         }
     }
 
@@ -111,7 +111,9 @@ impl Link {
             }
         };
         *lock(&self.current) = Some(Arc::clone(&live));
-        context.events.send(BrokerEvent::Connected);
+        if self.tells {
+            context.events.send(BrokerEvent::Connected);
+        }
         Ok(live)
     }
 
@@ -127,7 +129,13 @@ impl Link {
         Err(failed.unwrap_or_else(|| Error::config("uri", "it names no server")))
     }
 
-    async fn dial(&self, config: &RabbitMqConfig, context: &OpenContext, host: &str, port: u16) -> Result<Live> {
+    async fn dial(
+        &self,
+        config: &RabbitMqConfig,
+        context: &OpenContext,
+        host: &str,
+        port: u16,
+    ) -> Result<Live> {
         let server = format!("{host}:{port}");
         let (uri, tls) = (uri(config, host, port), tls(config)?);
         let name = format!("broker {} {}", context.name, self.purpose);
@@ -140,17 +148,16 @@ impl Link {
             .map_err(|error| error::connecting(&error, &server))?;
         let (sender, blocked) = watch::channel(None);
         let mut events = Box::pin(connection.events_listener());
-        let (told, ended) = (context.events.clone(), Arc::clone(&self.ended));
+        let (told, tells) = (context.events.clone(), self.tells);
         let watching = async move {
             while let Some(event) = events.next().await {
                 match event {
                     Event::ConnectionBlocked(reason) => drop(sender.send(Some(reason))),
                     Event::ConnectionUnblocked => drop(sender.send(None)),
                     // One of a channel leaves the connection as it is, and is for that channel's user to tell.
-                    Event::Error(error) if !is_channels(&error) => {
+                    Event::Error(error) if tells && !is_channels(&error) => {
                         let reason = error.to_string().replace(char::is_control, " ");
                         told.send(BrokerEvent::Disconnected { reason });
-                        ended.notify_waiters();
                     }
                     _ => {}
                 }
@@ -172,7 +179,6 @@ impl Link {
             // A server that does not answer finds out by itself.
             let _ = tokio::time::timeout(within, closing).await;
         }
-        self.ended.notify_waiters();
     }
 }
 
@@ -193,7 +199,11 @@ fn silent(server: &str, waited: Duration) -> Error {
 fn uri(config: &RabbitMqConfig, host: &str, port: u16) -> AMQPUri {
     let (username, password) = config.credentials();
     AMQPUri {
-        scheme: if config.is_tls() { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+        scheme: if config.is_tls() {
+            AMQPScheme::AMQPS
+        } else {
+            AMQPScheme::AMQP
+        },
         authority: AMQPAuthority {
             userinfo: AMQPUserInfo {
                 username: username.to_owned(),

@@ -9,7 +9,9 @@ use broker_core::base::Membership;
 use broker_core::{BrokerEvent, Result};
 use futures_util::Stream;
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 
 use crate::client::{Client, lock};
@@ -119,7 +121,9 @@ impl Consumer {
                 passive: true,
                 ..lapin::options::QueueDeclareOptions::default()
             };
-            let there = channel.queue_declare(self.queue.clone(), passive, FieldTable::default()).await;
+            let there = channel
+                .queue_declare(self.queue.clone(), passive, FieldTable::default())
+                .await;
             match there.map_err(|error| from_lapin(&error)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == broker_core::ErrorKind::NotFound => {
@@ -136,7 +140,10 @@ impl Consumer {
                 Err(error) => return Err(error),
             }
         }
-        client.group(&self.member.stream, &self.member.group).await.map(drop)
+        client
+            .group(&self.member.stream, &self.member.group)
+            .await
+            .map(drop)
     }
 
     /// Forgets the session, whose deliveries the server gives to others.
@@ -167,7 +174,9 @@ impl Consumer {
         let starting = async {
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             // A name of the server's making: one consumer may come back before the server noticed that it had gone.
-            channel.basic_consume(self.queue.clone(), ShortString::default(), options, none).await
+            channel
+                .basic_consume(self.queue.clone(), ShortString::default(), options, none)
+                .await
         };
         let stream = starting.await.map_err(|error| from_lapin(&error))?;
         if let Some(session) = &mut *lock(&self.session) {
@@ -233,6 +242,25 @@ impl Consumer {
         }
     }
 
+    /// Nobody reads from here any more: what the server sent ahead goes to others.
+    pub(crate) fn unsubscribe(&self) {
+        let sends = lock(&self.session)
+            .as_ref()
+            .is_some_and(|session| session.stream.is_some());
+        if !self.subscribed.swap(false, Ordering::AcqRel) || !sends {
+            return;
+        }
+        // Without a runtime nothing is sent any more, either.
+        if let (Some(consumer), Ok(runtime)) = (self.myself.upgrade(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(async move {
+                let _turn = consumer.turn.lock().await;
+                consumer.stop_stream().await;
+                consumer.give_back_unseen().await;
+            });
+        }
+    }
+
     /// Leaves the group: what is in hand stays until it is settled or its lease ends.
     pub(crate) async fn leave(&self) {
         self.left.store(true, Ordering::Release);
@@ -240,7 +268,9 @@ impl Consumer {
         let _turn = self.turn.lock().await;
         self.stop_stream().await;
         self.give_back_unseen().await;
-        let empty = lock(&self.session).as_ref().is_none_or(|session| session.ledger.is_empty());
+        let empty = lock(&self.session)
+            .as_ref()
+            .is_none_or(|session| session.ledger.is_empty());
         if empty {
             self.end_session();
         }
@@ -248,13 +278,17 @@ impl Consumer {
 
     /// How many deliveries it has.
     pub(crate) fn held(&self) -> usize {
-        lock(&self.session).as_ref().map_or(0, |session| session.ledger.len())
+        lock(&self.session)
+            .as_ref()
+            .map_or(0, |session| session.ledger.len())
     }
 
     /// Whether it left and nothing is in hand any more.
     pub(crate) fn is_over(&self) -> bool {
         self.left.load(Ordering::Acquire)
-            && lock(&self.session).as_ref().is_none_or(|session| session.ledger.is_empty())
+            && lock(&self.session)
+                .as_ref()
+                .is_none_or(|session| session.ledger.is_empty())
     }
 
     /// A copy of a delivery for another queue, as the same message.

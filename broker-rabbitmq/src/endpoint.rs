@@ -65,12 +65,19 @@ impl ReadEndpoint for Member {
     ) -> BoxFuture<'a, Result<Settlements>> {
         Box::pin(async move {
             self.0.client.check_open()?;
-            self.0.client.nack(&self.0.member, runs, disposition, failure).await
+            self.0
+                .client
+                .nack(&self.0.member, runs, disposition, failure)
+                .await
         })
     }
 
     fn subscribed(&self) {
         self.0.subscribed.store(true, Ordering::Release);
+    }
+
+    fn unsubscribed(&self) {
+        self.0.unsubscribe();
     }
 
     fn leave(&self) -> BoxFuture<'_, Result<()>> {

@@ -153,7 +153,10 @@ impl Ledger {
 
     /// Takes the deliveries whose lease has ended, begun to be settled, and what was never handed out in that time.
     pub(crate) fn lapsed(&mut self, now: Instant, keeps_unseen: bool) -> (Vec<(u64, Held)>, Vec<Entry>) {
-        let lapsed = self.out.iter_mut().filter(|(_, held)| !held.settling && held.until <= now);
+        let lapsed = self
+            .out
+            .iter_mut()
+            .filter(|(_, held)| !held.settling && held.until <= now);
         let lapsed: Vec<_> = lapsed
             .map(|(tag, held)| {
                 held.settling = true;
@@ -227,7 +230,11 @@ mod tests {
         assert_eq!(ledger.ack(9), Settled::NotPending);
         assert_eq!(ledger.ack(0), Settled::NotPending);
         assert!(ledger.begin(2).is_ok());
-        assert_eq!(ledger.ack(2), Settled::AlreadySettled, "while it is being refused");
+        assert_eq!(
+            ledger.ack(2),
+            Settled::AlreadySettled,
+            "while it is being refused"
+        );
         ledger.end(2, false);
         assert_eq!(ledger.ack(2), Settled::Acked, "the refusal failed");
     }

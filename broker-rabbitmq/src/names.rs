@@ -18,7 +18,9 @@ pub(crate) fn short(what: &str, text: impl Into<String>) -> Result<ShortString> 
     ShortString::try_new(text).map_err(|_| {
         Error::new(
             ErrorKind::InvalidName,
-            format!("the {what} would have {len} bytes at the server; at most 255 are allowed, shorten the names"),
+            format!(
+                "the {what} would have {len} bytes at the server; at most 255 are allowed, shorten the names"
+            ),
         )
     })
 }
@@ -30,15 +32,19 @@ fn long(text: String) -> Result<ShortString> {
         return short("name", text);
     }
     // FNV-1a, 128 bits.
-    let digest = text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
-        (hash ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b)
-    });
+    let digest = text
+        .bytes()
+        .fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128, |hash, byte| {
+            (hash ^ u128::from(byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b)
+        });
     short("name", format!("{}~{digest:032x}", cut(&text, LONGEST - 33)))
 }
 
 /// The beginning of `text`, of at most `most` bytes.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = (0..=most.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
@@ -59,11 +65,19 @@ pub(crate) fn routing(config: &RabbitMqConfig, stream: &StreamName) -> Result<Op
     if config.routing_key.contains("{key}") {
         return Ok(None);
     }
-    short("routing key", config.routing_key.replace("{stream}", stream.as_str())).map(Some)
+    short(
+        "routing key",
+        config.routing_key.replace("{stream}", stream.as_str()),
+    )
+    .map(Some)
 }
 
 /// What a message is routed by where its key has a part in it.
-pub(crate) fn routing_by_key(config: &RabbitMqConfig, stream: &StreamName, message: &Message) -> Result<ShortString> {
+pub(crate) fn routing_by_key(
+    config: &RabbitMqConfig,
+    stream: &StreamName,
+    message: &Message,
+) -> Result<ShortString> {
     let text = config.routing_key.replace("{stream}", stream.as_str());
     let key = message.message_key().map_or(&b""[..], |key| key);
     let key = std::str::from_utf8(key).map_err(|_| {

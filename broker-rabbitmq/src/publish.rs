@@ -48,7 +48,10 @@ impl Publisher {
                 Err(error) => refused.push((place, Outcome::NotSent(error))),
             }
         }
-        let sent = self.client.send(self.stream.as_str(), outgoing, self.client.config.mandatory).await?;
+        let sent = self
+            .client
+            .send(self.stream.as_str(), outgoing, self.client.config.mandatory)
+            .await?;
         let gone = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(error) if error.kind() == ErrorKind::NotFound);
         if sent.iter().any(gone) {
             self.client.known.forget_stream(&self.stream);
@@ -93,5 +96,8 @@ impl Publisher {
 }
 
 fn odd() -> Error {
-    Error::new(ErrorKind::Unexpected, "the client library answered for fewer messages than it was handed")
+    Error::new(
+        ErrorKind::Unexpected,
+        "the client library answered for fewer messages than it was handed",
+    )
 }

@@ -70,8 +70,13 @@ impl Consumer {
     /// Hands out what has come, if anything has.
     fn hand_out(&self, max: usize) -> Option<Deliveries> {
         let mut session = lock(&self.session);
-        let session = session.as_mut().filter(|session| session.channel.status().connected())?;
-        session.drain(self, &mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let session = session
+            .as_mut()
+            .filter(|session| session.channel.status().connected())?;
+        session.drain(
+            self,
+            &mut std::task::Context::from_waker(std::task::Waker::noop()),
+        );
         let batch = session.ledger.hand_out(max, self.member.lease)?;
         Some(batch.deliver(session.fence))
     }
@@ -91,7 +96,9 @@ impl Consumer {
         })
         .await;
         if !goes_on {
-            let has_unseen = lock(&self.session).as_ref().is_some_and(|session| session.ledger.has_unseen());
+            let has_unseen = lock(&self.session)
+                .as_ref()
+                .is_some_and(|session| session.ledger.has_unseen());
             if !has_unseen {
                 self.end_session();
                 return Err(lost());
@@ -124,7 +131,9 @@ impl Consumer {
     }
 
     async fn get(&self, channel: &Channel) -> Result<Option<BasicGetMessage>> {
-        let got = channel.basic_get(self.queue.clone(), BasicGetOptions::default()).await;
+        let got = channel
+            .basic_get(self.queue.clone(), BasicGetOptions::default())
+            .await;
         got.map_err(|error| from_lapin(&error))
     }
 
@@ -138,7 +147,10 @@ impl Consumer {
 
     /// Ends the server's sending, in a task of its own for the same reason.
     async fn stop(self: &Arc<Self>) {
-        if lock(&self.session).as_ref().is_none_or(|session| session.stream.is_none()) {
+        if lock(&self.session)
+            .as_ref()
+            .is_none_or(|session| session.stream.is_none())
+        {
             return;
         }
         let consumer = Arc::clone(self);
@@ -147,7 +159,11 @@ impl Consumer {
 }
 
 fn lost() -> Error {
-    Error::new(broker_core::ErrorKind::Connection, "the channel of this reader is gone").retry(broker_core::Retry::Safe)
+    Error::new(
+        broker_core::ErrorKind::Connection,
+        "the channel of this reader is gone",
+    )
+    .retry(broker_core::Retry::Safe)
 }
 
 /// Notes that a read is under way.

@@ -37,7 +37,10 @@ async fn one(broker: &Broker) -> broker_core::broker::Delivery {
     let until = Instant::now() + PATIENCE;
     loop {
         let wait = Duration::from_secs(1);
-        if let Some(delivery) = persist(|| broker.read_wait("orders", "billing", 1, wait)).await.next() {
+        if let Some(delivery) = persist(|| broker.read_wait("orders", "billing", 1, wait))
+            .await
+            .next()
+        {
             return delivery;
         }
         assert!(Instant::now() < until, "nothing came");
@@ -52,11 +55,19 @@ async fn after_a_cut_old_receipts_are_stale_and_the_message_comes_again() {
         let stream = format!("{queue_type:?}");
         drop(broker.read(&stream, "billing", 0).await.unwrap());
         broker.publish(&stream, Message::text("tea")).await.unwrap();
-        let held = broker.read_wait(&stream, "billing", 1, PATIENCE).await.unwrap().next().unwrap();
+        let held = broker
+            .read_wait(&stream, "billing", 1, PATIENCE)
+            .await
+            .unwrap()
+            .next()
+            .unwrap();
         server.proxy().unwrap().cut().await.unwrap();
         let again = loop {
             let wait = Duration::from_secs(1);
-            if let Some(delivery) = persist(|| broker.read_wait(&stream, "billing", 1, wait)).await.next() {
+            if let Some(delivery) = persist(|| broker.read_wait(&stream, "billing", 1, wait))
+                .await
+                .next()
+            {
                 break delivery;
             }
         };
@@ -80,13 +91,21 @@ async fn a_killed_server_loses_nothing_that_was_confirmed() {
             for number in 0..200 {
                 let text = format!("{round}-{number}");
                 let message = Message::text(text.clone());
-                if persist(|| broker.publish(&stream, message.clone())).await.to_string().len() > 1 {
+                if persist(|| broker.publish(&stream, message.clone()))
+                    .await
+                    .to_string()
+                    .len()
+                    > 1
+                {
                     stored.insert(text);
                 }
             }
             server.kill().unwrap();
             let restarting = server.clone();
-            tokio::task::spawn_blocking(move || restarting.restart()).await.unwrap().unwrap();
+            tokio::task::spawn_blocking(move || restarting.restart())
+                .await
+                .unwrap()
+                .unwrap();
         }
         let until = Instant::now() + PATIENCE;
         while got.len() < stored.len() {
@@ -122,7 +141,10 @@ async fn a_group_that_vanished_is_made_again_and_that_is_told() {
     drop(again.await);
     let until = Instant::now() + PATIENCE;
     loop {
-        let event = tokio::time::timeout_at(until, events.recv()).await.unwrap().unwrap();
+        let event = tokio::time::timeout_at(until, events.recv())
+            .await
+            .unwrap()
+            .unwrap();
         if matches!(event, BrokerEvent::GroupRecreated { .. }) {
             break;
         }
@@ -140,7 +162,6 @@ async fn a_listener_goes_on_after_a_cut_and_tells_the_gap() {
     let mut listener = broker.listen("orders").start().await.unwrap();
     server.proxy().unwrap().cut().await.unwrap();
     let listening = tokio::spawn(async move {
-        use futures_util::StreamExt as _;
         while let Some(delivery) = listener.next().await {
             if delivery.is_ok() {
                 return true;
@@ -150,7 +171,10 @@ async fn a_listener_goes_on_after_a_cut_and_tells_the_gap() {
     });
     let until = Instant::now() + PATIENCE;
     loop {
-        let event = tokio::time::timeout_at(until, events.recv()).await.unwrap().unwrap();
+        let event = tokio::time::timeout_at(until, events.recv())
+            .await
+            .unwrap()
+            .unwrap();
         if matches!(event, BrokerEvent::Gap { .. }) {
             break;
         }

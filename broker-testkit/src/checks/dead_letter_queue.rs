@@ -112,7 +112,8 @@ check!(
 
 async fn replay(t: &Trial) -> CheckResult {
     let scene = Scene::new(t, Options::new(), 0).await?;
-    t.group_before(&scene.broker, &scene.stream, &t.group("other")).await?;
+    t.group_before(&scene.broker, &scene.stream, &t.group("other"))
+        .await?;
     scene.publish(2).await?;
     scene.bury(2).await?;
     let dead = scene.broker.dead_letters(&scene.stream, &scene.group)?;

@@ -53,7 +53,8 @@ async fn count(t: &Trial) -> CheckResult {
     let (broker, stream) = (t.broker().await?, t.stream("a"));
     const ASKED: [usize; 5] = [1, 2, 3, 5, 10];
     for asked in ASKED {
-        t.group_before(&broker, &stream, &t.group(&format!("g{asked}"))).await?;
+        t.group_before(&broker, &stream, &t.group(&format!("g{asked}")))
+            .await?;
     }
     for number in 0..THERE {
         broker
