@@ -46,7 +46,10 @@ impl RabbitMq {
             member.group.clone(),
             member.consumer.clone(),
         );
-        let known = lock(&self.members).get(&name).filter(|consumer| consumer.member == *member).cloned();
+        let known = lock(&self.members)
+            .get(&name)
+            .filter(|consumer| consumer.member == *member)
+            .cloned();
         if let Some(consumer) = known {
             return Ok(consumer);
         }
@@ -72,7 +75,9 @@ impl BaseBroker for RabbitMq {
     fn families(&self) -> Families<'_> {
         let claims = self.capabilities();
         Families {
-            dead_letters: claims.contains(Capabilities::DEAD_LETTER_QUEUE).then_some(self as _),
+            dead_letters: claims
+                .contains(Capabilities::DEAD_LETTER_QUEUE)
+                .then_some(self as _),
             endpoints: Some(self),
             leases: Some(self),
             ..Families::default()
@@ -81,12 +86,18 @@ impl BaseBroker for RabbitMq {
 
     async fn publish(&self, batch: PublishBatch<'_>) -> Result<Published> {
         self.client.check_open()?;
-        Publisher::new(&self.client, batch.stream()).await?.publish(batch.messages()).await
+        Publisher::new(&self.client, batch.stream())
+            .await?
+            .publish(batch.messages())
+            .await
     }
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
         self.client.check_open()?;
-        self.member(request.member).await?.read(request.max, request.wait).await
+        self.member(request.member)
+            .await?
+            .read(request.max, request.wait)
+            .await
     }
 
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
@@ -97,7 +108,9 @@ impl BaseBroker for RabbitMq {
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
         self.client.check_open()?;
         let settle = nack.settle;
-        self.client.nack(settle.member, settle.runs, nack.disposition, nack.failure).await
+        self.client
+            .nack(settle.member, settle.runs, nack.disposition, nack.failure)
+            .await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -108,7 +121,12 @@ impl BaseBroker for RabbitMq {
         let client = &self.client;
         let detail = |name: &str, value: String| (name.to_owned(), value);
         let state = |up: bool| if up { "up" } else { "down" }.to_owned();
-        let servers: Vec<_> = client.config.servers().iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let servers: Vec<_> = client
+            .config
+            .servers()
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"))
+            .collect();
         let members = client.members();
         let held: usize = members.iter().map(|member| member.held()).sum();
         HealthReport {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use broker_core::{Error, ErrorKind, Message, MessageId, Result};
+use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
@@ -44,7 +44,11 @@ impl Meta {
 }
 
 /// Writes a message.
-pub(crate) fn encode(message: &Message, meta: &Meta, persistent: bool) -> Result<(BasicProperties, FieldTable)> {
+pub(crate) fn encode(
+    message: &Message,
+    meta: &Meta,
+    persistent: bool,
+) -> Result<(BasicProperties, FieldTable)> {
     let mut properties = BasicProperties::default().with_delivery_mode(if persistent { 2 } else { 1 });
     let mut table = FieldTable::default();
     let own = format!("{OWN_ID}{}", meta.id);
@@ -64,23 +68,26 @@ pub(crate) fn encode(message: &Message, meta: &Meta, persistent: bool) -> Result
         match ShortString::try_new(kind) {
             Ok(kind) => properties = properties.with_type(kind),
             Err(_) => {
-                    table.insert("broker-kind".into(), bytes(kind.as_bytes()));
-                }
+                table.insert("broker-kind".into(), bytes(kind.as_bytes()));
+            }
         }
     }
     if let Some(media_type) = message.media_type() {
         match ShortString::try_new(media_type) {
             Ok(media_type) => properties = properties.with_content_type(media_type),
             Err(_) => {
-                    table.insert("broker-type".into(), bytes(media_type.as_bytes()));
-                }
+                table.insert("broker-type".into(), bytes(media_type.as_bytes()));
+            }
         }
     }
     if let Some(key) = message.message_key() {
         table.insert("broker-key".into(), bytes(key));
     }
     if meta.attempts > 0 {
-        table.insert("broker-attempts".into(), AMQPValue::LongLongInt(i64::from(meta.attempts)));
+        table.insert(
+            "broker-attempts".into(),
+            AMQPValue::LongLongInt(i64::from(meta.attempts)),
+        );
     }
     if let Some(first) = meta.first_failed.and_then(|first| i64::try_from(first).ok()) {
         table.insert("broker-first-failed".into(), AMQPValue::LongLongInt(first));
@@ -105,14 +112,20 @@ fn of_protocol(message: &Message, mut properties: BasicProperties) -> Result<Bas
         return Ok(properties);
     }
     let refuse = |name: &str, expected: &str| {
-        Error::new(ErrorKind::InvalidMessage, format!("header `{name}` is no property; {expected} is expected"))
+        Error::new(
+            ErrorKind::InvalidMessage,
+            format!("header `{name}` is no property; {expected} is expected"),
+        )
     };
     let text = |name: &'static str| -> Result<Option<ShortString>> {
         let Some(value) = message.headers().get(name) else {
             return Ok(None);
         };
-        let text = std::str::from_utf8(value).ok().and_then(|text| ShortString::try_new(text).ok());
-        text.map(Some).ok_or_else(|| refuse(name, "text of at most 255 bytes"))
+        let text = std::str::from_utf8(value)
+            .ok()
+            .and_then(|text| ShortString::try_new(text).ok());
+        text.map(Some)
+            .ok_or_else(|| refuse(name, "text of at most 255 bytes"))
     };
     if let Some(value) = text(CORRELATION_ID)? {
         properties = properties.with_correlation_id(value);
@@ -127,7 +140,10 @@ fn of_protocol(message: &Message, mut properties: BasicProperties) -> Result<Bas
         properties = properties.with_content_encoding(value);
     }
     if let Some(value) = text(PRIORITY)? {
-        let priority = value.as_str().parse().map_err(|_| refuse(PRIORITY, "a number from 0 to 255"))?;
+        let priority = value
+            .as_str()
+            .parse()
+            .map_err(|_| refuse(PRIORITY, "a number from 0 to 255"))?;
         properties = properties.with_priority(priority);
     }
     if let Some(value) = text(EXPIRATION)? {
@@ -147,7 +163,9 @@ fn check(message: &Message) -> Result<()> {
     if size > MAX_PROPERTIES {
         return Err(Error::new(
             ErrorKind::TooLarge,
-            format!("key, headers and the like have {size} bytes; they travel in one frame of at most {MAX_PROPERTIES}, put more into the payload"),
+            format!(
+                "key, headers and the like have {size} bytes; they travel in one frame of at most {MAX_PROPERTIES}, put more into the payload"
+            ),
         ));
     }
     Ok(())
@@ -210,11 +228,17 @@ pub(crate) fn decode(payload: Vec<u8>, properties: &BasicProperties) -> Content 
         message,
         meta: Meta {
             id,
-            attempts: whole("broker-attempts").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+            attempts: whole("broker-attempts")
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(0),
             first_failed: whole("broker-first-failed").and_then(|ms| u64::try_from(ms).ok()),
         },
-        count: whole("x-delivery-count").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
-        stored_at: properties.timestamp().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
+        count: whole("x-delivery-count")
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
+        stored_at: properties
+            .timestamp()
+            .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
     }
 }
 
@@ -279,7 +303,10 @@ mod tests {
             .content_type("text/plain")
             .header("b", "1")
             .header("a", vec![200]);
-        let odd = Message::text("").id("broker:1-2").kind(long.clone()).content_type(long);
+        let odd = Message::text("")
+            .id("broker:1-2")
+            .kind(long.clone())
+            .content_type(long);
         for message in [plain, full, odd] {
             let meta = Meta {
                 id: MessageId::Entry { ms: 7, seq: 8 },
@@ -294,7 +321,12 @@ mod tests {
 
     #[test]
     fn a_plain_message_needs_no_table() {
-        let (_, table) = encode(&Message::text("x"), &Meta::new(MessageId::Entry { ms: 1, seq: 2 }), true).unwrap();
+        let (_, table) = encode(
+            &Message::text("x"),
+            &Meta::new(MessageId::Entry { ms: 1, seq: 2 }),
+            true,
+        )
+        .unwrap();
         assert!(table.inner().is_empty());
     }
 
@@ -307,7 +339,13 @@ mod tests {
         let content = decode(b"x".to_vec(), &properties);
         assert_eq!(content.meta.id, MessageId::Text("theirs".into()));
         assert_eq!(content.message.message_id(), Some("theirs"));
-        assert_eq!(content.message.headers().get_str("amqp-correlation-id").unwrap(), Some("c"));
-        assert_eq!(content.message.headers().get_str("amqp-priority").unwrap(), Some("4"));
+        assert_eq!(
+            content.message.headers().get_str("amqp-correlation-id").unwrap(),
+            Some("c")
+        );
+        assert_eq!(
+            content.message.headers().get_str("amqp-priority").unwrap(),
+            Some("4")
+        );
     }
 }

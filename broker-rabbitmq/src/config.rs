@@ -146,22 +146,31 @@ impl RabbitMqConfig {
             let host = self.host.clone().unwrap_or_else(|| "localhost".to_owned());
             return vec![(host, self.port.or(first).unwrap_or(port))];
         }
-        let with_port = |(host, own): &(String, Option<u16>)| (host.clone(), self.port.or(*own).unwrap_or(port));
+        let with_port =
+            |(host, own): &(String, Option<u16>)| (host.clone(), self.port.or(*own).unwrap_or(port));
         hosts.iter().map(with_port).collect()
     }
 
     /// User and password.
     pub(crate) fn credentials(&self) -> (&str, &str) {
         let uri = self.uri.as_ref();
-        let user = self.username.as_deref().or_else(|| uri.and_then(BrokerUrl::username));
-        let password = self.password.as_ref().or_else(|| uri.and_then(BrokerUrl::password));
+        let user = self
+            .username
+            .as_deref()
+            .or_else(|| uri.and_then(BrokerUrl::username));
+        let password = self
+            .password
+            .as_ref()
+            .or_else(|| uri.and_then(BrokerUrl::password));
         (user.unwrap_or("guest"), password.map_or("guest", Secret::expose))
     }
 
     /// The virtual host.
     pub(crate) fn vhost(&self) -> &str {
         let of_uri = self.uri.as_ref().map(BrokerUrl::path);
-        let of_uri = of_uri.and_then(|path| path.strip_prefix('/')).filter(|path| !path.is_empty());
+        let of_uri = of_uri
+            .and_then(|path| path.strip_prefix('/'))
+            .filter(|path| !path.is_empty());
         self.virtual_host.as_deref().or(of_uri).unwrap_or("/")
     }
 
@@ -190,7 +199,9 @@ impl RabbitMqConfig {
             ("queue", &self.queue, &["{stream}", "{group}"]),
             ("routing_key", &self.routing_key, &["{stream}", "{key}"]),
         ] {
-            let rest = holes.iter().fold(text.clone(), |text, hole| text.replace(hole, ""));
+            let rest = holes
+                .iter()
+                .fold(text.clone(), |text, hole| text.replace(hole, ""));
             if rest.contains(['{', '}']) {
                 let known = holes.join(" and ");
                 return refuse(key, &format!("it has a brace that is none of {known}"));
@@ -203,7 +214,10 @@ impl RabbitMqConfig {
             );
         }
         if self.declare && self.queue == "{group}" {
-            return refuse("queue", "groups of different streams would share it; add `{stream}`");
+            return refuse(
+                "queue",
+                "groups of different streams would share it; add `{stream}`",
+            );
         }
         Ok(())
     }

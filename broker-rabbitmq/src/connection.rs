@@ -127,7 +127,13 @@ impl Link {
         Err(failed.unwrap_or_else(|| Error::config("uri", "it names no server")))
     }
 
-    async fn dial(&self, config: &RabbitMqConfig, context: &OpenContext, host: &str, port: u16) -> Result<Live> {
+    async fn dial(
+        &self,
+        config: &RabbitMqConfig,
+        context: &OpenContext,
+        host: &str,
+        port: u16,
+    ) -> Result<Live> {
         let server = format!("{host}:{port}");
         let (uri, tls) = (uri(config, host, port), tls(config)?);
         let name = format!("broker {} {}", context.name, self.purpose);
@@ -193,7 +199,11 @@ fn silent(server: &str, waited: Duration) -> Error {
 fn uri(config: &RabbitMqConfig, host: &str, port: u16) -> AMQPUri {
     let (username, password) = config.credentials();
     AMQPUri {
-        scheme: if config.is_tls() { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+        scheme: if config.is_tls() {
+            AMQPScheme::AMQPS
+        } else {
+            AMQPScheme::AMQP
+        },
         authority: AMQPAuthority {
             userinfo: AMQPUserInfo {
                 username: username.to_owned(),

@@ -116,7 +116,9 @@ impl Consumer {
                 passive: true,
                 ..lapin::options::QueueDeclareOptions::default()
             };
-            let there = channel.queue_declare(self.queue.clone(), passive, FieldTable::default()).await;
+            let there = channel
+                .queue_declare(self.queue.clone(), passive, FieldTable::default())
+                .await;
             match there.map_err(|error| from_lapin(&error)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == broker_core::ErrorKind::NotFound => {
@@ -133,7 +135,10 @@ impl Consumer {
                 Err(error) => return Err(error),
             }
         }
-        client.group(&self.member.stream, &self.member.group).await.map(drop)
+        client
+            .group(&self.member.stream, &self.member.group)
+            .await
+            .map(drop)
     }
 
     /// Forgets the session, whose deliveries the server gives to others.
@@ -145,14 +150,19 @@ impl Consumer {
 
     /// Asks the server to send up to `prefetch` messages by itself.
     pub(crate) async fn start_stream(&self, channel: &Channel, prefetch: u16) -> Result<()> {
-        if lock(&self.session).as_ref().is_some_and(|session| session.stream.is_some()) {
+        if lock(&self.session)
+            .as_ref()
+            .is_some_and(|session| session.stream.is_some())
+        {
             return Ok(());
         }
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let starting = async {
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             // A name of the server's making: one consumer may come back before the server noticed that it had gone.
-            channel.basic_consume(self.queue.clone(), ShortString::default(), options, none).await
+            channel
+                .basic_consume(self.queue.clone(), ShortString::default(), options, none)
+                .await
         };
         let stream = starting.await.map_err(|error| from_lapin(&error))?;
         if let Some(session) = &mut *lock(&self.session) {
@@ -193,13 +203,22 @@ impl Consumer {
     /// Puts back what nobody saw, which must not count as an attempt.
     pub(crate) async fn return_unseen(&self, channel: &Channel, entries: Vec<Entry>) {
         for entry in entries {
-            let copied = self.copy_to(self.queue.clone(), &entry, entry.attempt.saturating_sub(1), entry.meta.first_failed);
+            let copied = self.copy_to(
+                self.queue.clone(),
+                &entry,
+                entry.attempt.saturating_sub(1),
+                entry.meta.first_failed,
+            );
             let copied = match copied {
                 Ok(copy) => self.client.put(vec![copy]).await,
                 Err(error) => Err(error),
             };
             let done = match copied {
-                Ok(()) => channel.basic_ack(entry.tag, lapin::options::BasicAckOptions::default()).await,
+                Ok(()) => {
+                    channel
+                        .basic_ack(entry.tag, lapin::options::BasicAckOptions::default())
+                        .await
+                }
                 Err(_) => {
                     let requeue = BasicNackOptions {
                         requeue: true,
@@ -221,7 +240,9 @@ impl Consumer {
         let _turn = self.turn.lock().await;
         self.stop_stream().await;
         self.give_back_unseen().await;
-        let empty = lock(&self.session).as_ref().is_none_or(|session| session.ledger.is_empty());
+        let empty = lock(&self.session)
+            .as_ref()
+            .is_none_or(|session| session.ledger.is_empty());
         if empty {
             self.end_session();
         }
@@ -229,13 +250,17 @@ impl Consumer {
 
     /// How many deliveries it has.
     pub(crate) fn held(&self) -> usize {
-        lock(&self.session).as_ref().map_or(0, |session| session.ledger.len())
+        lock(&self.session)
+            .as_ref()
+            .map_or(0, |session| session.ledger.len())
     }
 
     /// Whether it left and nothing is in hand any more.
     pub(crate) fn is_over(&self) -> bool {
         self.left.load(Ordering::Acquire)
-            && lock(&self.session).as_ref().is_none_or(|session| session.ledger.is_empty())
+            && lock(&self.session)
+                .as_ref()
+                .is_none_or(|session| session.ledger.is_empty())
     }
 
     /// A copy of a delivery for another queue, as the same message.

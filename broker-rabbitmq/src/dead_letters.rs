@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_core::base::{DeadLetters, Disposition};
 use broker_core::{
-    ConsumerName, DeadLetter, DeadLetterPage, DeadLetterQuery, Error, ErrorKind, Failure, GroupName, MessageId, Result,
-    Selection, StreamName, async_trait,
+    ConsumerName, DeadLetter, DeadLetterPage, DeadLetterQuery, Error, ErrorKind, Failure, GroupName,
+    MessageId, Result, Selection, StreamName, async_trait,
 };
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
@@ -57,12 +57,22 @@ pub(crate) async fn letter(
     for (name, value) in [
         ("broker-dead", id.to_string()),
         ("broker-reason", cut(&failure.reason).to_owned()),
-        ("broker-chain", if chain.len() > LONGEST { "[]".to_owned() } else { chain }),
+        (
+            "broker-chain",
+            if chain.len() > LONGEST {
+                "[]".to_owned()
+            } else {
+                chain
+            },
+        ),
         ("broker-consumer", consumer.member.consumer.to_string()),
     ] {
         table.insert(name.into(), bytes(value.as_bytes()));
     }
-    table.insert("broker-last-failed".into(), AMQPValue::LongLongInt(i64::try_from(now).unwrap_or(i64::MAX)));
+    table.insert(
+        "broker-last-failed".into(),
+        AMQPValue::LongLongInt(i64::try_from(now).unwrap_or(i64::MAX)),
+    );
     Ok(Outgoing {
         id: meta.id,
         exchange: names::short("exchange's name", names::DEFAULT_EXCHANGE)?,
@@ -120,7 +130,10 @@ impl<'a> Walk<'a> {
         if self.over {
             return Ok(letters);
         }
-        let get = || self.channel.basic_get(self.queue.clone(), BasicGetOptions::default());
+        let get = || {
+            self.channel
+                .basic_get(self.queue.clone(), BasicGetOptions::default())
+        };
         for got in futures_util::future::join_all((0..STRIDE).map(|_| get())).await {
             let Some(got) = got.map_err(|error| from_lapin(&error))? else {
                 self.over = true;
@@ -163,12 +176,20 @@ fn read(delivery: lapin::message::Delivery, stream: &StreamName, group: &GroupNa
     let tag = delivery.delivery_tag;
     let table = delivery.properties.headers().clone().unwrap_or_default();
     let text = |name: &str| table.inner().get(name).and_then(text_of);
-    let whole = |name: &str| table.inner().get(name).and_then(number).and_then(|number| u64::try_from(number).ok());
+    let whole = |name: &str| {
+        table
+            .inner()
+            .get(name)
+            .and_then(number)
+            .and_then(|number| u64::try_from(number).ok())
+    };
     let content = codec::decode(delivery.data, &delivery.properties);
     let last = whole("broker-last-failed").unwrap_or(0);
     let first = content.meta.first_failed.unwrap_or(last);
     // What another program put here is a letter as well, known by its own id.
-    let id = text("broker-dead").and_then(|id| id.parse().ok()).unwrap_or_else(|| content.meta.id.clone());
+    let id = text("broker-dead")
+        .and_then(|id| id.parse().ok())
+        .unwrap_or_else(|| content.meta.id.clone());
     let consumer = text("broker-consumer").and_then(|name| ConsumerName::new(name).ok());
     let chain = text("broker-chain").and_then(|chain| serde_json::from_str(chain).ok());
     let letter = DeadLetter {
@@ -178,7 +199,9 @@ fn read(delivery: lapin::message::Delivery, stream: &StreamName, group: &GroupNa
         group: group.clone(),
         partition: 0,
         failure: Failure {
-            reason: text("broker-reason").unwrap_or("put here by another program").to_owned(),
+            reason: text("broker-reason")
+                .unwrap_or("put here by another program")
+                .to_owned(),
             chain: chain.unwrap_or_default(),
         },
         attempts: content.meta.attempts,
@@ -201,7 +224,9 @@ async fn depth(client: &Client, queue: &ShortString) -> Result<Option<u64>> {
         ..QueueDeclareOptions::default()
     };
     let channel = client.asking().await?;
-    let answer = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await;
+    let answer = channel
+        .queue_declare(queue.clone(), passive, FieldTable::default())
+        .await;
     match answer.map_err(|error| from_lapin(&error)) {
         Ok(queue) => Ok(Some(u64::from(queue.message_count()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -211,7 +236,12 @@ async fn depth(client: &Client, queue: &ShortString) -> Result<Option<u64>> {
 
 #[async_trait]
 impl DeadLetters for RabbitMq {
-    async fn list(&self, stream: &StreamName, group: &GroupName, query: &DeadLetterQuery) -> Result<DeadLetterPage> {
+    async fn list(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+        query: &DeadLetterQuery,
+    ) -> Result<DeadLetterPage> {
         let client = self.client();
         client.check_open()?;
         let _alone = client.walking.lock().await;
@@ -228,7 +258,11 @@ impl DeadLetters for RabbitMq {
                 break;
             }
             for Walked { letter, .. } in letters {
-                reached = reached || query.before.as_ref().is_some_and(|before| is_there(before, &letter.id));
+                reached = reached
+                    || query
+                        .before
+                        .as_ref()
+                        .is_some_and(|before| is_there(before, &letter.id));
                 let in_time = query.since.is_none_or(|since| letter.last_failed >= since)
                     && query.until.is_none_or(|until| letter.last_failed < until);
                 if !reached && in_time {
@@ -251,7 +285,12 @@ impl DeadLetters for RabbitMq {
         })
     }
 
-    async fn inspect(&self, stream: &StreamName, group: &GroupName, id: &MessageId) -> Result<Option<DeadLetter>> {
+    async fn inspect(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+        id: &MessageId,
+    ) -> Result<Option<DeadLetter>> {
         let client = self.client();
         client.check_open()?;
         let _alone = client.walking.lock().await;
@@ -264,7 +303,10 @@ impl DeadLetters for RabbitMq {
             if letters.is_empty() {
                 break;
             }
-            found = letters.into_iter().map(|walked| walked.letter).find(|letter| letter.id == *id);
+            found = letters
+                .into_iter()
+                .map(|walked| walked.letter)
+                .find(|letter| letter.id == *id);
         }
         walk.end().await?;
         Ok(found)
@@ -289,7 +331,13 @@ impl DeadLetters for RabbitMq {
 
 impl RabbitMq {
     /// Takes what is selected away, after putting it back to its group where it is replayed. Answers how many.
-    async fn take(&self, stream: &StreamName, group: &GroupName, selection: &Selection, replay: bool) -> Result<u64> {
+    async fn take(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+        selection: &Selection,
+        replay: bool,
+    ) -> Result<u64> {
         let client = self.client();
         client.check_open()?;
         let _alone = client.walking.lock().await;
@@ -306,9 +354,14 @@ impl RabbitMq {
         loop {
             let letters = walk.next(stream, group).await?;
             let over = letters.is_empty() || walk.seen >= most;
-            let chosen: Vec<_> = letters.into_iter().filter(|walked| is_chosen(selection, &walked.letter)).collect();
+            let chosen: Vec<_> = letters
+                .into_iter()
+                .filter(|walked| is_chosen(selection, &walked.letter))
+                .collect();
             if replay {
-                let copies = chosen.iter().map(|walked| replayed(client, &queue, &walked.letter));
+                let copies = chosen
+                    .iter()
+                    .map(|walked| replayed(client, &queue, &walked.letter));
                 client.put(copies.collect::<Result<_>>()?).await?;
             }
             for walked in &chosen {
@@ -339,7 +392,10 @@ impl RabbitMq {
         }
         match missing.into_iter().next() {
             None => Ok(()),
-            Some(id) => Err(Error::new(ErrorKind::NotFound, format!("there is no dead letter `{id}`; list them for their ids"))),
+            Some(id) => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no dead letter `{id}`; list them for their ids"),
+            )),
         }
     }
 }
@@ -361,7 +417,10 @@ fn is_chosen(selection: &Selection, letter: &DeadLetter) -> bool {
 }
 
 fn replayed(client: &Client, queue: &ShortString, letter: &DeadLetter) -> Result<Outgoing> {
-    let message = letter.message.clone().header("replayed-from", letter.id.to_string());
+    let message = letter
+        .message
+        .clone()
+        .header("replayed-from", letter.id.to_string());
     let meta = Meta::new(letter.original_id.clone());
     let (properties, table) = codec::encode(&message, &meta, client.config.persistent)?;
     Ok(Outgoing {

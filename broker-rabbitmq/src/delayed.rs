@@ -23,13 +23,23 @@ impl Client {
     pub(crate) async fn resting(&self, queue: &ShortString, delay: Duration) -> Result<ShortString> {
         let ms = rest(delay);
         let name = names::resting(queue.as_str(), ms)?;
-        let arguments = arguments(self.config.queue_type, ms, names::DEFAULT_EXCHANGE, Some(queue.as_str()));
+        let arguments = arguments(
+            self.config.queue_type,
+            ms,
+            names::DEFAULT_EXCHANGE,
+            Some(queue.as_str()),
+        );
         self.passing(&name, FRESH, arguments).await?;
         Ok(name)
     }
 
     /// The queue in which a stream's delayed message rests for `delay`.
-    pub(crate) async fn delaying(&self, stream: &StreamName, exchange: &str, delay: Duration) -> Result<ShortString> {
+    pub(crate) async fn delaying(
+        &self,
+        stream: &StreamName,
+        exchange: &str,
+        delay: Duration,
+    ) -> Result<ShortString> {
         let ms = rest(delay);
         let name = names::delayed(stream, ms)?;
         let arguments = arguments(self.config.queue_type, ms, exchange, Some(stream.as_str()));
@@ -73,13 +83,17 @@ mod tests {
     fn a_rest_is_never_shorter_and_at_most_an_eighth_longer() {
         for ms in (1..4_000).chain([86_400_000, 7_777_777_777]) {
             let rest = rest(Duration::from_millis(ms));
-            assert!(rest >= ms.min(LONGEST) && rest <= ms + ms / 8 + 1, "{ms} became {rest}");
+            assert!(
+                rest >= ms.min(LONGEST) && rest <= ms + ms / 8 + 1,
+                "{ms} became {rest}"
+            );
         }
     }
 
     #[test]
     fn random_delays_share_a_few_queues() {
-        let rests: std::collections::BTreeSet<_> = (1..100_000).map(|ms| rest(Duration::from_millis(ms))).collect();
+        let rests: std::collections::BTreeSet<_> =
+            (1..100_000).map(|ms| rest(Duration::from_millis(ms))).collect();
         assert!(rests.len() < 150, "{} queues", rests.len());
     }
 }

@@ -65,7 +65,10 @@ impl ReadEndpoint for Member {
     ) -> BoxFuture<'a, Result<Settlements>> {
         Box::pin(async move {
             self.0.client.check_open()?;
-            self.0.client.nack(&self.0.member, runs, disposition, failure).await
+            self.0
+                .client
+                .nack(&self.0.member, runs, disposition, failure)
+                .await
         })
     }
 

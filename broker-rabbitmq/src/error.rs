@@ -29,9 +29,11 @@ pub(crate) fn from_lapin(error: &lapin::Error) -> Error {
                 Retry::Never,
                 "an exchange or queue of that name is there with other settings; delete it, rename yours, or set `declare = false`",
             ),
-            AMQPErrorKind::Soft(Soft::CONTENTTOOLARGE) => {
-                (Kind::TooLarge, Retry::Never, "the message is larger than the server allows")
-            }
+            AMQPErrorKind::Soft(Soft::CONTENTTOOLARGE) => (
+                Kind::TooLarge,
+                Retry::Never,
+                "the message is larger than the server allows",
+            ),
             AMQPErrorKind::Soft(Soft::NOROUTE | Soft::NOCONSUMERS) => {
                 (Kind::NotFound, Retry::Never, "the message goes to nobody")
             }
@@ -58,9 +60,7 @@ pub(crate) fn from_lapin(error: &lapin::Error) -> Error {
         | Native::InvalidConnectionState(_)
         | Native::InvalidChannelState(..)
         | Native::InvalidChannel(_)
-        | Native::RuntimeShutdownError(_) => {
-            (Kind::Connection, Retry::Safe, "the connection is gone")
-        }
+        | Native::RuntimeShutdownError(_) => (Kind::Connection, Retry::Safe, "the connection is gone"),
         Native::ChannelsLimitReached => (
             Kind::Throttled,
             Retry::Safe,
@@ -101,9 +101,21 @@ mod tests {
     #[test]
     fn an_answer_has_its_kind_and_retry_class() {
         for (answer, kind, retry) in [
-            (AMQPErrorKind::Soft(Soft::ACCESSREFUSED), ErrorKind::Permission, Retry::Never),
-            (AMQPErrorKind::Soft(Soft::PRECONDITIONFAILED), ErrorKind::Config, Retry::Never),
-            (AMQPErrorKind::Hard(Hard::CONNECTIONFORCED), ErrorKind::Connection, Retry::Safe),
+            (
+                AMQPErrorKind::Soft(Soft::ACCESSREFUSED),
+                ErrorKind::Permission,
+                Retry::Never,
+            ),
+            (
+                AMQPErrorKind::Soft(Soft::PRECONDITIONFAILED),
+                ErrorKind::Config,
+                Retry::Never,
+            ),
+            (
+                AMQPErrorKind::Hard(Hard::CONNECTIONFORCED),
+                ErrorKind::Connection,
+                Retry::Safe,
+            ),
         ] {
             let native = Native::ProtocolError(AMQPError::new(answer, "why".into()));
             let error = from_lapin(&native.into());

@@ -153,7 +153,10 @@ impl Ledger {
 
     /// Takes the deliveries whose lease has ended, begun to be settled, and what was never handed out in that time.
     pub(crate) fn lapsed(&mut self, now: Instant) -> (Vec<(u64, Held)>, Vec<Entry>) {
-        let lapsed = self.out.iter_mut().filter(|(_, held)| !held.settling && held.until <= now);
+        let lapsed = self
+            .out
+            .iter_mut()
+            .filter(|(_, held)| !held.settling && held.until <= now);
         let lapsed: Vec<_> = lapsed
             .map(|(tag, held)| {
                 held.settling = true;

@@ -1,7 +1,7 @@
 //! Leases: the process's own clock ends them, and the message goes back to the queue.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use broker_core::base::{Disposition, Leases, Settle};
@@ -87,8 +87,12 @@ impl Consumer {
                     gone.is_ok()
                 }
                 QueueType::Classic => {
-                    let now = Disposition::Requeue { delay: Duration::ZERO };
-                    let given_up = self.refuse(fence, vec![held], now, &Failure::new("the lease ended")).await;
+                    let now = Disposition::Requeue {
+                        delay: Duration::ZERO,
+                    };
+                    let given_up = self
+                        .refuse(fence, vec![held], now, &Failure::new("the lease ended"))
+                        .await;
                     given_up.is_ok()
                 }
             };

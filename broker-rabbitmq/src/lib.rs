@@ -32,10 +32,7 @@ use broker_core::registry::Provider;
 pub static PROVIDER: Provider = config::describe(
     Provider::new::<RabbitMqConfig>("rabbitmq", env!("CARGO_PKG_NAME"))
         .schemes(&["amqp", "amqps"])
-        .modes(&[
-            ("quorum", claims::QUEUES),
-            ("classic", claims::QUEUES),
-        ]),
+        .modes(&[("quorum", claims::QUEUES), ("classic", claims::QUEUES)]),
 );
 
 broker_core::register_provider!(PROVIDER);

@@ -59,7 +59,12 @@ impl Listener {
 
     /// Listens, unless it does; after a lost connection, tells what may be missing.
     async fn open(&self) -> Result<()> {
-        let up = |state: &State| state.open.as_ref().is_some_and(|open| open.channel.status().connected());
+        let up = |state: &State| {
+            state
+                .open
+                .as_ref()
+                .is_some_and(|open| open.channel.status().connected())
+        };
         if up(&lock(&self.state)) {
             return Ok(());
         }
@@ -84,15 +89,21 @@ impl Listener {
             );
             let mut arguments = none();
             arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
-            let queue = channel.queue_declare(ShortString::default(), passing, arguments).await?;
+            let queue = channel
+                .queue_declare(ShortString::default(), passing, arguments)
+                .await?;
             let (queue, options) = (queue.name().clone(), QueueBindOptions::default());
-            channel.queue_bind(queue.clone(), exchange, binding, options, none()).await?;
+            channel
+                .queue_bind(queue.clone(), exchange, binding, options, none())
+                .await?;
             channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions {
                 exclusive: true,
                 ..BasicConsumeOptions::default()
             };
-            channel.basic_consume(queue, ShortString::default(), options, none()).await
+            channel
+                .basic_consume(queue, ShortString::default(), options, none())
+                .await
         };
         let stream = opening.await.map_err(|error| from_lapin(&error))?;
         let mut state = lock(&self.state);
@@ -121,7 +132,9 @@ impl Listener {
             match Pin::new(&mut open.stream).poll_next(context) {
                 Poll::Pending => return true,
                 Poll::Ready(Some(Ok(delivery))) => {
-                    let Some(stream) = self.stream_of(&delivery) else { continue };
+                    let Some(stream) = self.stream_of(&delivery) else {
+                        continue;
+                    };
                     came.push((stream, Entry::new(delivery, QueueType::Classic)));
                 }
                 Poll::Ready(Some(Err(_)) | None) => return false,
@@ -173,16 +186,22 @@ impl Listener {
             let channel = state.open.as_ref().map(|open| open.channel.clone());
             if !goes_on {
                 state.open = None;
-                state.lost.get_or_insert_with(|| (Instant::now(), SystemTime::now()));
+                state
+                    .lost
+                    .get_or_insert_with(|| (Instant::now(), SystemTime::now()));
             }
             (came, channel)
         };
         if !goes_on && came.is_empty() {
-            return Err(Error::new(ErrorKind::Connection, "the connection of this reader is gone").retry(Retry::Safe));
+            return Err(
+                Error::new(ErrorKind::Connection, "the connection of this reader is gone").retry(Retry::Safe),
+            );
         }
         if let (Some((_, last)), Some(channel)) = (came.last(), channel) {
             // Nothing is settled here: the server is told only how much it may send.
-            let _ = channel.basic_ack(last.tag, BasicAckOptions { multiple: true }).await;
+            let _ = channel
+                .basic_ack(last.tag, BasicAckOptions { multiple: true })
+                .await;
         }
         Ok(self.batch(came))
     }
@@ -213,8 +232,19 @@ impl Listener {
 
 /// A pattern as the server has it: a star there is a whole word.
 fn words(pattern: &StreamPattern) -> String {
-    let word = |word| if StreamPattern::is_pattern(word) { "*" } else { word };
-    pattern.as_str().split('.').map(word).collect::<Vec<_>>().join(".")
+    let word = |word| {
+        if StreamPattern::is_pattern(word) {
+            "*"
+        } else {
+            word
+        }
+    };
+    pattern
+        .as_str()
+        .split('.')
+        .map(word)
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 impl ReadEndpoint for Listener {

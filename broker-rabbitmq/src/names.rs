@@ -18,14 +18,19 @@ pub(crate) fn short(what: &str, text: impl Into<String>) -> Result<ShortString> 
     ShortString::try_new(text).map_err(|_| {
         Error::new(
             ErrorKind::InvalidName,
-            format!("the {what} would have {len} bytes at the server; at most 255 are allowed, shorten the names"),
+            format!(
+                "the {what} would have {len} bytes at the server; at most 255 are allowed, shorten the names"
+            ),
         )
     })
 }
 
 /// A stream's exchange.
 pub(crate) fn exchange(config: &RabbitMqConfig, stream: &StreamName) -> Result<ShortString> {
-    short("exchange's name", config.exchange.replace("{stream}", stream.as_str()))
+    short(
+        "exchange's name",
+        config.exchange.replace("{stream}", stream.as_str()),
+    )
 }
 
 /// A group's queue.
@@ -36,7 +41,11 @@ pub(crate) fn queue(config: &RabbitMqConfig, stream: &StreamName, group: &GroupN
 }
 
 /// What a message is routed by.
-pub(crate) fn routing_key(config: &RabbitMqConfig, stream: &StreamName, message: &Message) -> Result<ShortString> {
+pub(crate) fn routing_key(
+    config: &RabbitMqConfig,
+    stream: &StreamName,
+    message: &Message,
+) -> Result<ShortString> {
     let text = &config.routing_key;
     let text = text.replace("{stream}", stream.as_str());
     if !text.contains("{key}") {

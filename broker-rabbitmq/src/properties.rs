@@ -1,7 +1,7 @@
 //! Headers as the protocol has them: a table of typed values by name.
 
-use bytes::Bytes;
 use broker_core::{Error, ErrorKind, Headers, Result};
+use bytes::Bytes;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// What names that mean something to the server are written behind: `CC` would send copies to other queues.
@@ -37,7 +37,11 @@ pub(crate) fn write(headers: &Headers, table: &mut FieldTable) -> Result<()> {
     let mut names = Vec::with_capacity(headers.len());
     for (name, value) in headers.iter() {
         let special = is_of_server(name) || matches!(name, "CC" | "BCC") || name.starts_with(RESERVED);
-        let name = if special { format!("{ESCAPED}{name}") } else { name.to_owned() };
+        let name = if special {
+            format!("{ESCAPED}{name}")
+        } else {
+            name.to_owned()
+        };
         let name = ShortString::try_new(name).map_err(|_| {
             let line = "a header's name is longer than the protocol allows (255 bytes); shorten it";
             Error::new(ErrorKind::InvalidMessage, line)
@@ -48,8 +52,13 @@ pub(crate) fn write(headers: &Headers, table: &mut FieldTable) -> Result<()> {
     if !names.is_sorted() {
         let mut sorted: Vec<_> = names.iter().collect();
         sorted.sort();
-        let places = names.iter().map(|name| sorted.binary_search(&name).unwrap_or(0).to_string());
-        table.insert(ORDER.into(), bytes(places.collect::<Vec<_>>().join(",").as_bytes()));
+        let places = names
+            .iter()
+            .map(|name| sorted.binary_search(&name).unwrap_or(0).to_string());
+        table.insert(
+            ORDER.into(),
+            bytes(places.collect::<Vec<_>>().join(",").as_bytes()),
+        );
     }
     Ok(())
 }
@@ -69,8 +78,12 @@ pub(crate) fn read(table: &FieldTable, headers: &mut Headers) {
     let order = table.inner().get(ORDER).and_then(text_of);
     let order: Option<Vec<_>> = order.and_then(|order| order.split(',').map(place).collect());
     match order.filter(|order| order.len() == named.len()) {
-        Some(order) => order.into_iter().for_each(|(name, value)| insert(headers, name, value)),
-        None => named.iter().for_each(|(name, value)| insert(headers, name, value)),
+        Some(order) => order
+            .into_iter()
+            .for_each(|(name, value)| insert(headers, name, value)),
+        None => named
+            .iter()
+            .for_each(|(name, value)| insert(headers, name, value)),
     }
 }
 

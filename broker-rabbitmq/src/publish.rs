@@ -43,7 +43,10 @@ impl Publisher {
                 Err(error) => refused.push((place, Outcome::NotSent(error))),
             }
         }
-        let sent = self.client.send(self.stream.as_str(), outgoing, self.client.config.mandatory).await?;
+        let sent = self
+            .client
+            .send(self.stream.as_str(), outgoing, self.client.config.mandatory)
+            .await?;
         let gone = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(error) if error.kind() == ErrorKind::NotFound);
         if sent.iter().any(gone) {
             self.client.known.forget_stream(&self.stream);
@@ -69,7 +72,10 @@ impl Publisher {
                 names::short("exchange's name", names::DEFAULT_EXCHANGE)?,
                 client.delaying(&self.stream, exchange.as_str(), delay).await?,
             ),
-            None => (exchange.clone(), names::routing_key(&client.config, &self.stream, message)?),
+            None => (
+                exchange.clone(),
+                names::routing_key(&client.config, &self.stream, message)?,
+            ),
         };
         Ok(Outgoing {
             id,
@@ -82,5 +88,8 @@ impl Publisher {
 }
 
 fn odd() -> Error {
-    Error::new(ErrorKind::Unexpected, "the client library answered for fewer messages than it was handed")
+    Error::new(
+        ErrorKind::Unexpected,
+        "the client library answered for fewer messages than it was handed",
+    )
 }

@@ -42,7 +42,10 @@ impl Consumer {
         let (channel, fence) = self.channel().await?;
         if self.subscribed.load(Ordering::Acquire) {
             self.start_stream(&channel, self.client.config.prefetch).await?;
-        } else if lock(&self.session).as_ref().is_some_and(|session| session.stream.is_none()) {
+        } else if lock(&self.session)
+            .as_ref()
+            .is_some_and(|session| session.stream.is_none())
+        {
             self.fetch(channel.clone(), fence, max).await?;
             if let Some(batch) = self.hand_out(max) {
                 return Ok(batch);
@@ -50,7 +53,8 @@ impl Consumer {
             if wait.is_zero() {
                 return Ok(Deliveries::new());
             }
-            self.start_stream(&channel, u16::try_from(max).unwrap_or(u16::MAX)).await?;
+            self.start_stream(&channel, u16::try_from(max).unwrap_or(u16::MAX))
+                .await?;
         }
         let arrived = tokio::select! {
             arrived = tokio::time::timeout_at(until, self.arrival()) => arrived.unwrap_or(Ok(())),
@@ -68,8 +72,13 @@ impl Consumer {
     /// Hands out what has come, if anything has.
     fn hand_out(&self, max: usize) -> Option<Deliveries> {
         let mut session = lock(&self.session);
-        let session = session.as_mut().filter(|session| session.channel.status().connected())?;
-        session.drain(self, &mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let session = session
+            .as_mut()
+            .filter(|session| session.channel.status().connected())?;
+        session.drain(
+            self,
+            &mut std::task::Context::from_waker(std::task::Waker::noop()),
+        );
         let batch = session.ledger.hand_out(max, self.member.lease)?;
         Some(batch.deliver(session.fence))
     }
@@ -89,7 +98,9 @@ impl Consumer {
         })
         .await;
         if !goes_on {
-            let has_unseen = lock(&self.session).as_ref().is_some_and(|session| session.ledger.has_unseen());
+            let has_unseen = lock(&self.session)
+                .as_ref()
+                .is_some_and(|session| session.ledger.has_unseen());
             if !has_unseen {
                 self.end_session();
                 return Err(lost());
@@ -122,7 +133,9 @@ impl Consumer {
     }
 
     async fn get(&self, channel: &Channel) -> Result<Option<BasicGetMessage>> {
-        let got = channel.basic_get(self.queue.clone(), BasicGetOptions::default()).await;
+        let got = channel
+            .basic_get(self.queue.clone(), BasicGetOptions::default())
+            .await;
         got.map_err(|error| from_lapin(&error))
     }
 
@@ -142,7 +155,11 @@ impl Consumer {
 }
 
 fn lost() -> Error {
-    Error::new(broker_core::ErrorKind::Connection, "the channel of this reader is gone").retry(broker_core::Retry::Safe)
+    Error::new(
+        broker_core::ErrorKind::Connection,
+        "the channel of this reader is gone",
+    )
+    .retry(broker_core::Retry::Safe)
 }
 
 /// Notes that a read is under way.

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
 use broker_core::{Error, ErrorKind, MessageId, Outcome, Result, Retry};
+use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
@@ -62,8 +62,14 @@ impl Senders {
 
 impl Client {
     /// Sends messages of a stream in order. Answers for each what became of it.
-    pub(crate) async fn send(&self, stream: &str, messages: Vec<Outgoing>, mandatory: bool) -> Result<Vec<Outcome>> {
-        self.send_by(Senders::slot(&self.senders.outside, stream), messages, mandatory).await
+    pub(crate) async fn send(
+        &self,
+        stream: &str,
+        messages: Vec<Outgoing>,
+        mandatory: bool,
+    ) -> Result<Vec<Outcome>> {
+        self.send_by(Senders::slot(&self.senders.outside, stream), messages, mandatory)
+            .await
     }
 
     /// Puts messages into queues, and answers once the server has them all.
@@ -73,7 +79,9 @@ impl Client {
         };
         let slot = Senders::slot(&self.senders.inside, first.routing_key.as_str());
         let outcomes = self.send_by(slot, messages, true).await?;
-        outcomes.into_iter().try_for_each(|outcome| outcome.into_result().map(drop))
+        outcomes
+            .into_iter()
+            .try_for_each(|outcome| outcome.into_result().map(drop))
     }
 
     async fn send_by(&self, slot: &Slot, messages: Vec<Outgoing>, mandatory: bool) -> Result<Vec<Outcome>> {
@@ -134,7 +142,8 @@ impl Sending {
         std::future::poll_fn(|context| {
             for (future, answer) in &mut publishing {
                 if let Poll::Ready(ready) = future.as_mut().poll(context) {
-                    *answer = Some(ready.map_err(|error| Outcome::NotSent(from_lapin(&error).retry(Retry::Safe))));
+                    *answer =
+                        Some(ready.map_err(|error| Outcome::NotSent(from_lapin(&error).retry(Retry::Safe))));
                 }
             }
             Poll::Ready(())
@@ -162,7 +171,11 @@ impl Sending {
                         if let Some(message) = Confirmation::take_message(confirmation) {
                             returned.insert(codec::decode(Vec::new(), &message.delivery.properties).meta.id);
                         }
-                        if stored { Ok(()) } else { Err(Outcome::Unknown(refused())) }
+                        if stored {
+                            Ok(())
+                        } else {
+                            Err(Outcome::Unknown(refused()))
+                        }
                     }
                     Err(error) => Err(Outcome::Unknown(from_lapin(&error))),
                 },
@@ -183,12 +196,16 @@ fn attribute(fates: Vec<Fate>, returned: &HashSet<MessageId>, messages: &[Outgoi
 }
 
 fn to_nobody(message: &Outgoing) -> Error {
-    let line = "the message would go to nobody; make a group first, or set `mandatory = false` to let it be lost";
+    let line =
+        "the message would go to nobody; make a group first, or set `mandatory = false` to let it be lost";
     Error::new(ErrorKind::NotFound, line)
         .with("exchange", &message.exchange)
         .with("routing_key", &message.routing_key)
 }
 
 fn refused() -> Error {
-    Error::new(ErrorKind::Throttled, "a queue did not take the message; see its limits and its node")
+    Error::new(
+        ErrorKind::Throttled,
+        "a queue did not take the message; see its limits and its node",
+    )
 }

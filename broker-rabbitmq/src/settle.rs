@@ -29,7 +29,11 @@ impl Client {
         receipt: &Receipt,
     ) -> std::result::Result<Arc<Consumer>, Settled> {
         let Some(consumer) = self.session(receipt.fence) else {
-            return Err(if self.gave(receipt.fence) { Settled::Stale } else { Settled::NotPending });
+            return Err(if self.gave(receipt.fence) {
+                Settled::Stale
+            } else {
+                Settled::NotPending
+            });
         };
         let of = &consumer.member;
         if (&of.stream, &of.group) != (&member.stream, &member.group) {
@@ -101,7 +105,8 @@ impl Client {
         for (consumer, fence, held) in begun {
             let failure = failure.clone();
             // A dropped nack goes on: half of it would leave the message in two places.
-            let refusing = tokio::spawn(async move { consumer.refuse(fence, held, disposition, &failure).await });
+            let refusing =
+                tokio::spawn(async move { consumer.refuse(fence, held, disposition, &failure).await });
             refusing.await.unwrap_or_else(|_| Err(Error::closed()))?;
         }
         Ok(settlements)
@@ -184,16 +189,24 @@ impl Consumer {
     }
 
     /// Puts what becomes of refused deliveries where it belongs, confirmed when this returns.
-    async fn write_elsewhere(&self, entries: &[&Entry], disposition: Disposition, failure: &Failure) -> Result<()> {
+    async fn write_elsewhere(
+        &self,
+        entries: &[&Entry],
+        disposition: Disposition,
+        failure: &Failure,
+    ) -> Result<()> {
         let now = now();
         let mut copies = Vec::with_capacity(entries.len());
         for entry in entries {
             let first = entry.meta.first_failed;
             let copy = match disposition {
                 Disposition::Discard => return Ok(()),
-                Disposition::GiveBack => {
-                    self.copy_to(self.queue.clone(), entry, disposition.attempts(entry.attempt), first)?
-                }
+                Disposition::GiveBack => self.copy_to(
+                    self.queue.clone(),
+                    entry,
+                    disposition.attempts(entry.attempt),
+                    first,
+                )?,
                 Disposition::Requeue { delay } => self.again(entry, delay, first.unwrap_or(now)).await?,
                 Disposition::DeadLetter | Disposition::WornOut => {
                     dead_letters::letter(self, entry, disposition, failure, now).await?

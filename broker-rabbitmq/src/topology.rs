@@ -47,7 +47,9 @@ impl Known {
 }
 
 fn has<K: Hash + Eq>(map: &Mutex<HashMap<K, Weak<Live>>>, key: &K, live: &Arc<Live>) -> bool {
-    lock(map).get(key).is_some_and(|on| on.as_ptr() == Arc::as_ptr(live))
+    lock(map)
+        .get(key)
+        .is_some_and(|on| on.as_ptr() == Arc::as_ptr(live))
 }
 
 fn keep<K: Hash + Eq>(map: &Mutex<HashMap<K, Weak<Live>>>, key: K, live: &Arc<Live>) {
@@ -83,7 +85,9 @@ impl Client {
             ..ExchangeDeclareOptions::default()
         };
         let channel = self.asking().await?;
-        let made = channel.exchange_declare(all, ExchangeKind::Topic, durable, FieldTable::default()).await;
+        let made = channel
+            .exchange_declare(all, ExchangeKind::Topic, durable, FieldTable::default())
+            .await;
         made.map_err(|error| from_lapin(&error))
     }
 
@@ -102,7 +106,13 @@ impl Client {
         declare_queue(&channel, &queue, self.config.queue_type, FieldTable::default()).await?;
         let (binding, no_arguments) = (names::short("routing key", "#")?, FieldTable::default());
         channel
-            .queue_bind(queue.clone(), exchange, binding, QueueBindOptions::default(), no_arguments)
+            .queue_bind(
+                queue.clone(),
+                exchange,
+                binding,
+                QueueBindOptions::default(),
+                no_arguments,
+            )
             .await
             .map_err(|error| from_lapin(&error))?;
         keep(&self.known.queues, queue.clone(), &live);
@@ -122,7 +132,12 @@ impl Client {
     }
 
     /// A queue that the server removes when it was idle for longer than `fresh`, which is there when this returns.
-    pub(crate) async fn passing(&self, queue: &ShortString, fresh: Duration, arguments: FieldTable) -> Result<()> {
+    pub(crate) async fn passing(
+        &self,
+        queue: &ShortString,
+        fresh: Duration,
+        arguments: FieldTable,
+    ) -> Result<()> {
         let made = lock(&self.known.passing).get(queue).copied();
         if made.is_some_and(|made| made.elapsed() < fresh) {
             return Ok(());
@@ -145,10 +160,20 @@ async fn declare_stream(channel: &Channel, exchange: &ShortString) -> Result<()>
     let none = FieldTable::default;
     let made = async {
         for (name, kind) in [(&all, ExchangeKind::Topic), (exchange, ExchangeKind::Fanout)] {
-            channel.exchange_declare(name.clone(), kind, durable, none()).await?;
+            channel
+                .exchange_declare(name.clone(), kind, durable, none())
+                .await?;
         }
         let options = ExchangeBindOptions::default();
-        channel.exchange_bind(all.clone(), exchange.clone(), ShortString::default(), options, none()).await
+        channel
+            .exchange_bind(
+                all.clone(),
+                exchange.clone(),
+                ShortString::default(),
+                options,
+                none(),
+            )
+            .await
     };
     made.await.map_err(|error| from_lapin(&error))
 }
@@ -169,5 +194,6 @@ async fn declare_queue(
         ..QueueDeclareOptions::default()
     };
     let made = channel.queue_declare(queue.clone(), durable, arguments).await;
-    made.map(drop).map_err(|error| from_lapin(&error).with("queue", queue))
+    made.map(drop)
+        .map_err(|error| from_lapin(&error).with("queue", queue))
 }
