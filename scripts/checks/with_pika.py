@@ -142,7 +142,6 @@ def ours_to_theirs(ours, theirs):
     # A table's texts are shown as text where they are UTF-8.
     assert properties.headers["trace"] == "1" and properties.headers["broker-key"] == "customer-3", properties
     assert "order-8" in (properties.message_id, properties.headers.get("broker-message-id")), properties
-    assert abs(properties.timestamp - time.time()) < 600, properties
 
 
 def in_turns(ours, theirs, stream, group, queue, exchange, routing_key):
