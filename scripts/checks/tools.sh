@@ -34,8 +34,9 @@ tool redis_6_2     'is the oldest Redis supported'        'server_is redis-6.2 6
 tool redis_8_0     'is the newest Redis that Debian has'  'server_is redis-8.0 8.0'                           'server_from_debian redis-8.0 trixie redis-server redis-server'
 tool valkey_8_0    'is the other server of the protocol'  'server_is valkey-8.0 8.0'                          'server_from_debian valkey-8.0 bookworm-backports valkey-server valkey-server'
 tool valkey_8_1    'is its next version'                  'server_is valkey-8.1 8.1'                          'server_from_debian valkey-8.1 trixie valkey-server valkey-server'
-tool rabbitmq      'is started privately by tests'        'test -x /usr/lib/rabbitmq/bin/rabbitmq-server && epmd -h 2>&1 | grep -q port && command -v erl_call'  \
+tool rabbitmq      'is started privately by tests'        'test -x /usr/lib/rabbitmq/bin/rabbitmq-server && command -v epmd && command -v erl_call'  \
     'apt rabbitmq-server'
+tool rabbitmq_4_0  'is the newest RabbitMQ that Debian has'  'rabbitmq_is rabbitmq-4.0 4.0'                'rabbitmq_from_debian rabbitmq-4.0 trixie'
 tool java          'runs Kafka'                           'java -version'                                     'apt openjdk-17-jre-headless'
 tool maven         'fetches Kafka'                        'mvn --version'                                     'apt maven'
 tool kafka         'is started privately by tests'        'test -e "$tools_dir/kafka/kafka_2.13-$kafka_version.jar"'   kafka_privately
