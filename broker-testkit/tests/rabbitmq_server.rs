@@ -25,6 +25,9 @@ fn a_queue_outlives_kill_and_stop_and_an_alarm_comes_and_goes() {
     server.restart().unwrap();
     assert_eq!(server.evaluate(COUNT).unwrap(), "1");
 
+    let setting = "application:get_env(rabbit, dead_letter_worker_publisher_confirm_timeout).";
+    assert_eq!(server.evaluate(setting).unwrap(), "{ok, 3000}");
+
     server.memory_alarm(true).unwrap();
     assert!(
         server

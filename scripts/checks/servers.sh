@@ -24,7 +24,7 @@ rabbitmq_from_debian() {
     erlang=$root/system/usr/lib/erlang
     # It believes to be where it was built for.
     sed -i "s:ROOTDIR=/usr/lib/erlang:ROOTDIR=$erlang:" "$erlang/bin/erl"
-    for program in "$erlang"/erts-*/bin/*; do
+    find "$erlang" -type f -executable ! -name '*.so' | while read -r program; do
         if [[ $(head -c 4 "$program") == $'\x7fELF' ]]; then
             mv "$program" "$program.elf"
             printf '#!/bin/sh\n%s\n' "$(with_own_loader "$name" "$program.elf")" >"$program"

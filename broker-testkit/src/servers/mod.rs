@@ -17,6 +17,7 @@ mod process;
 mod rabbitmq;
 mod rabbitmq_config;
 mod rabbitmq_install;
+mod rabbitmq_operator;
 mod redis;
 mod redis_cluster;
 mod redis_config;

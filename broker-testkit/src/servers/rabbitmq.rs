@@ -13,8 +13,8 @@ use broker_core::{Error, ErrorKind, Result};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{Process, failed, quiet_port, run_with_input, wait_until};
-use super::rabbitmq_config::{Ports, definitions};
+use super::process::{Process, failed, quiet_port, wait_until};
+use super::rabbitmq_config::{ADVANCED, Ports, definitions};
 use super::rabbitmq_install::{self, INSTALL, program};
 use super::{Certificates, RabbitMqConfig, ServerVersion};
 use crate::TcpProxy;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const GREETING: &[u8] = b"AMQP\0\0\x09\x01";
 
 /// What Erlang's own tools prove themselves with.
-const COOKIE: &str = "testkit";
+pub(super) const COOKIE: &str = "testkit";
 
 /// A private RabbitMQ server: a child process on free ports of 127.0.0.1 with its data in a temporary folder, and an
 /// `epmd` of its own.
@@ -252,61 +252,9 @@ impl RabbitMqServer {
         self.signal(Signal::CONT)
     }
 
-    /// Raises or clears the alarm that the server's memory is used up: while it is raised, who publishes is blocked.
-    ///
-    /// # Errors
-    ///
-    /// As [`evaluate`](Self::evaluate).
-    pub fn memory_alarm(&self, raised: bool) -> Result<()> {
-        let expression = match raised {
-            true => "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).",
-            false => "rabbit_alarm:clear_alarm({resource_limit, memory, node()}).",
-        };
-        self.evaluate(expression).map(drop)
-    }
-
-    /// Closes all its connections with clients, as an operator would who gives this reason.
-    ///
-    /// # Errors
-    ///
-    /// As [`evaluate`](Self::evaluate).
-    pub fn close_connections(&self, reason: &str) -> Result<()> {
-        self.evaluate(&format!(
-            "[rabbit_networking:close_connection(Pid, {reason:?}) || Pid <- rabbit_networking:connections()]."
-        ))
-        .map(drop)
-    }
-
-    /// Evaluates an Erlang expression in the server, past every adapter, and hands back what it answered.
-    ///
-    /// ```no_run
-    /// # fn main() -> broker_core::Result<()> {
-    /// # let server = broker_testkit::servers::RabbitMqConfig::new().start()?;
-    /// assert_eq!(server.evaluate("length(rabbit_amqqueue:list()).")?, "0");
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Where the server is down or the expression fails, with what it answered instead.
-    pub fn evaluate(&self, expression: &str) -> Result<String> {
-        let mut command = program("erl_call");
-        command.args(["-r", "-e", "-c", COOKIE, "-address"]);
-        command.arg(format!("localhost:{}", self.0.ports.distribution));
-        command.env("HOME", self.home());
-        let answer = run_with_input(command, &format!("{expression}\n"), INSTALL)?;
-        match answer
-            .trim()
-            .strip_prefix("{ok, ")
-            .and_then(|rest| rest.strip_suffix('}'))
-        {
-            Some(value) => Ok(value.to_owned()),
-            None => Err(Error::new(
-                ErrorKind::Unexpected,
-                format!("rabbitmq-server answered `{}`", answer.trim()),
-            )),
-        }
+    /// Where Erlang's own tools reach it.
+    pub(super) fn distribution_port(&self) -> u16 {
+        self.0.ports.distribution
     }
 
     fn address(&self, scheme: &str, host: &str, port: u16) -> String {
@@ -320,6 +268,7 @@ impl RabbitMqServer {
         let text = self.0.config.text(self.0.ports, folder, self.certificates());
         std::fs::write(self.settings(), text)?;
         std::fs::write(definitions(folder), self.0.config.definitions())?;
+        std::fs::write(self.advanced(), ADVANCED)?;
         std::fs::write(self.plugins(), "[].\n")?;
         std::fs::create_dir(self.home())?;
         let cookie = self.home().join(".erlang.cookie");
@@ -337,6 +286,7 @@ impl RabbitMqServer {
             .env("RABBITMQ_NODENAME", "rabbit@localhost")
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_CONFIG_FILE", self.settings())
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", self.advanced())
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", self.plugins())
             .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
             .env("RABBITMQ_LOG_BASE", folder.join("log"))
@@ -380,11 +330,15 @@ impl RabbitMqServer {
         self.folder().join("rabbitmq.conf")
     }
 
+    fn advanced(&self) -> PathBuf {
+        self.folder().join("advanced.config")
+    }
+
     fn plugins(&self) -> PathBuf {
         self.folder().join("enabled_plugins")
     }
 
-    fn home(&self) -> PathBuf {
+    pub(super) fn home(&self) -> PathBuf {
         self.folder().join("home")
     }
 

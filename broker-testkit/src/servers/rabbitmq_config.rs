@@ -184,6 +184,10 @@ impl RabbitMqConfig {
     }
 }
 
+/// What has no line in `rabbitmq.conf`: what was due while the queue it goes to was not up yet is tried again after this many
+/// milliseconds, and not after three minutes.
+pub(super) const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 3000}]}].\n";
+
 /// The file with the users and virtual hosts.
 pub(super) fn definitions(folder: &Path) -> std::path::PathBuf {
     folder.join("definitions.json")
