@@ -41,6 +41,8 @@ pub(super) struct Inner {
     plan: Mutex<Plan>,
     running: Mutex<Vec<Running>>,
     tasks: Mutex<JoinSet<()>>,
+    /// Who adds subscribers: between the look at those that run and the new ones' running nobody else adds any.
+    adding: tokio::sync::Mutex<()>,
 }
 
 /// One running subscriber.
@@ -73,10 +75,12 @@ impl Inner {
             plan: Mutex::default(),
             running: Mutex::default(),
             tasks: Mutex::default(),
+            adding: tokio::sync::Mutex::default(),
         })
     }
 
     async fn add(self: &Arc<Self>, declared: Vec<Declared>) -> Result<()> {
+        let _alone = self.adding.lock().await;
         let assembled = assemble(declared, &self.brokers, &self.states, self.retry.as_ref())?;
         self.check_running(&assembled)?;
         let plan = Plan {
@@ -90,6 +94,11 @@ impl Inner {
         for one in assembled {
             joined.push(Joined::new(self, one).await?);
         }
+        let mut running = self.running();
+        // Under the lock: whoever stops the engine from now on finds the new ones among those that run.
+        if self.stop.phase() > Phase::Running {
+            return Err(Error::closed().operation("add a subscriber"));
+        }
         // All groups are joined: only now does any handler run.
         for entry in plan.entries {
             tracing::info!("subscribed: {entry}");
@@ -101,7 +110,7 @@ impl Inner {
         }
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         for one in joined {
-            self.running().push(one.running());
+            running.push(one.running());
             tasks.spawn(one.run());
         }
         Ok(())
@@ -293,11 +302,13 @@ impl EngineHandle {
     ///
     /// # Errors
     ///
-    /// As [`EngineBuilder::start`], and where a running subscriber handles the same messages.
+    /// As [`EngineBuilder::start`], where a running subscriber handles the same messages, and
+    /// [`ErrorKind::Closed`] once the engine stops.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave the group joined, with no handler running.
     pub async fn add(&self, subscriber: impl Into<Declared>) -> Result<()> {
-        if self.0.stop.phase() > Phase::Running {
-            return Err(Error::closed().operation("add a subscriber"));
-        }
         self.0.add(vec![subscriber.into()]).await
     }
 
