@@ -103,6 +103,9 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub silence_timeout: Duration,
+    /// Whether a message that is refused goes to a topic of its group, where it waits to come again; otherwise it waits in
+    /// memory. Groups that are read in sequence keep it in memory all the same.
+    pub retry_topic: bool,
     /// How long closing may take.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
@@ -333,6 +336,7 @@ impl Default for KafkaConfig {
             revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(30),
+            retry_topic: false,
             close_timeout: Duration::from_secs(5),
             auto_create: true,
             partitions: None,

@@ -41,7 +41,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
         let mut consumer: GroupConsumer = config
             .create_with_context(context)
             .map_err(|error| error::from_kafka(&error))?;
-        offsets::make_group(&consumer, &session.topic, &start, client.patience())?;
+        offsets::make_group(&consumer, &session.places, &start, client.patience())?;
         let waking = Arc::downgrade(&session);
         consumer.set_nonempty_callback(move || {
             if let Some(session) = waking.upgrade() {
@@ -49,7 +49,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             }
         });
         consumer
-            .subscribe(&[&session.topic.name])
+            .subscribe(&[&session.places.stream.name])
             .map_err(|error| error::from_kafka(&error))?;
         let consumer = Arc::new(consumer);
         let within = client.config.silence_timeout;
@@ -161,7 +161,7 @@ impl Poller {
             };
             let (mut full, mut free) = (Vec::new(), Vec::new());
             for partition in state.partitions.values() {
-                match (partition.is_full(), partition.paused) {
+                match (state.is_full(partition, self.pace.room), partition.paused) {
                     (true, false) => full.push(partition.number),
                     (false, true) => free.push(partition.number),
                     _ => {}
@@ -178,7 +178,8 @@ impl Poller {
                 self.paused = false;
                 let all: Vec<_> = {
                     let state = self.session.state();
-                    let open = state.partitions.values().filter(|partition| !partition.is_full());
+                    let partitions = state.partitions.values();
+                    let open = partitions.filter(|partition| !state.is_full(partition, self.pace.room));
                     open.map(|partition| partition.number).collect()
                 };
                 self.pause(&all, false);
@@ -201,7 +202,7 @@ impl Poller {
     }
 
     fn pause(&self, partitions: &[u32], pause: bool) {
-        let list = self.list(partitions.iter().copied());
+        let list = self.session.places.list(partitions.iter().copied());
         let told = if pause {
             self.consumer.pause(&list)
         } else {
@@ -217,14 +218,6 @@ impl Poller {
                 partition.paused = pause;
             }
         }
-    }
-
-    fn list(&self, partitions: impl Iterator<Item = u32>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for number in partitions.filter_map(|number| i32::try_from(number).ok()) {
-            list.add_partition(&self.session.topic.name, number);
-        }
-        list
     }
 
     /// How long nothing needs to be done.
@@ -298,15 +291,15 @@ impl Poller {
 
     fn seek(&mut self, position: &StartPosition) -> Result<()> {
         self.consumer.context().flush();
-        let topic = Arc::clone(&self.session.topic);
-        let numbers: Vec<u32> = self.session.state().partitions.keys().copied().collect();
-        if u32::try_from(numbers.len()).ok() != Some(topic.partitions) {
+        let places = &self.session.places;
+        let owned = self.session.state().partitions.len();
+        if owned != places.numbers().len() {
             return Err(Error::new(
                 ErrorKind::Throttled,
                 "other members own some of the partitions; stop them first, or wait until this one owns all",
             ));
         }
-        let targets = offsets::resolve(&self.consumer, &topic, position, self.pace.patience)?;
+        let targets = offsets::resolve_move(&self.consumer, places, position, self.pace.patience)?;
         let mut list = TopicPartitionList::new();
         {
             let mut state = self.session.state();
@@ -314,7 +307,7 @@ impl Poller {
                 if let Some(partition) = state.partitions.get_mut(number) {
                     partition.move_to(*start, crate::session::next_epoch());
                 }
-                offsets::add(&mut list, &topic.name, *number, *start)?;
+                places.add(&mut list, *number, *start)?;
             }
         }
         self.consumer
