@@ -38,6 +38,7 @@ mod session;
 mod sessions;
 mod settlement;
 mod state;
+mod statistics;
 mod streams;
 mod topic;
 mod transactional;
@@ -45,7 +46,7 @@ mod transactor;
 mod watchdog;
 
 pub use broker::Kafka;
-pub use config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslMechanism};
+pub use config::{Acks, Assignment, Compression, Isolation, KafkaConfig, OffsetReset, SaslMechanism};
 pub use passed::Passed;
 
 use broker_core::registry::Provider;

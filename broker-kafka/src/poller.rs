@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::client::{Client, blocking, lock};
 use crate::committer::Committer;
+use crate::config::OffsetReset;
 use crate::intake::Intake;
 use crate::orders::Order;
 use crate::rebalance::Rebalancer;
@@ -35,8 +36,8 @@ pub(crate) type GroupConsumer = BaseConsumer<Rebalancer>;
 pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &StartPosition) -> Result<()> {
     let (client, session, start) = (Arc::clone(client), Arc::clone(session), start.clone());
     blocking(move || {
-        let mut config = client.native.consumer.clone();
-        config.set("group.id", names::group_id(&session.stream, &session.group));
+        let id = names::group_id(&session.stream, &session.group);
+        let config = client.native.member(&client.config, &id);
         let context = Rebalancer::new(&client, &session);
         let mut consumer: GroupConsumer = config
             .create_with_context(context)
@@ -60,6 +61,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
                 idle_timeout: client.config.idle_timeout,
                 room: usize::try_from(client.config.read_buffer_bytes).unwrap_or(usize::MAX),
                 patience: client.patience(),
+                goes_on: client.config.offset_reset != OffsetReset::Error,
             },
             session: Arc::clone(&session),
             committer: Committer::start(&consumer, watchdog)?,
@@ -87,6 +89,8 @@ struct Pace {
     idle_timeout: Duration,
     room: usize,
     patience: Duration,
+    /// Whether it goes on by itself from a position that the log no longer has.
+    goes_on: bool,
 }
 
 struct Poller {
@@ -320,10 +324,7 @@ impl Poller {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        if matches!(
-            code,
-            RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset
-        ) {
+        if code == RDKafkaErrorCode::PartitionEOF {
             return;
         }
         tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "polling");
@@ -337,6 +338,12 @@ impl Poller {
         }
         let error = match code {
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => return,
+            // The library tells of each, also of those that it goes on from.
+            RDKafkaErrorCode::AutoOffsetReset if self.pace.goes_on => return,
+            RDKafkaErrorCode::AutoOffsetReset => Error::new(
+                ErrorKind::NotFound,
+                "the log no longer has the group's position; move the group, or set `offset_reset`",
+            ),
             code => error::from_code(code),
         };
         self.session.state().trouble = Some((Instant::now(), error));
@@ -351,6 +358,9 @@ impl Poller {
             tracing::debug!(%error, "the last commit failed: what it told comes again");
         }
         self.consumer.context().leave();
+        if let Some(client) = self.consumer.context().client() {
+            client.statistics.forget(&self.session.name());
+        }
         let session = Arc::clone(&self.session);
         let Self {
             consumer, committer, ..

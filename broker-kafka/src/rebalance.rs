@@ -301,6 +301,13 @@ impl ClientContext for Rebalancer {
         tell(level, facility, message);
     }
 
+    fn stats_raw(&self, text: &[u8]) {
+        self.served.store(true, Ordering::Relaxed);
+        if let Some(client) = self.client.upgrade() {
+            client.statistics.take(&self.session.name(), text);
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {

@@ -193,8 +193,12 @@ impl Session {
 
     /// Adds to a health report.
     pub(crate) fn describe(&self, report: &mut HealthReport) {
-        self.state()
-            .describe(&format!("{}/{}", self.stream, self.group), report);
+        self.state().describe(&self.name(), report);
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.stream, self.group)
     }
 
     /// What settling `receipt` would answer, or the message that it is for.

@@ -91,7 +91,7 @@ async fn a_refused_message_gives_its_place_up_and_comes_from_the_topic_when_it_i
 
     // Another process, and one that was told nothing of the topic.
     let next = open(&server.bootstrap_servers(), |settings| {
-        settings.retry_topic = false
+        settings.retry_topic = false;
     });
     let again = take(&next, 1).await.remove(0);
     assert!(SystemTime::now() >= due);
@@ -195,7 +195,7 @@ fn spawn(server: &KafkaServer) -> Child {
 async fn processes_that_are_killed_while_they_refuse_lose_nothing_and_attempts_count_on() {
     let server = KafkaConfig::new().start().unwrap();
     let broker = open(&server.bootstrap_servers(), |settings| {
-        settings.partitions = Some(3)
+        settings.partitions = Some(3);
     });
     let batch = (0..MESSAGES).map(|number| Message::text(number.to_string()).key(format!("k{}", number % 7)));
     let published = broker.publish_batch("in", batch.collect()).await.unwrap();
