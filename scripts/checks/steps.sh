@@ -4,7 +4,7 @@
 # broker-kafka say where librdkafka comes from: all at once contradict each other.
 lints() {
     cargo clippy --workspace --exclude broker-inline --exclude broker-kafka --all-targets --all-features -- -D warnings
-    cargo clippy -p broker-kafka --all-targets --features schema -- -D warnings
+    cargo clippy -p broker-kafka --all-targets --features metrics,schema -- -D warnings
     cargo clippy -p broker-inline --all-targets --features schema -- -D warnings
     cargo clippy -p broker-inline --all-targets --features shuttle -- -D warnings
 }
@@ -12,7 +12,7 @@ lints() {
 docs() {
     export RUSTDOCFLAGS="-D warnings"
     cargo doc --workspace --exclude broker-inline --exclude broker-kafka --no-deps --all-features
-    cargo doc -p broker-kafka --no-deps --features schema
+    cargo doc -p broker-kafka --no-deps --features metrics,schema
     cargo doc -p broker-inline --no-deps --features schema
 }
 
@@ -54,7 +54,7 @@ properties_long() {
     PROPTEST_CASES=4096 cargo test --release --workspace --lib
 }
 
-# Without any feature, then with each one alone. What broker-kafka's say beside `schema` is how librdkafka is built, most of
+# Without any feature, then with each one alone. What broker-kafka's say beside `metrics` and `schema` is how librdkafka is built, most of
 # a minute each time: the empty set and the default set stand for them.
 each_feature() {
     cargo metadata --no-deps --format-version 1 | python3 -c '
@@ -62,7 +62,7 @@ import json, sys
 for package in json.load(sys.stdin)["packages"]:
     print(package["name"], "")
     for feature in sorted(package["features"]):
-        native = package["name"] == "broker-kafka" and feature != "schema"
+        native = package["name"] == "broker-kafka" and feature not in ("metrics", "schema")
         if feature != "default" and not native:
             print(package["name"], feature)
 ' | while read -r package feature; do
