@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "conformance")]
+use crate::commands::{
+    capabilities::Capabilities,
+    conformance::Conformance,
+    torture::{Torture, TortureMember},
+};
 use crate::commands::{
     completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health, ping::Ping,
     plan::Plan, providers::Providers, publish::Publish, read::Read, server::Server, tail::Tail, trace::Trace,
-};
-#[cfg(feature = "conformance")]
-use crate::commands::{
-    conformance::Conformance,
-    torture::{Torture, TortureMember},
 };
 
 /// Publish, read and look after streams, groups and dead letters on any configured broker.
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Plan(Plan),
     #[cfg(feature = "conformance")]
     Conformance(Conformance),
+    #[cfg(feature = "conformance")]
+    Capabilities(Capabilities),
     #[cfg(feature = "conformance")]
     Torture(Torture),
     #[cfg(feature = "conformance")]

@@ -1,5 +1,7 @@
 //! One command per file: its arguments, and what it does.
 
+#[cfg(feature = "conformance")]
+pub(crate) mod capabilities;
 pub(crate) mod completions;
 pub(crate) mod config;
 #[cfg(feature = "conformance")]
