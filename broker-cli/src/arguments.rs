@@ -12,8 +12,9 @@ use crate::commands::{
     torture::{Torture, TortureMember},
 };
 use crate::commands::{
-    completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health, ping::Ping,
-    plan::Plan, providers::Providers, publish::Publish, read::Read, server::Server, tail::Tail, trace::Trace,
+    completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health,
+    new_adapter::NewAdapter, ping::Ping, plan::Plan, providers::Providers, publish::Publish, read::Read,
+    server::Server, tail::Tail, trace::Trace,
 };
 
 /// Publish, read and look after streams, groups and dead letters on any configured broker.
@@ -82,6 +83,7 @@ pub(crate) enum Command {
     #[cfg(feature = "conformance")]
     #[command(hide = true)]
     TortureMember(TortureMember),
+    NewAdapter(NewAdapter),
     Completions(Completions),
 }
 

@@ -113,6 +113,7 @@ async fn dispatch(command: Command, mut session: Session<'_, '_>) -> Result<(), 
         Command::Torture(command) => command.run(session).await,
         #[cfg(feature = "conformance")]
         Command::TortureMember(command) => command.run(session).await,
+        Command::NewAdapter(command) => command.run(session),
         Command::Completions(command) => command.run(session),
     }
 }

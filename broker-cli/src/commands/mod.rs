@@ -9,6 +9,7 @@ pub(crate) mod conformance;
 pub(crate) mod dlq;
 pub(crate) mod groups;
 pub(crate) mod health;
+pub(crate) mod new_adapter;
 pub(crate) mod ping;
 pub(crate) mod plan;
 pub(crate) mod providers;
