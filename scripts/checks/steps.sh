@@ -85,6 +85,13 @@ new_adapter() {
     cargo fmt --manifest-path "$folder/broker-template/Cargo.toml" --check
 }
 
+# What would be published, without building each crate again from what was packed: docs/releasing.md does that.
+packages() {
+    python3 scripts/checks/packages.py
+    cargo package --workspace --exclude broker-bench --exclude orders --exclude rpc --no-verify --allow-dirty --quiet
+    echo "$(find target/package -maxdepth 1 -name '*.crate' | wc -l) crates are packed"
+}
+
 races() {
     cargo test -p broker-inline --features shuttle --test races
 }

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker_core::base::{BaseBroker, Deliveries, HealthReport, Nack, PublishBatch, ReadRequest, Settle};
+use broker_core::base::{
+    BaseBroker, Deliveries, HealthReport, Nack, PublishBatch, ReadRequest, Settle,
+};
 use broker_core::{Capabilities, Error, Published, Result, Settlements};
 
 use crate::client::Client;
