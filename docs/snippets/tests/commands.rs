@@ -54,7 +54,10 @@ fn write_configurations(folder: &Path, url: &str) {
         ("broker.toml", redis.clone()),
         ("wrong.toml", redis.clone() + "max_retrys = 3\n"),
         ("broker.lists.toml", redis.replace("'redis'", "'redis_pubsub'")),
-        ("broker.queues.toml", redis.replace("'redis'", "'redis_pubsub'") + "mode = 'queue'\n"),
+        (
+            "broker.queues.toml",
+            redis.replace("'redis'", "'redis_pubsub'") + "mode = 'queue'\n",
+        ),
     ] {
         fs::write(folder.join(name), text).unwrap();
     }
@@ -66,7 +69,9 @@ async fn set_the_scene(page: &str, url: &str) {
         return;
     }
     // A service followed up on one order, and gave another up.
-    let broker = Broker::connect(&format!("{url}?consumer=worker-1")).await.unwrap();
+    let broker = Broker::connect(&format!("{url}?consumer=worker-1"))
+        .await
+        .unwrap();
     for id in ["order-7", "order-8"] {
         let order = Message::json(&serde_json::json!({ "id": id })).unwrap();
         let order = order.id(id).kind("order.placed").key("customer-3");
@@ -75,7 +80,9 @@ async fn set_the_scene(page: &str, url: &str) {
     let mut batch = broker.read("orders", "billing", 2).await.unwrap();
     let (good, bad) = (batch.next().unwrap(), batch.next().unwrap());
     let invoice = Message::text("an invoice").kind("invoice.sent").id("invoice-7");
-    let invoice = invoice.header("correlation-id", "order-7").header("causation-id", "order-7");
+    let invoice = invoice
+        .header("correlation-id", "order-7")
+        .header("causation-id", "order-7");
     broker.publish("invoices", invoice).await.unwrap();
     good.ack().await.unwrap();
     let refuse = NackOptions::new().reason("the card is not valid").dead_letter();
@@ -102,7 +109,9 @@ fn commands(text: &str) -> Vec<(String, String)> {
 /// What a command of `broker`, or of a service, prints; nothing where it is another program's.
 async fn run(command: &str) -> Option<String> {
     let command = command.split(" # ").next()?.trim();
-    let (source, command) = command.split_once(" | ").map_or((None, command), |(source, rest)| (Some(source), rest));
+    let (source, command) = command
+        .split_once(" | ")
+        .map_or((None, command), |(source, rest)| (Some(source), rest));
     let mut words = split(command).into_iter();
     let app = match words.next()?.as_str() {
         "broker" => App::empty(),
@@ -113,7 +122,11 @@ async fn run(command: &str) -> Option<String> {
         Command::new("sh").args(["-c", source]).output().unwrap().stdout
     });
     let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let mut terminal = Terminal { input: &mut &input[..], output: &mut output, errors: &mut errors };
+    let mut terminal = Terminal {
+        input: &mut &input[..],
+        output: &mut output,
+        errors: &mut errors,
+    };
     let arguments = std::iter::once(OsString::from("broker")).chain(words.map(Into::into));
     broker::cli::run_app(app, arguments, &mut terminal).await;
     output.extend(errors);
@@ -137,7 +150,9 @@ fn split(command: &str) -> Vec<String> {
 fn service() -> App {
     async fn bill(Json(_): Json<serde_json::Value>) {}
     async fn send() {}
-    let bill = Subscriber::new("orders", "billing").on("order.placed", bill).concurrency(8);
+    let bill = Subscriber::new("orders", "billing")
+        .on("order.placed", bill)
+        .concurrency(8);
     App::empty()
         .subscribe(bill.require(Capabilities::RELIABLE_MESSAGING))
         .subscribe(Subscriber::new("letters", "post").handle(send))
@@ -155,7 +170,9 @@ fn agree(expected: &str, printed: &str) -> bool {
         let at = if first {
             Some(0).filter(|_| rest.starts_with(&piece))
         } else if last {
-            rest.len().checked_sub(piece.len()).filter(|at| rest[*at..] == piece[..])
+            rest.len()
+                .checked_sub(piece.len())
+                .filter(|at| rest[*at..] == piece[..])
         } else {
             (0..=rest.len()).find(|at| rest[*at..].starts_with(&piece))
         };
@@ -176,9 +193,17 @@ fn plain(line: &str) -> String {
         if !plain.is_empty() {
             plain.push(' ');
         }
-        let part = if matches!(part, "µs" | "ns" | "s") { "ms" } else { part };
+        let part = if matches!(part, "µs" | "ns" | "s") {
+            "ms"
+        } else {
+            part
+        };
         for character in part.chars() {
-            let character = if character.is_ascii_digit() { '0' } else { character };
+            let character = if character.is_ascii_digit() {
+                '0'
+            } else {
+                character
+            };
             if !(character == '0' && plain.ends_with('0')) {
                 plain.push(character);
             }
@@ -191,5 +216,7 @@ fn plain(line: &str) -> String {
 fn the_comparison_finds_what_differs() {
     assert!(agree("a  12\nb\n", "a 3\nb\n") && agree("a\n…\nd\n", "a\nb\nc\nd\n"));
     assert!(agree("…\nd\n", "a\nd\n") && agree("a\n…\n", "a\nb\n") && agree("", ""));
-    assert!(!agree("a\n", "a\nb\n") && !agree("a\nb\n", "a\n") && !agree("", "a\n") && !agree("…\nc\n", "a\nd\n"));
+    assert!(
+        !agree("a\n", "a\nb\n") && !agree("a\nb\n", "a\n") && !agree("", "a\n") && !agree("…\nc\n", "a\nd\n")
+    );
 }

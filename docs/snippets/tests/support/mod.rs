@@ -47,7 +47,11 @@ impl Page {
         for (index, line) in self.text.lines().enumerate() {
             match (&mut open, line.strip_prefix("```")) {
                 (None, Some(info)) => {
-                    open = Some(Block { info, line: index + 1, text: String::new() });
+                    open = Some(Block {
+                        info,
+                        line: index + 1,
+                        text: String::new(),
+                    });
                 }
                 (Some(_), Some(_)) => blocks.extend(open.take()),
                 (Some(block), None) => {
@@ -58,7 +62,11 @@ impl Page {
             }
         }
         assert!(open.is_none(), "{}: a fence is not closed", self.name);
-        blocks.retain(|block| languages.iter().any(|language| block.info.split(',').next() == Some(language)));
+        blocks.retain(|block| {
+            languages
+                .iter()
+                .any(|language| block.info.split(',').next() == Some(language))
+        });
         blocks
     }
 
@@ -84,7 +92,10 @@ fn expanded(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let mut expanded = String::new();
     for line in text.lines() {
-        match line.strip_prefix("{{#include ").and_then(|rest| rest.strip_suffix("}}")) {
+        match line
+            .strip_prefix("{{#include ")
+            .and_then(|rest| rest.strip_suffix("}}"))
+        {
             Some(included) => {
                 let (path, anchor) = included.split_once(':').unwrap_or((included, ""));
                 let included = fs::read_to_string(file.parent().unwrap().join(path))
