@@ -28,15 +28,21 @@ async fn commands_print_what_the_book_says() {
     for page in pages() {
         server.command(&["FLUSHALL"]).unwrap();
         set_the_scene(&page.name, &url).await;
+        let mut ids = Vec::new();
         for block in page.blocks(&["console"]) {
             if block.info != "console" {
                 continue;
             }
             for (command, expected) in commands(&block.text) {
-                let Some(printed) = run(&command).await else {
+                let Some(printed) = run(&with_ids(&command, &ids)).await else {
                     continue;
                 };
                 ran += 1;
+                ids.extend(
+                    words(&expected)
+                        .zip(words(&printed))
+                        .filter(|(shown, _)| is_id(shown)),
+                );
                 if !agree(&expected, &printed) {
                     faults.push(format!("{}\n$ {command}\n{printed}", page.place(&block)));
                 }
@@ -104,6 +110,26 @@ fn commands(text: &str) -> Vec<(String, String)> {
         }
     }
     commands
+}
+
+/// The command with the ids that the book shows put right: by what stood in their place when they were printed.
+fn with_ids(command: &str, ids: &[(String, String)]) -> String {
+    let mut command = command.to_owned();
+    for (shown, printed) in ids {
+        command = command.replace(shown, printed);
+    }
+    command
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_owned)
+}
+
+/// Whether this is the id of an entry of a Redis stream.
+fn is_id(word: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    word.split_once('-')
+        .is_some_and(|(time, order)| number(time) && number(order))
 }
 
 /// What a command of `broker`, or of a service, prints; nothing where it is another program's.
