@@ -2,6 +2,12 @@
 //!
 //! Each page has an empty Redis server; its commands run in the order they stand in. Digits and the width of columns are not
 //! compared, and a line `…` stands for any lines. A block `console,no_run` is not run.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! Configurations of the book are read by the real loader, and its tables of settings are those of the structs.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod support;
 
