@@ -72,5 +72,8 @@ async fn what_sequential_mode_needs_is_required_in_the_plan_already() {
     let plan = engine.plan().unwrap();
     assert_eq!(plan.entries[0].missing, Capabilities::MESSAGE_ORDERING);
     let error = engine.start().await.unwrap_err().to_string();
-    assert!(error.contains("orders/billing requires MESSAGE_ORDERING"), "{error}");
+    assert!(
+        error.contains("orders/billing requires MESSAGE_ORDERING"),
+        "{error}"
+    );
 }
