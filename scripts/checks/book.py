@@ -21,7 +21,7 @@ def expanded(page):
         text = path.read_text()
         if not anchor:
             return text
-        part = re.search(rf"ANCHOR: {anchor}\b[^\n]*\n(.*?)[^\n]*ANCHOR_END: {anchor}\b", text, re.DOTALL)
+        part = re.search(rf"ANCHOR: {anchor}\b[^\n]*\n(.*?)(?:[^\n]*ANCHOR_END: {anchor}\b|\Z)", text, re.DOTALL)
         if not part:
             raise ValueError(f"includes the anchor {anchor} of {match[1]}, which is not there")
         return part[1]
