@@ -20,6 +20,27 @@ use crate::states::States;
 use crate::subscriber::Declared;
 
 /// A running engine. Dropping it cuts the handlers off; [`stop`](Self::stop) ends them in order.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(cups): Json<u32>) {
+///     println!("{cups} cups");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> anyhow::Result<()> {
+/// let brokers = Brokers::builder().default(broker::inline::InlineConfig::default()).build()?;
+/// let engine = Engine::builder(brokers.clone())
+///     .subscribe(Subscriber::new("orders", "billing").handle(bill))
+///     .start() // or .run(), which goes on until a signal
+///     .await?;
+/// brokers.publish("orders", Message::json(&2)?).await?;
+/// brokers["default"].wait_until_drained("orders", "billing", std::time::Duration::from_secs(5)).await?;
+/// assert_eq!(engine.stop().await?.settled, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a dropped engine stops at once"]
 pub struct Engine {
     inner: Arc<Inner>,

@@ -26,6 +26,35 @@ const GROUP: &str = "client";
 
 /// Asks, and waits for the answer, which comes on a stream of this client's own. Clones share it; one client serves many
 /// tasks. The stream goes when the client is closed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use broker::prelude::*;
+///
+/// async fn price(Json(sku): Json<String>) -> Reply<u32> {
+///     match sku.as_str() {
+///         "coffee" => Reply::ok(350),
+///         _ => Reply::error(400, format!("there is no {sku}")),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> broker::Result<()> {
+/// let brokers = Brokers::builder().default(broker::inline::InlineConfig::default()).build()?;
+/// let engine = Engine::builder(brokers.clone())
+///     .subscribe(Subscriber::new("prices", "handlers").handle(price))
+///     .keep_brokers_open()
+///     .start()
+///     .await?;
+/// let client = RequestClient::new(&brokers["default"]).await?;
+/// let answer = client.request("prices", Message::json("coffee")?, Duration::from_secs(2)).await?;
+/// assert_eq!(answer.json::<u32>()?, 350);
+/// client.close().await?;
+/// # engine.stop().await?;
+/// # brokers.close().await
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestClient(Arc<Inner>);
 
