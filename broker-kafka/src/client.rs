@@ -20,6 +20,7 @@ use crate::error;
 use crate::native::Native;
 use crate::producer::Producer;
 use crate::sessions::Sessions;
+use crate::statistics::Statistics;
 use crate::topic::Topic;
 
 /// What is asked for when only a sign of life is wanted: a topic that every cluster with groups has.
@@ -38,6 +39,7 @@ pub(crate) struct Client {
     /// What is known of dead letters, by their topics.
     pub(crate) dead: Mutex<HashMap<String, Arc<Mutex<DeadIndex>>>>,
     pub(crate) closing: Notify,
+    pub(crate) statistics: Arc<Statistics>,
     /// Messages that groups still needed and that are gone.
     pub(crate) lost: AtomicU64,
     closed: AtomicBool,
@@ -57,6 +59,7 @@ impl Client {
             topics: Mutex::default(),
             dead: Mutex::default(),
             closing: Notify::new(),
+            statistics: Arc::default(),
             lost: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
@@ -159,7 +162,7 @@ impl Client {
             match producer.as_ref().filter(|producer| !producer.has_failed()) {
                 Some(producer) => Ok(Arc::clone(producer)),
                 None => {
-                    let new = Arc::new(Producer::new(&client.native)?);
+                    let new = Arc::new(Producer::new(&client.native, &client.statistics)?);
                     *producer = Some(Arc::clone(&new));
                     Ok(new)
                 }
@@ -245,6 +248,9 @@ impl Clients {
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
+    /// It is not asked for them, unless the library's own setting says so.
+    fn stats_raw(&self, _text: &[u8]) {}
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tell(level, facility, message);
     }

@@ -54,7 +54,7 @@ pub struct KafkaConfig {
     pub idempotence: bool,
     /// How long a message may wait for others to travel with.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub linger: Duration,
     /// The most bytes of messages that travel together.
     pub batch_bytes: u32,
@@ -64,20 +64,27 @@ pub struct KafkaConfig {
     pub send_buffer_bytes: u64,
     /// How long the producer tries to store a message; the default is `operation_timeout`.
     #[serde(with = "duration::option")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
     pub delivery_timeout: Option<Duration>,
     /// How long a server may take to answer before its connection is given up and made anew; at least 2 s.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub response_timeout: Duration,
     /// After how much silence a member counts as dead.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub session_timeout: Duration,
     /// How often a member tells that it is alive.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat_interval: Duration,
+    /// After how long without a look at the library's client its membership ends. A thread of its own looks, whatever
+    /// handlers do: it ends for a process that is stopped.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub poll_interval: Duration,
+    /// Where a group goes on whose position its log no longer has.
+    pub offset_reset: OffsetReset,
     /// How partitions are shared among a group's members.
     pub assignment: Assignment,
     /// Whether messages of transactions that are not committed are seen.
@@ -88,24 +95,31 @@ pub struct KafkaConfig {
     pub fetch_buffer_bytes: u64,
     /// How long what was settled may wait to be committed together.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub commit_interval: Duration,
     /// How long a partition that goes to another member waits for what is in hand.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub revocation_wait: Duration,
     /// After how long a group that this process neither reads nor holds anything of is left to other members.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub idle_timeout: Duration,
     /// After how long a partition that has messages and brings none counts as silent: health is degraded then, and half as
     /// long later the group is joined anew.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub silence_timeout: Duration,
-    /// How long closing may take.
+    /// Whether a message that is refused goes to a topic of its group, where it waits to come again; otherwise it waits in
+    /// memory. Groups that are read in sequence keep it in memory all the same.
+    pub retry_topic: bool,
+    /// How often the library's clients tell of themselves, to health and metrics; zero for never.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub statistics_interval: Duration,
+    /// How long closing may take.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub close_timeout: Duration,
     /// Whether a stream that is not there is made.
     pub auto_create: bool,
@@ -115,7 +129,7 @@ pub struct KafkaConfig {
     pub replication: Option<u16>,
     /// How long its messages are kept; the default is the server's.
     #[serde(with = "duration::option")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
     pub retention: Option<Duration>,
     /// Further settings by librdkafka's own names, passed on as they are.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
@@ -124,7 +138,7 @@ pub struct KafkaConfig {
 
 /// How to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 pub enum SaslMechanism {
     /// By name and password as they are: over TLS only.
     #[serde(rename = "PLAIN", alias = "plain")]
@@ -142,7 +156,7 @@ pub enum SaslMechanism {
 
 /// How many copies a message must have before it counts as stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Acks {
     /// All that the stream's replicas in sync hold.
@@ -154,7 +168,7 @@ pub enum Acks {
 
 /// How messages are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// Not at all.
@@ -172,7 +186,7 @@ pub enum Compression {
 
 /// How partitions are shared among a group's members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Assignment {
     /// Only what moves is taken away from its member.
@@ -184,9 +198,23 @@ pub enum Assignment {
     Roundrobin,
 }
 
-/// Whether messages of transactions that are not committed are seen.
+/// Where a group goes on whose position its log no longer has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OffsetReset {
+    /// At the first message that is still there.
+    #[default]
+    Earliest,
+    /// Behind the last message.
+    Latest,
+    /// Nowhere: reading answers an error until the group is moved.
+    Error,
+}
+
+/// Whether messages of transactions that are not committed are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// Only what is committed.
@@ -271,6 +299,9 @@ impl KafkaConfig {
         if self.heartbeat_interval >= self.session_timeout {
             return refuse("heartbeat_interval", "less than session_timeout is expected");
         }
+        if self.poll_interval < self.session_timeout {
+            return refuse("poll_interval", "session_timeout or more is expected");
+        }
         if self.silence_timeout < Duration::from_secs(1) {
             return refuse("silence_timeout", "1s or more are expected");
         }
@@ -325,6 +356,8 @@ impl Default for KafkaConfig {
             response_timeout: Duration::from_secs(10),
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
+            poll_interval: Duration::from_secs(300),
+            offset_reset: OffsetReset::default(),
             assignment: Assignment::default(),
             isolation: Isolation::default(),
             read_buffer_bytes: 16 * 1024 * 1024,
@@ -333,6 +366,8 @@ impl Default for KafkaConfig {
             revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(30),
+            retry_topic: false,
+            statistics_interval: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             auto_create: true,
             partitions: None,

@@ -9,6 +9,9 @@ use rdkafka::message::BorrowedMessage;
 
 use crate::chunk::Chunk;
 use crate::codec;
+use crate::places::retry_number;
+use crate::retry::Retried;
+use crate::topic::Topic;
 
 /// The most bytes of one chunk: it is freed as a whole.
 const PIECE: usize = 256 * 1024;
@@ -23,6 +26,8 @@ const MESSAGES: usize = 1024;
 pub(crate) struct Intake {
     /// The group that reads; what is for another one is passed over.
     group: Vec<u8>,
+    /// Its retry topic.
+    retry: Option<String>,
     runs: Vec<Building>,
     count: usize,
 }
@@ -44,6 +49,7 @@ struct Building {
     bytes: Vec<u8>,
     places: Vec<Place>,
     times: Vec<i64>,
+    retried: Vec<Retried>,
 }
 
 struct Place {
@@ -54,9 +60,10 @@ struct Place {
 }
 
 impl Intake {
-    pub(crate) fn new(group: &str) -> Self {
+    pub(crate) fn new(group: &str, retry: Option<&Topic>) -> Self {
         Self {
             group: group.as_bytes().to_vec(),
+            retry: retry.map(|topic| topic.name.clone()),
             ..Self::default()
         }
     }
@@ -67,15 +74,23 @@ impl Intake {
 
     /// Takes one record in.
     pub(crate) fn push(&mut self, record: &BorrowedMessage<'_>) {
-        let (Ok(partition), Ok(offset)) = (u32::try_from(record.partition()), u64::try_from(record.offset()))
+        let (Ok(mut partition), Ok(offset)) =
+            (u32::try_from(record.partition()), u64::try_from(record.offset()))
         else {
             return;
         };
         self.count += 1;
+        let mut retried = None;
+        if self.retry.as_deref().is_some_and(|topic| topic == record.topic()) {
+            partition = retry_number(partition);
+            retried = Some(Retried::default());
+        }
         let mut rich = None;
         if let Some(headers) = record.headers() {
             let pairs = codec::pairs(headers).into_iter();
-            let (message, framework) = codec::decode(Message::default(), pairs, |_, _| false);
+            let (message, framework) = codec::decode(Message::default(), pairs, |name, value| {
+                retried.as_mut().is_some_and(|retried| retried.take(name, value))
+            });
             if framework.only_for.is_some_and(|group| group != self.group) {
                 self.runs.push(Building {
                     partition,
@@ -98,7 +113,10 @@ impl Intake {
             rich,
         };
         run.places.push(place);
-        run.times.push(record.timestamp().to_millis().unwrap_or(-1));
+        let stored = retried.as_ref().and_then(|retried| retried.stored);
+        let stored = stored.or_else(|| record.timestamp().to_millis());
+        run.times.push(stored.unwrap_or(-1));
+        run.retried.extend(retried);
     }
 
     /// What came in since the last time.
@@ -153,6 +171,7 @@ impl Building {
                 messages: messages.collect(),
                 times: self.times,
                 bytes,
+                retried: self.retried,
             },
         )
     }

@@ -27,8 +27,8 @@ pub(crate) struct Consumer {
     pub(crate) queue: ShortString,
     myself: Weak<Self>,
     pub(crate) session: Mutex<Option<Session>>,
-    /// One read at a time: those of one member share its channel.
-    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// One read at a time: those of one member share its channel. What a dropped read has begun keeps the turn.
+    pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether a subscription reads from here by itself, so that the server may send ahead.
     pub(crate) subscribed: AtomicBool,
     /// Reads that wait at this moment.
@@ -80,7 +80,7 @@ impl Consumer {
             queue,
             myself: Weak::clone(myself),
             session: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             subscribed: AtomicBool::new(false),
             reading: AtomicUsize::new(0),
             left: AtomicBool::new(false),
@@ -212,13 +212,14 @@ impl Consumer {
             let Some(session) = &mut *session else { return };
             (session.channel.clone(), session.ledger.unseen())
         };
-        self.return_unseen(&unseen.0, unseen.1).await;
+        let _ = self.return_unseen(&unseen.0, unseen.1).await;
     }
 
-    /// Puts back what nobody saw, which must not count as an attempt.
-    pub(crate) async fn return_unseen(&self, channel: &Channel, entries: Vec<Entry>) {
+    /// Puts back what nobody saw, which must not count as an attempt. Where it can't be written, the server is left to
+    /// count it, and the error says so.
+    pub(crate) async fn return_unseen(&self, channel: &Channel, entries: Vec<Entry>) -> Result<()> {
         if entries.is_empty() {
-            return;
+            return Ok(());
         }
         let copy = |entry: &Entry| {
             let seen = entry.attempt.saturating_sub(1);
@@ -226,8 +227,8 @@ impl Consumer {
         };
         let copies: Result<Vec<_>> = entries.iter().map(copy).collect();
         let copied = match copies {
-            Ok(copies) => self.client.put(copies).await.is_ok(),
-            Err(_) => false,
+            Ok(copies) => self.client.put(copies).await,
+            Err(error) => Err(error),
         };
         let requeue = BasicNackOptions {
             requeue: true,
@@ -236,10 +237,11 @@ impl Consumer {
         for Entry { tag, .. } in entries {
             // A channel that is gone gives them back as well.
             let _ = match copied {
-                true => channel.basic_ack(tag, BasicAckOptions::default()).await,
-                false => channel.basic_nack(tag, requeue).await,
+                Ok(()) => channel.basic_ack(tag, BasicAckOptions::default()).await,
+                Err(_) => channel.basic_nack(tag, requeue).await,
             };
         }
+        copied
     }
 
     /// Nobody reads from here any more: what the server sent ahead goes to others.

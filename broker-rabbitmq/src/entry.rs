@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) meta: Meta,
     /// How often the message was handed out, this time included.
     pub(crate) attempt: u32,
+    /// Whether it came back from a consumer that is gone, and the server does not count how often.
+    pub(crate) uncounted: bool,
     stored_at: Option<SystemTime>,
 }
 
@@ -39,6 +41,7 @@ impl Entry {
         };
         Self {
             tag: delivery.delivery_tag,
+            uncounted: queue_type == QueueType::Classic && delivery.redelivered,
             attempt: meta.attempts.saturating_add(count).saturating_add(1),
             message,
             meta,

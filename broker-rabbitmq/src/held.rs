@@ -34,6 +34,8 @@ impl Held {
 pub(crate) struct Ledger {
     /// What came and was not handed out, with the time until which it stays here.
     buffer: VecDeque<(Entry, Instant)>,
+    /// What came and is to be written anew with its count before it is handed out.
+    uncounted: Vec<Entry>,
     out: BTreeMap<u64, Held>,
     /// Leases that ended, the oldest first to be forgotten.
     ended: BTreeSet<u64>,
@@ -54,7 +56,16 @@ impl Ledger {
         } else {
             self.early.insert(entry.tag);
         }
-        self.buffer.push_back((entry, Instant::now() + lease));
+        if entry.uncounted {
+            self.uncounted.push(entry);
+        } else {
+            self.buffer.push_back((entry, Instant::now() + lease));
+        }
+    }
+
+    /// Takes what is to be written anew.
+    pub(crate) fn uncounted(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.uncounted)
     }
 
     /// Hands out up to `max` of what came.
@@ -79,22 +90,23 @@ impl Ledger {
 
     /// Takes all that came and was not handed out.
     pub(crate) fn unseen(&mut self) -> Vec<Entry> {
-        self.buffer.drain(..).map(|(entry, _)| entry).collect()
+        let unseen = self.buffer.drain(..).map(|(entry, _)| entry);
+        self.uncounted.drain(..).chain(unseen).collect()
     }
 
     /// Whether nothing is in hand or waits to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.out.is_empty()
+        self.buffer.is_empty() && self.uncounted.is_empty() && self.out.is_empty()
     }
 
     /// How many deliveries are here.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len() + self.out.len()
+        self.buffer.len() + self.uncounted.len() + self.out.len()
     }
 
     /// Whether there is something to hand out.
     pub(crate) fn has_unseen(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.buffer.is_empty() || !self.uncounted.is_empty()
     }
 
     /// Settles a delivery as done.
@@ -177,7 +189,8 @@ impl Ledger {
     /// The highest of `acked` for which an ack that covers all before it covers nothing that is still open.
     pub(crate) fn covered(&self, acked: &[u64]) -> Option<u64> {
         let open = self.out.keys().next().copied();
-        let unseen = self.buffer.iter().map(|(entry, _)| entry.tag).min();
+        let unseen = self.buffer.iter().map(|(entry, _)| entry);
+        let unseen = unseen.chain(&self.uncounted).map(|entry| entry.tag).min();
         let lowest = open.into_iter().chain(unseen).min().unwrap_or(u64::MAX);
         let covered = |tag: &&u64| **tag < lowest && **tag <= self.came;
         acked.iter().filter(covered).max().copied()

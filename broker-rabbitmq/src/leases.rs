@@ -75,7 +75,7 @@ impl Consumer {
             (session.fence, session.channel.clone(), lapsed, unseen)
         };
         if !unseen.is_empty() {
-            self.return_unseen(&channel, unseen).await;
+            let _ = self.return_unseen(&channel, unseen).await;
         }
         for (tag, held) in lapsed {
             let given_up = match self.client.config.queue_type {

@@ -29,42 +29,83 @@ impl Consumer {
         }
         let (max, until) = (max.min(MOST), Instant::now() + wait);
         // Whoever waits behind another read of this member waits no longer than it asked to.
-        let Ok(_turn) = tokio::time::timeout_at(until, self.turn.lock()).await else {
+        let turn = Arc::clone(&self.turn).lock_owned();
+        let Ok(turn) = tokio::time::timeout_at(until, turn).await else {
             return Ok(Deliveries::new());
         };
+        let turn = Arc::new(turn);
         let _reading = Reading::new(self);
         let mut closing = std::pin::pin!(self.client.closing.notified());
         closing.as_mut().enable();
         self.client.check_open()?;
-        if let Some(batch) = self.hand_out(max) {
-            return Ok(batch);
-        }
-        let (channel, fence) = self.channel().await?;
-        if self.subscribed.load(Ordering::Acquire) {
-            self.start_stream(&channel, max).await?;
-        } else {
-            // One that a dropped read has left may have no credit any more.
-            self.stop().await;
-            self.fetch(channel.clone(), fence, max).await?;
+        loop {
             if let Some(batch) = self.hand_out(max) {
                 return Ok(batch);
             }
-            if wait.is_zero() {
-                return Ok(Deliveries::new());
+            let (channel, fence) = self.channel().await?;
+            let subscribed = self.subscribed.load(Ordering::Acquire);
+            if !subscribed {
+                // One that a dropped read has left may have no credit any more.
+                self.stop(&turn).await;
+                self.fetch(&turn, channel.clone(), fence, max).await?;
+                if self.write_anew(&turn).await? {
+                    continue;
+                }
+                if let Some(batch) = self.hand_out(max) {
+                    return Ok(batch);
+                }
+                if wait.is_zero() {
+                    return Ok(Deliveries::new());
+                }
             }
-            self.start_stream(&channel, max).await?;
+            self.start(&turn, channel, max).await?;
+            let arrived = tokio::select! {
+                arrived = tokio::time::timeout_at(until, self.arrival()) => arrived.unwrap_or(Ok(())),
+                () = &mut closing => return Err(Error::closed()),
+            };
+            if !subscribed {
+                self.stop(&turn).await;
+            }
+            if self.write_anew(&turn).await? {
+                continue;
+            }
+            return match self.hand_out(max) {
+                Some(batch) => Ok(batch),
+                None => arrived.map(|()| Deliveries::new()),
+            };
         }
-        let arrived = tokio::select! {
-            arrived = tokio::time::timeout_at(until, self.arrival()) => arrived.unwrap_or(Ok(())),
-            () = closing => return Err(Error::closed()),
+    }
+
+    /// Does something to its end, in a task of its own: a dropped read must not drop the server's answer.
+    async fn to_the_end<T: Send + 'static>(
+        turn: &Turn,
+        doing: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let turn = Arc::clone(turn);
+        let doing = tokio::spawn(async move {
+            let answer = doing.await;
+            drop(turn);
+            answer
+        });
+        doing.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Writes what came back from a consumer that is gone anew with its count, where the server does not count. Answers
+    /// whether there was any.
+    async fn write_anew(self: &Arc<Self>, turn: &Turn) -> Result<bool> {
+        let (channel, uncounted) = {
+            let mut session = lock(&self.session);
+            let Some(session) = &mut *session else {
+                return Ok(false);
+            };
+            (session.channel.clone(), session.ledger.uncounted())
         };
-        if !self.subscribed.load(Ordering::Acquire) {
-            self.stop().await;
+        if uncounted.is_empty() {
+            return Ok(false);
         }
-        match self.hand_out(max) {
-            Some(batch) => Ok(batch),
-            None => arrived.map(|()| Deliveries::new()),
-        }
+        let consumer = Arc::clone(self);
+        let writing = async move { consumer.return_unseen(&channel, uncounted).await };
+        Self::to_the_end(turn, writing).await.map(|()| true)
     }
 
     /// Hands out what has come, if anything has.
@@ -107,10 +148,10 @@ impl Consumer {
         Ok(())
     }
 
-    /// Fetches what is there, in a task of its own: a dropped read must not drop the server's answer.
-    async fn fetch(self: &Arc<Self>, channel: Channel, fence: u64, max: usize) -> Result<()> {
+    /// Fetches what is there.
+    async fn fetch(self: &Arc<Self>, turn: &Turn, channel: Channel, fence: u64, max: usize) -> Result<()> {
         let consumer = Arc::clone(self);
-        let fetching = tokio::spawn(async move {
+        let fetching = async move {
             let Some(first) = consumer.get(&channel).await? else {
                 return Ok(());
             };
@@ -126,8 +167,15 @@ impl Consumer {
                 }
             }
             failed
-        });
-        fetching.await.unwrap_or_else(|_| Err(lost()))
+        };
+        Self::to_the_end(turn, fetching).await
+    }
+
+    /// Has the server send.
+    async fn start(self: &Arc<Self>, turn: &Turn, channel: Channel, max: usize) -> Result<()> {
+        let consumer = Arc::clone(self);
+        let starting = async move { consumer.start_stream(&channel, max).await };
+        Self::to_the_end(turn, starting).await
     }
 
     async fn get(&self, channel: &Channel) -> Result<Option<BasicGetMessage>> {
@@ -145,8 +193,8 @@ impl Consumer {
         }
     }
 
-    /// Ends the server's sending, in a task of its own for the same reason.
-    async fn stop(self: &Arc<Self>) {
+    /// Ends the server's sending.
+    async fn stop(self: &Arc<Self>, turn: &Turn) {
         if lock(&self.session)
             .as_ref()
             .is_none_or(|session| session.stream.is_none())
@@ -154,9 +202,16 @@ impl Consumer {
             return;
         }
         let consumer = Arc::clone(self);
-        let _ = tokio::spawn(async move { consumer.stop_stream().await }).await;
+        let stopping = async move {
+            consumer.stop_stream().await;
+            Ok(())
+        };
+        let _ = Self::to_the_end(turn, stopping).await;
     }
 }
+
+/// The turn to read.
+type Turn = Arc<tokio::sync::OwnedMutexGuard<()>>;
 
 fn lost() -> Error {
     Error::new(

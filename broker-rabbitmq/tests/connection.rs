@@ -19,7 +19,7 @@ fn open(settings: &[(&str, toml::Value)]) -> Result<Broker, Error> {
     let mut all = Settings::default();
     all.set("provider", "rabbitmq", None);
     for (key, value) in settings {
-        all.set(*key, value.clone(), None);
+        all.set(key, value.clone(), None);
     }
     Broker::from_settings("default", all, &registry)
 }

@@ -15,6 +15,7 @@ fn chunk(first: u64, keys: &[&'static str]) -> Chunk {
         messages: messages.collect(),
         times: vec![0; keys.len()],
         bytes: 64 * keys.len(),
+        retried: Vec::new(),
     }
 }
 
@@ -55,15 +56,15 @@ fn a_key_does_not_wait_for_a_settled_message_that_comes_in_again() {
     }
     let mut partition = Partition::new(0, 1, 10, Some(&progress));
     assert!(read(&mut partition).is_empty(), "nothing has come in yet");
-    partition.arrive(chunk(10, &["one", "two", "two"]));
-    partition.arrive(chunk(13, &["two", "three"]));
+    partition.arrive(chunk(10, &["one", "two", "two"]), Moment(1));
+    partition.arrive(chunk(13, &["two", "three"]), Moment(1));
     assert_eq!(offsets(&read(&mut partition)), [10, 12, 14]);
 }
 
 #[test]
 fn what_is_for_another_group_counts_as_settled_once_all_before_it_is() {
     let mut partition = Partition::new(0, 1, 10, None);
-    partition.arrive(chunk(10, &["one"]));
+    partition.arrive(chunk(10, &["one"]), Moment(1));
     partition.pass(11);
     for receipt in read(&mut partition) {
         let run = ReceiptRun {
