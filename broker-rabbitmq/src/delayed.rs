@@ -9,8 +9,10 @@ use crate::client::Client;
 use crate::config::QueueType;
 use crate::names;
 
-/// How long an empty one is kept after its last use, beyond the rest of what lies in it.
-const IDLE: u64 = 60_000;
+/// How long one is kept after its last use, beyond the rest of what lies in it. It may not be empty then: what was due while
+/// the server started, before the queue it goes to was up, is tried again after three minutes
+/// (`dead_letter_worker_publisher_confirm_timeout`), and would go with the queue.
+const IDLE: u64 = 900_000;
 
 /// For how long after its making one is used without making it again: well within [`IDLE`].
 const FRESH: Duration = Duration::from_millis(IDLE / 3);
