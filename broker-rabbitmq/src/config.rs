@@ -41,13 +41,13 @@ pub struct RabbitMqConfig {
     pub tls_key: Option<String>,
     /// After how much silence a connection counts as dead; whole seconds, zero switches it off.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat: Duration,
     /// How often connecting is tried before the call that needs it fails.
     pub connection_attempts: u32,
     /// The wait between these attempts.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub connection_retry_delay: Duration,
     /// What a group's queue is.
     pub queue_type: QueueType,
@@ -68,7 +68,7 @@ pub struct RabbitMqConfig {
 
 /// What a group's queue is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum QueueType {
     /// Replicated, and its delivery count is the server's own.

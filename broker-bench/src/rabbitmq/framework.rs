@@ -80,7 +80,7 @@ pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Re
     let (connection, channel) = raw::connect(url).await?;
     let messages = messages.next_multiple_of(super::BATCH);
     raw::fill(&channel, messages, super::BATCH, 8).await?;
-    let broker = Broker::connect(&format!("{url}?prefetch={}", 2 * batch)).await?;
+    let broker = Broker::connect(url).await?;
     let start = Instant::now();
     let mut deliveries = broker
         .subscribe(EXCHANGE, GROUP)

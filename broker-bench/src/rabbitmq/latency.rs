@@ -50,7 +50,7 @@ fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
 
 fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
-        let broker = Broker::connect(&format!("{url}?prefetch={PREFETCH}")).await?;
+        let broker = Broker::connect(url).await?;
         let publisher = broker.publisher(EXCHANGE).build().await?;
         let mut deliveries = broker
             .subscribe(EXCHANGE, GROUP)

@@ -198,7 +198,7 @@ impl RabbitMqServer {
         let mut ended = false;
         let up = wait_until(STARTING, || {
             ended = server.ended().is_some();
-            ended || greets(self.0.ports.admin)
+            ended || greets(self.0.ports.admin) && listens(self.0.ports.client)
         });
         if ended || !up {
             return Err(Error::new(
@@ -366,6 +366,11 @@ impl fmt::Debug for RabbitMqServer {
             .field("port", &self.port())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether somebody listens at this port: with TLS, that comes a moment later.
+fn listens(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Whether a server of AMQP at this port greets a client: it listens once its queues are recovered.
