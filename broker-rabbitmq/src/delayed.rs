@@ -1,4 +1,6 @@
 //! Queues in which messages rest until they are due, one for each length of rest: no plug-in is needed.
+//!
+//! Lengths are rounded up so that random ones share a few dozen queues at most.
 
 use std::time::Duration;
 
@@ -9,10 +11,8 @@ use crate::client::Client;
 use crate::config::QueueType;
 use crate::names;
 
-/// How long one is kept after its last use, beyond the rest of what lies in it. It may not be empty then: what was due while
-/// the server started, before the queue it goes to was up, is tried again after three minutes
-/// (`dead_letter_worker_publisher_confirm_timeout`), and would go with the queue.
-const IDLE: u64 = 900_000;
+/// How long an empty classic one is kept after its last use, beyond the rest of what lies in it.
+const IDLE: u64 = 60_000;
 
 /// For how long after its making one is used without making it again: well within [`IDLE`].
 const FRESH: Duration = Duration::from_millis(IDLE / 3);
@@ -31,7 +31,7 @@ impl Client {
             names::DEFAULT_EXCHANGE,
             Some(queue.as_str()),
         );
-        self.passing(&name, FRESH, arguments).await?;
+        self.to_rest_in(&name, arguments).await?;
         Ok(name)
     }
 
@@ -45,8 +45,15 @@ impl Client {
         let ms = rest(delay);
         let name = names::delayed(stream, ms)?;
         let arguments = arguments(self.config.queue_type, ms, exchange, Some(stream.as_str()));
-        self.passing(&name, FRESH, arguments).await?;
+        self.to_rest_in(&name, arguments).await?;
         Ok(name)
+    }
+
+    async fn to_rest_in(&self, queue: &ShortString, arguments: FieldTable) -> Result<()> {
+        match self.config.queue_type {
+            QueueType::Quorum => self.beside(queue, arguments).await,
+            QueueType::Classic => self.passing(queue, FRESH, arguments).await,
+        }
     }
 }
 
@@ -63,11 +70,14 @@ fn arguments(queue_type: QueueType, ms: u64, exchange: &str, key: Option<&str>) 
     let number = |number: u64| AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX));
     let mut table = FieldTable::default();
     table.insert("x-message-ttl".into(), number(ms));
-    // Each use begins the time anew, so that nothing is in it any more when it ends.
-    table.insert("x-expires".into(), number(ms + ms / 2 + IDLE));
     table.insert("x-dead-letter-exchange".into(), text(exchange));
     if let Some(key) = key {
         table.insert("x-dead-letter-routing-key".into(), text(key));
+    }
+    if queue_type == QueueType::Classic {
+        // Making it again begins the time anew, so that nothing is in it any more when it ends. That of a quorum queue
+        // does not: it would be removed with what is in it.
+        table.insert("x-expires".into(), number(ms + ms / 2 + IDLE));
     }
     if queue_type == QueueType::Quorum {
         // What is due stays until the queue it goes to has confirmed it.

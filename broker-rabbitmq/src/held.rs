@@ -104,6 +104,11 @@ impl Ledger {
         self.buffer.len() + self.uncounted.len() + self.out.len()
     }
 
+    /// How many deliveries wait to be handed out.
+    pub(crate) fn unseen_len(&self) -> usize {
+        self.buffer.len() + self.uncounted.len()
+    }
+
     /// Whether there is something to hand out.
     pub(crate) fn has_unseen(&self) -> bool {
         !self.buffer.is_empty() || !self.uncounted.is_empty()

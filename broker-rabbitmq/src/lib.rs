@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod held;
 mod leases;
+mod letter;
 mod listener;
 mod names;
 mod properties;
@@ -22,6 +23,7 @@ mod reader;
 mod sender;
 mod settle;
 mod topology;
+mod walk;
 
 pub use broker::RabbitMq;
 pub use config::{QueueType, RabbitMqConfig};

@@ -20,6 +20,12 @@ use crate::error::from_lapin;
 /// The most messages that one read fetches or waits for.
 const MOST: usize = 4_096;
 
+/// How many messages are fetched one by one: each is a write to disk where the queue is a quorum queue.
+const FEW: usize = 8;
+
+/// How long messages are waited for that were there a moment ago, and that another consumer may have got.
+const STRAGGLERS: Duration = Duration::from_millis(50);
+
 impl Consumer {
     /// Hands out up to `max` messages, waiting up to `wait` for the first.
     pub(crate) async fn read(self: &Arc<Self>, max: usize, wait: Duration) -> Result<Deliveries> {
@@ -148,7 +154,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Fetches what is there.
+    /// Fetches what is there: a few messages one by one, and many by having them sent.
     async fn fetch(self: &Arc<Self>, turn: &Turn, channel: Channel, fence: u64, max: usize) -> Result<()> {
         let consumer = Arc::clone(self);
         let fetching = async move {
@@ -156,8 +162,12 @@ impl Consumer {
                 return Ok(());
             };
             let left = usize::try_from(first.message_count).unwrap_or(usize::MAX);
+            let more = left.min(max - 1);
             consumer.came(fence, first);
-            let getting = (1..max).take(left).map(|_| consumer.get(&channel));
+            if more > FEW {
+                return consumer.have_sent(&channel, more).await;
+            }
+            let getting = (0..more).map(|_| consumer.get(&channel));
             let mut failed = Ok(());
             for got in futures_util::future::join_all(getting).await {
                 match got {
@@ -169,6 +179,37 @@ impl Consumer {
             failed
         };
         Self::to_the_end(turn, fetching).await
+    }
+
+    /// Has up to `count` messages sent that are there, and waits for them unless others are quicker.
+    async fn have_sent(&self, channel: &Channel, count: usize) -> Result<()> {
+        let here = || {
+            lock(&self.session)
+                .as_ref()
+                .map_or(0, |session| session.ledger.unseen_len())
+        };
+        let all = here() + count;
+        self.start_stream(channel, count).await?;
+        loop {
+            let before = here();
+            let more = std::future::poll_fn(|context| {
+                let mut session = lock(&self.session);
+                let Some(session) = &mut *session else {
+                    return Poll::Ready(false);
+                };
+                let goes_on = session.drain(self, context);
+                if session.ledger.unseen_len() > before || !goes_on {
+                    return Poll::Ready(goes_on);
+                }
+                Poll::Pending
+            });
+            let came = tokio::time::timeout(STRAGGLERS, more).await;
+            if here() >= all || !matches!(came, Ok(true)) {
+                break;
+            }
+        }
+        self.stop_stream().await;
+        Ok(())
     }
 
     /// Has the server send.

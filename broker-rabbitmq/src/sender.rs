@@ -78,7 +78,17 @@ impl Client {
             return Ok(());
         };
         let slot = Senders::slot(&self.senders.inside, first.routing_key.as_str());
+        let queues: Vec<_> = messages
+            .iter()
+            .map(|message| message.routing_key.clone())
+            .collect();
         let outcomes = self.send_by(slot, messages, true).await?;
+        for (outcome, queue) in outcomes.iter().zip(&queues) {
+            if matches!(outcome, Outcome::NotSent(error) if error.kind() == ErrorKind::NotFound) {
+                // It was removed behind our back: the next try makes it again.
+                self.known.forget_queue(queue.as_str());
+            }
+        }
         outcomes
             .into_iter()
             .try_for_each(|outcome| outcome.into_result().map(drop))
@@ -180,7 +190,9 @@ impl Sending {
                         if stored {
                             Ok(())
                         } else {
-                            Err(Outcome::Unknown(refused()))
+                            // The queues that did take it may be handed it again, with the same id: better than a
+                            // message that one of them never gets.
+                            Err(Outcome::NotSent(refused()))
                         }
                     }
                     Err(error) => Err(Outcome::Unknown(from_lapin(&error))),

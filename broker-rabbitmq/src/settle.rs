@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_core::base::Disposition;
-use broker_core::{Error, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
+use broker_core::{Error, ErrorKind, Failure, Receipt, ReceiptRun, Result, Retry, Settled, Settlements};
 use lapin::Channel;
-use lapin::options::BasicAckOptions;
+use lapin::options::{BasicAckOptions, ChannelFlowOptions};
 
 use crate::client::{Client, lock};
 use crate::consumer::Consumer;
-use crate::dead_letters;
 use crate::entry::Entry;
 use crate::held::Held;
+use crate::letter;
 use crate::sender::Outgoing;
 
 /// The present in ms since 1970.
@@ -69,8 +69,12 @@ impl Client {
                 settlements.push(answer);
             }
         }
-        for (consumer, fence, tags) in acked {
-            consumer.send_acks(fence, tags).await;
+        // All frames are on their way before the first answer is waited for: a dropped ack is whole, or not begun.
+        let telling = acked
+            .iter_mut()
+            .map(|(consumer, fence, tags)| consumer.send_acks(*fence, std::mem::take(tags)));
+        for told in futures_util::future::join_all(telling).await {
+            told?;
         }
         Ok(settlements)
     }
@@ -132,24 +136,23 @@ impl Consumer {
         }
     }
 
-    /// Tells the server of acks.
-    async fn send_acks(&self, fence: u64, mut tags: Vec<u64>) {
+    /// Tells the server of acks, and waits until it has them: it answers none, but does what follows after them.
+    async fn send_acks(&self, fence: u64, mut tags: Vec<u64>) -> Result<()> {
         let (channel, covered) = {
             let session = lock(&self.session);
             let Some(session) = session.as_ref().filter(|session| session.fence == fence) else {
-                return;
+                return Err(gone());
             };
             (session.channel.clone(), session.ledger.covered(&tags))
         };
         if let Some(covered) = covered {
             tags.retain(|tag| *tag > covered);
         }
-        let ack = |multiple, tag| channel.basic_ack(tag, BasicAckOptions { multiple });
-        let all = covered.map(|tag| ack(true, tag)).into_iter();
-        let all = all.chain(tags.into_iter().map(|tag| ack(false, tag)));
-        // That the connection is lost with an ack on its way has the message come again: a fault, told as such.
-        let _ = futures_util::future::join_all(all).await;
+        let mut acks: Vec<_> = covered.map(|tag| (true, tag)).into_iter().collect();
+        acks.extend(tags.into_iter().map(|tag| (false, tag)));
+        let told = tell(&channel, acks).await;
         self.end_if_over();
+        told
     }
 
     fn end_if_over(&self) {
@@ -171,8 +174,9 @@ impl Consumer {
         let channel = self.ended(fence, &entries, written.is_ok());
         written?;
         if let Some(channel) = channel {
-            let ack = |entry: &&Entry| channel.basic_ack(entry.tag, BasicAckOptions::default());
-            let _ = futures_util::future::join_all(entries.iter().map(ack)).await;
+            let acks = entries.iter().map(|entry| (false, entry.tag)).collect();
+            // That the connection is lost with these on their way has the originals come again beside their copies.
+            let _ = tell(&channel, acks).await;
         }
         self.end_if_over();
         Ok(())
@@ -209,7 +213,7 @@ impl Consumer {
                 )?,
                 Disposition::Requeue { delay } => self.again(entry, delay, first.unwrap_or(now)).await?,
                 Disposition::DeadLetter | Disposition::WornOut => {
-                    dead_letters::letter(self, entry, disposition, failure, now).await?
+                    letter::bury(self, entry, disposition, failure, now).await?
                 }
             };
             copies.push(copy);
@@ -225,4 +229,22 @@ impl Consumer {
         };
         self.copy_to(queue, entry, entry.attempt, Some(first))
     }
+}
+
+/// Sends acks, each with whether it covers all before it, and waits until the server has gone past them.
+async fn tell(channel: &Channel, acks: Vec<(bool, u64)>) -> Result<()> {
+    let ack = |(multiple, tag)| channel.basic_ack(tag, BasicAckOptions { multiple });
+    let acks = futures_util::future::join_all(acks.into_iter().map(ack));
+    let past = channel.channel_flow(ChannelFlowOptions { active: true });
+    let (acks, past) = futures_util::future::join(acks, past).await;
+    let told: lapin::Result<Vec<()>> = acks.into_iter().collect();
+    match told.and(past.map(drop)) {
+        Ok(()) => Ok(()),
+        // Whether they came through shows: what did not comes again.
+        Err(_) => Err(gone()),
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Connection, "the channel of this reader is gone").retry(Retry::Safe)
 }

@@ -94,7 +94,7 @@ packages() {
 }
 
 conformance_rabbitmq() {
-    cargo test -p broker-rabbitmq --test 'conformance*' -- --level full
+    BROKER_CONFORMANCE_REPORT=$reports/ cargo test -p broker-rabbitmq --test 'conformance*' -- --level full
 }
 
 races() {

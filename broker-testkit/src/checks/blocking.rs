@@ -178,6 +178,9 @@ async fn many_readers(t: &Trial) -> CheckResult {
     let streams: Vec<_> = (0..READERS).map(|number| t.stream(&number.to_string())).collect();
     let mut readers = Vec::new();
     for stream in &streams {
+        t.group_before(&broker, stream, &t.group("g")).await?;
+    }
+    for stream in &streams {
         let (broker, stream, group) = (broker.clone(), stream.clone(), t.group("g"));
         let wait = t.timing().eventual;
         readers.push(tokio::spawn(async move {
