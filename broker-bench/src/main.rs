@@ -17,8 +17,10 @@ mod payload;
 mod redis;
 mod report;
 mod rounds;
+mod stored;
 mod work;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +28,7 @@ use clap::{Parser, Subcommand};
 use crate::payload::Payload;
 use crate::report::Report;
 use crate::rounds::{Case as _, Throughput};
+use crate::stored::Stored;
 use crate::work::Work;
 
 /// Measures the framework beside what it stands on.
@@ -53,7 +56,14 @@ enum Command {
     /// Messages per second, beside the bare channels.
     Throughput,
     /// Instructions and heap allocations per message.
-    Counts,
+    Counts {
+        /// Hold them against those that are stored in this file: more than two per cent above is a failure.
+        #[arg(long, value_name = "FILE")]
+        stored: Option<PathBuf>,
+        /// Store them there instead.
+        #[arg(long, requires = "stored")]
+        update: bool,
+    },
     /// Redis Streams beside the raw client, on a private server.
     #[cfg(feature = "redis")]
     Redis {
@@ -122,7 +132,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
             return Ok(());
         }
         Some(Command::Throughput) => report.throughput = throughput(&raced(&work), args)?,
-        Some(Command::Counts) => report.counts = counts::measure(&work)?,
+        Some(Command::Counts { stored, update }) => {
+            report.counts = counts::measure(&work)?;
+            if let Some(file) = stored {
+                println!("{report}");
+                return hold(&report, file, *update);
+            }
+        }
         #[cfg(feature = "redis")]
         Some(Command::Redis { part }) => {
             redis::measure(&mut report, *part, &args.only, args.rounds, args.messages / 10)?;
@@ -155,6 +171,31 @@ fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     }
+    Ok(())
+}
+
+/// Holds the report's counts against the stored ones, or stores them.
+fn hold(report: &Report, file: &Path, update: bool) -> anyhow::Result<()> {
+    let now = Stored::of(&report.counts)?;
+    if update {
+        return now.write(file);
+    }
+    let findings = Stored::read(file)?.judge(&now);
+    for line in &findings.not_compared {
+        println!("NOT COMPARED: {line}");
+    }
+    for line in &findings.fell {
+        println!("fell: {line}; --update stores it");
+    }
+    for line in &findings.rose {
+        println!("ROSE: {line}");
+    }
+    anyhow::ensure!(
+        findings.rose.is_empty(),
+        "{} counts rose above what {} has; find out why, or store them by --update and say why in the commit",
+        findings.rose.len(),
+        file.display()
+    );
     Ok(())
 }
 

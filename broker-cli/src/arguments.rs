@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{
-    completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health, ping::Ping,
-    plan::Plan, providers::Providers, publish::Publish, read::Read, server::Server, tail::Tail, trace::Trace,
-};
 #[cfg(feature = "conformance")]
 use crate::commands::{
+    capabilities::Capabilities,
     conformance::Conformance,
     torture::{Torture, TortureMember},
+};
+use crate::commands::{
+    completions::Completions, config::ConfigCommand, dlq::Dlq, groups::Groups, health::Health,
+    new_adapter::NewAdapter, ping::Ping, plan::Plan, providers::Providers, publish::Publish, read::Read,
+    server::Server, tail::Tail, trace::Trace,
 };
 
 /// Publish, read and look after streams, groups and dead letters on any configured broker.
@@ -75,10 +77,13 @@ pub(crate) enum Command {
     #[cfg(feature = "conformance")]
     Conformance(Conformance),
     #[cfg(feature = "conformance")]
+    Capabilities(Capabilities),
+    #[cfg(feature = "conformance")]
     Torture(Torture),
     #[cfg(feature = "conformance")]
     #[command(hide = true)]
     TortureMember(TortureMember),
+    NewAdapter(NewAdapter),
     Completions(Completions),
 }
 

@@ -108,9 +108,12 @@ async fn dispatch(command: Command, mut session: Session<'_, '_>) -> Result<(), 
         #[cfg(feature = "conformance")]
         Command::Conformance(command) => command.run(session).await,
         #[cfg(feature = "conformance")]
+        Command::Capabilities(command) => command.run(session),
+        #[cfg(feature = "conformance")]
         Command::Torture(command) => command.run(session).await,
         #[cfg(feature = "conformance")]
         Command::TortureMember(command) => command.run(session).await,
+        Command::NewAdapter(command) => command.run(session),
         Command::Completions(command) => command.run(session),
     }
 }

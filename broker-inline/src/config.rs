@@ -59,7 +59,7 @@ pub struct InlineConfig {
 
 /// What publishing does when a stream is full of messages that some group has not settled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// It waits for room.
@@ -71,7 +71,7 @@ pub enum WhenFull {
 
 /// Whether publishing waits for the handlers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Processing {
     /// It returns when the message is stored.

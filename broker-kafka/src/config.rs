@@ -54,7 +54,7 @@ pub struct KafkaConfig {
     pub idempotence: bool,
     /// How long a message may wait for others to travel with.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub linger: Duration,
     /// The most bytes of messages that travel together.
     pub batch_bytes: u32,
@@ -64,19 +64,19 @@ pub struct KafkaConfig {
     pub send_buffer_bytes: u64,
     /// How long the producer tries to store a message; the default is `operation_timeout`.
     #[serde(with = "duration::option")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
     pub delivery_timeout: Option<Duration>,
     /// How long a server may take to answer before its connection is given up and made anew; at least 2 s.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub response_timeout: Duration,
     /// After how much silence a member counts as dead.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub session_timeout: Duration,
     /// How often a member tells that it is alive.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat_interval: Duration,
     /// After how long without a look at the library's client its membership ends. A thread of its own looks, whatever
     /// handlers do: it ends for a process that is stopped.
@@ -95,20 +95,20 @@ pub struct KafkaConfig {
     pub fetch_buffer_bytes: u64,
     /// How long what was settled may wait to be committed together.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub commit_interval: Duration,
     /// How long a partition that goes to another member waits for what is in hand.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub revocation_wait: Duration,
     /// After how long a group that this process neither reads nor holds anything of is left to other members.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub idle_timeout: Duration,
     /// After how long a partition that has messages and brings none counts as silent: health is degraded then, and half as
     /// long later the group is joined anew.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub silence_timeout: Duration,
     /// Whether a message that is refused goes to a topic of its group, where it waits to come again; otherwise it waits in
     /// memory. Groups that are read in sequence keep it in memory all the same.
@@ -119,7 +119,7 @@ pub struct KafkaConfig {
     pub statistics_interval: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub close_timeout: Duration,
     /// Whether a stream that is not there is made.
     pub auto_create: bool,
@@ -129,7 +129,7 @@ pub struct KafkaConfig {
     pub replication: Option<u16>,
     /// How long its messages are kept; the default is the server's.
     #[serde(with = "duration::option")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
     pub retention: Option<Duration>,
     /// Further settings by librdkafka's own names, passed on as they are.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
@@ -138,7 +138,7 @@ pub struct KafkaConfig {
 
 /// How to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 pub enum SaslMechanism {
     /// By name and password as they are: over TLS only.
     #[serde(rename = "PLAIN", alias = "plain")]
@@ -156,7 +156,7 @@ pub enum SaslMechanism {
 
 /// How many copies a message must have before it counts as stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Acks {
     /// All that the stream's replicas in sync hold.
@@ -168,7 +168,7 @@ pub enum Acks {
 
 /// How messages are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
     /// Not at all.
@@ -186,7 +186,7 @@ pub enum Compression {
 
 /// How partitions are shared among a group's members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Assignment {
     /// Only what moves is taken away from its member.
@@ -214,7 +214,7 @@ pub enum OffsetReset {
 
 /// Whether messages of transactions that are not committed are seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// Only what is committed.

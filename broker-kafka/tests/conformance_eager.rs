@@ -9,6 +9,6 @@ use broker_testkit::servers::KafkaConfig;
 fn main() -> broker_core::Result<ExitCode> {
     let harness = common::harness(KafkaConfig::new(), 6)?
         .set("assignment", "roundrobin")
-        .mode("eager");
+        .setup("6 partitions, eager");
     Ok(common::suite(harness).main())
 }

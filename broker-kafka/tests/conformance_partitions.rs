@@ -7,5 +7,5 @@ use std::process::ExitCode;
 use broker_testkit::servers::KafkaConfig;
 
 fn main() -> broker_core::Result<ExitCode> {
-    Ok(common::suite(common::harness(KafkaConfig::new(), 4)?).main())
+    Ok(common::suite(common::harness(KafkaConfig::new(), 4)?.setup("4 partitions")).main())
 }

@@ -10,6 +10,6 @@ fn main() -> broker_core::Result<ExitCode> {
     let server = KafkaConfig::new().tls().user("alice", "secret-of-alice");
     let harness = common::harness(server, 4)?
         .set("sasl_mechanism", "SCRAM-SHA-256")
-        .mode("secure");
+        .setup("4 partitions, TLS, SCRAM");
     Ok(common::suite(harness).main())
 }

@@ -95,11 +95,11 @@ macro_rules! connection_settings {
             pub tls_key: Option<::std::path::PathBuf>,
             /// How long the server may take to answer before the connection counts as dead.
             #[serde(with = "broker_core::config::duration")]
-            #[cfg_attr(feature = "schema", schemars(with = "String"))]
+            #[cfg_attr(feature = "schema", schemars(schema_with = "broker_core::config::duration::schema"))]
             pub response_timeout: ::std::time::Duration,
             /// After how long a silent connection is probed by TCP, in whole seconds from 1.
             #[serde(with = "broker_core::config::duration")]
-            #[cfg_attr(feature = "schema", schemars(with = "String"))]
+            #[cfg_attr(feature = "schema", schemars(schema_with = "broker_core::config::duration::schema"))]
             pub keep_alive: ::std::time::Duration,
             /// How many connections blocking readers may have; more readers than that take turns.
             pub pool_size: usize,

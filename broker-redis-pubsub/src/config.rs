@@ -19,11 +19,11 @@ connection_settings! {
     pub struct RedisPubsubConfig {
         /// How long one wait at the server takes, in mode `queue`.
         #[serde(with = "duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
         pub block_slice: Duration = Duration::from_secs(5),
         /// How often a waiting reader looks for messages of programs that wake nobody.
         #[serde(with = "duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
         pub poll_interval: Duration = Duration::from_secs(1),
         /// What a stream is made of, and with that which guarantees it gives.
         pub mode: Mode = Mode::default(),
@@ -40,7 +40,7 @@ connection_settings! {
 
 /// What a stream is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A list with a position per group: at most once, in order.
@@ -80,7 +80,7 @@ impl Mode {
 
 /// How messages are written. All are read, whatever is set here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum WireFormat {
     /// JSON objects without further metadata as `[id, object]`, everything else in an envelope.

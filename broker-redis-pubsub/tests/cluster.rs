@@ -7,5 +7,8 @@ use std::process::ExitCode;
 use broker_testkit::servers::{RedisCluster, RedisConfig};
 
 fn main() -> ExitCode {
-    common::told(RedisCluster::start(&RedisConfig::new().durable()).map(common::arranged))
+    common::told(
+        RedisCluster::start(&RedisConfig::new().durable())
+            .map(|servers| common::arranged(servers, "cluster")),
+    )
 }

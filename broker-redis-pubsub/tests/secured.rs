@@ -19,6 +19,7 @@ fn main() -> ExitCode {
             .user("app", "app-secret", &common::rights(mode))
             .start()?;
         let harness = common::harness(server, mode)
+            .setup("TLS, ACL")
             .set("username", "app")
             .set("password", "app-secret")
             // Hundreds of handshakes, in a build without optimisation.

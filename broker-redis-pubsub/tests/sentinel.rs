@@ -7,5 +7,8 @@ use std::process::ExitCode;
 use broker_testkit::servers::{RedisConfig, RedisReplica};
 
 fn main() -> ExitCode {
-    common::told(RedisReplica::start(&RedisConfig::new().durable()).map(common::arranged))
+    common::told(
+        RedisReplica::start(&RedisConfig::new().durable())
+            .map(|servers| common::arranged(servers, "sentinel")),
+    )
 }

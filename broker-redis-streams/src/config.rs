@@ -20,17 +20,17 @@ connection_settings! {
         pub partitions: u32 = 1,
         /// How long one blocking read stays at the server; bounds how long leaving takes where it can't be woken.
         #[serde(with = "duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
         pub block_slice: Duration = Duration::from_secs(5),
         /// Within which time a second publish of the same message id stores nothing; unset, ids are not looked at.
         #[serde(with = "duration::option")]
-        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
         pub dedup_window: Option<Duration> = None,
         /// How many messages a stream keeps; unset, no number bounds it. What a group still needs stays.
         pub retention_length: Option<u64> = None,
         /// For how long a stream keeps messages; unset, no age bounds it. What a group still needs stays.
         #[serde(with = "duration::option")]
-        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
         pub retention_age: Option<Duration> = None,
         /// Whether what is over those bounds goes at once; the default lets some of it stay, which is cheaper.
         pub retention_exact: bool = false,
@@ -38,7 +38,7 @@ connection_settings! {
         pub retention_force: bool = false,
         /// After how long without a sign of life a member is removed from its group; what it had goes to others.
         #[serde(with = "duration")]
-        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
         pub reap_after: Duration = Duration::from_secs(86_400),
         /// What is written: `native` keeps everything, `protean` is one JSON field as the Python framework reads it.
         pub format: WireFormat = WireFormat::default(),
@@ -47,7 +47,7 @@ connection_settings! {
 
 /// How messages are written. Both are read, whatever is set here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum WireFormat {
     /// The payload in `data`, the rest in fields beside it.

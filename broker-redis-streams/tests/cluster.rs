@@ -8,5 +8,5 @@ use broker_testkit::servers::{RedisCluster, RedisConfig};
 
 fn main() -> broker_core::Result<ExitCode> {
     let cluster = RedisCluster::start(&RedisConfig::new().durable())?;
-    Ok(common::arranged(cluster, 4).main())
+    Ok(common::arranged(cluster, "cluster, 4 partitions", 4).main())
 }

@@ -17,6 +17,7 @@ fn main() -> broker_core::Result<ExitCode> {
         .user("app", "app-secret", &common::rights())
         .start()?;
     let harness = common::harness(server, 4)
+        .setup("TLS, ACL, 4 partitions")
         .set("username", "app")
         .set("password", "app-secret")
         // Hundreds of handshakes, in a build without optimisation.

@@ -8,5 +8,5 @@ use broker_testkit::servers::{RedisConfig, RedisReplica};
 
 fn main() -> broker_core::Result<ExitCode> {
     let pair = RedisReplica::start(&RedisConfig::new().durable())?;
-    Ok(common::arranged(pair, 1).main())
+    Ok(common::arranged(pair, "sentinel", 1).main())
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use broker_core::Capabilities;
 use linkme::distributed_slice;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Trial;
 
@@ -34,7 +34,7 @@ pub struct Check {
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// How thorough a run is; each level contains those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Seconds: the inner loop of an adapter's author.
@@ -132,6 +132,8 @@ pub struct Gate {
     pub without: Capabilities,
     /// The flags whose claim it proves when it passes and refutes when it fails.
     pub proves: Capabilities,
+    /// The flags without which it sees the broker refuse what they are for.
+    pub refuses: Capabilities,
     /// Whether what is stored has to survive a restart of the server.
     pub durable: bool,
     /// The part of the harness that it uses.
@@ -144,6 +146,7 @@ impl Gate {
         needs: Capabilities::empty(),
         without: Capabilities::empty(),
         proves: Capabilities::empty(),
+        refuses: Capabilities::empty(),
         durable: false,
         part: None,
     };
@@ -162,6 +165,14 @@ impl Gate {
     #[must_use]
     pub const fn without(mut self, flags: Capabilities) -> Self {
         self.without = flags;
+        self
+    }
+
+    /// Is about brokers that claim none of `flags`, and sees them refuse what these are for.
+    #[must_use]
+    pub const fn refuses(mut self, flags: Capabilities) -> Self {
+        self.without = flags;
+        self.refuses = flags;
         self
     }
 
@@ -225,7 +236,7 @@ impl From<broker_core::Error> for Stop {
 }
 
 /// What came of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The law holds.

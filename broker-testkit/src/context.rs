@@ -42,13 +42,13 @@ impl Context {
         drop(broker);
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(Self {
-            harness,
             run: run_id(),
             seed,
             level,
             capabilities,
             lost,
-            server_version,
+            server_version: server_version.or_else(|| harness.server_version()),
+            harness,
             quiet: RwLock::default(),
         })
     }

@@ -41,6 +41,7 @@ pub(crate) fn execute(context: &Arc<Context>, check: &'static Check) -> CheckRep
         outcome,
         gate: check.gate.needs,
         proves: check.gate.proves,
+        refuses: check.gate.refuses,
         ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         seed,
         ledger: trial.notes(),

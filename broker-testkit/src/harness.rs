@@ -27,6 +27,16 @@ pub trait Harness: Send + Sync + 'static {
         String::new()
     }
 
+    /// The server's product and version, such as `kafka 4.3.1`, where the adapter can't ask for it.
+    fn server_version(&self) -> Option<String> {
+        None
+    }
+
+    /// How adapter and server are set up, for the report, where that is not their default: such as `cluster`.
+    fn setup(&self) -> String {
+        String::new()
+    }
+
     /// Opens a fresh instance, without I/O.
     ///
     /// # Errors

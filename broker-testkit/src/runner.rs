@@ -17,7 +17,8 @@ const LEVEL: &str = "BROKER_CONFORMANCE_LEVEL";
 /// The seed of random choices, to run again what failed.
 const SEED: &str = "BROKER_CONFORMANCE_SEED";
 
-/// Files that the report is written to, as JSON or as JUnit XML by their extension.
+/// Files that the report is written to, as JSON or as JUnit XML by their extension; a folder, which ends in a slash, gets a
+/// JSON file of the run's own name.
 const REPORT: &str = "BROKER_CONFORMANCE_REPORT";
 
 /// Certifies the adapter `provider` on the server at `url`, as the main function of a test without a harness.
@@ -45,7 +46,8 @@ impl Suite {
     ///
     /// `cargo test -p my-adapter --test conformance -- ack. --level full` runs the full level of one section. The
     /// variable `BROKER_CONFORMANCE_LEVEL` sets the level too, `BROKER_CONFORMANCE_SEED` the seed of random choices, and
-    /// `BROKER_CONFORMANCE_REPORT` names files for the report, `.json` or `.xml`, separated by commas.
+    /// `BROKER_CONFORMANCE_REPORT` names files for the report, `.json` or `.xml`, separated by commas, or a folder
+    /// (`reports/`) that gets one JSON file for each provider, mode, server and level.
     #[must_use]
     pub fn main(self) -> ExitCode {
         match self.try_main(std::env::args().collect()) {
@@ -140,6 +142,13 @@ fn write_files(report: &Report) -> Result<(), String> {
         return Ok(());
     };
     for file in files.split(',').filter(|file| !file.is_empty()) {
+        let file = &if file.ends_with('/') {
+            std::fs::create_dir_all(file)
+                .map_err(|error| format!("{REPORT}: `{file}` can't be made: {error}"))?;
+            format!("{file}{}", report.file_name())
+        } else {
+            file.to_owned()
+        };
         let text = match file.rsplit_once('.') {
             Some((_, "json")) => report.to_json(),
             Some((_, "xml")) => report.to_junit(),

@@ -67,7 +67,7 @@ redis_on() {
     shift
     export BROKER_TEST_REDIS_SERVER=$servers_dir/$name/redis-server
     "$BROKER_TEST_REDIS_SERVER" --version
-    cargo test --no-fail-fast -p broker-redis-common -p broker-redis-streams -p broker-redis-pubsub "$@"
+    BROKER_CONFORMANCE_REPORT=$reports/ cargo test --no-fail-fast -p broker-redis-common -p broker-redis-streams -p broker-redis-pubsub "$@"
 }
 
 # The package with the oldest server speaks no TLS.

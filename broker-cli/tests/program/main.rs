@@ -4,7 +4,9 @@
     reason = "tests and their helpers may stop at the first surprise"
 )]
 
+mod capabilities;
 mod files;
+mod new_adapter;
 mod schema;
 mod suite;
 mod support;

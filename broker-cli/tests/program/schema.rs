@@ -49,6 +49,37 @@ fn the_schema_knows_every_setting_in_both_spellings_and_refers_to_what_is_there(
     }
 }
 
+#[test]
+fn the_reference_has_each_setting_once_with_type_default_and_meaning() {
+    let answer = broker(&["config", "reference"]);
+    assert_eq!(code(&answer), 0);
+    let page = output(&answer);
+    let (common, own) = page.split_once("\n## Provider `inline`").unwrap();
+    assert!(
+        common.contains("\n| `message_timeout` | duration | `5m` | The lease: how long"),
+        "{common}"
+    );
+    assert!(
+        !own.contains("| `message_timeout` |"),
+        "what all have stands above alone"
+    );
+    for row in [
+        "| `when_full` | one of these words | `wait` | What publishing does",
+        "| `mode` | one of these words | `list` | What a stream is made of",
+        "| `sentinel` | text, or table | – | ",
+        "| `sentinel.master` | text | – | ",
+        "| `retention_age` | duration | – | ",
+    ] {
+        assert!(own.contains(row), "{row} is missing in {own}");
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    for row in rows {
+        let cells: Vec<_> = row.split(" | ").collect();
+        assert!(cells.len() >= 4 && cells[3].len() > 5, "no meaning: {row}");
+        assert!(!row.contains("]("), "a link of the code: {row}");
+    }
+}
+
 fn collect_references(schema: &Value, found: &mut Vec<String>) {
     match schema {
         Value::Object(object) => {

@@ -66,4 +66,13 @@ pub mod option {
             None => serializer.serialize_none(),
         }
     }
+
+    /// The JSON Schema of what [`deserialize`] reads, for `#[schemars(schema_with = "…")]`.
+    #[cfg(feature = "schema")]
+    #[must_use]
+    pub fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let mut schema = super::schema(generator);
+        schema.insert("type".to_owned(), ["string", "null"].as_slice().into());
+        schema
+    }
 }

@@ -16,6 +16,10 @@ impl Config {
         let mut definitions = Map::new();
         let common = schemars::schema_for!(BrokerConfig).to_value();
         let common = properties(common, "common", &mut definitions);
+        definitions.insert(
+            "common".to_owned(),
+            json!({ "type": "object", "properties": common }),
+        );
         let (mut names, mut choices) = (Vec::new(), Vec::new());
         for provider in registry.iter() {
             let known: Vec<_> = provider.names().collect();

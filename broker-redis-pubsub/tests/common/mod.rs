@@ -22,11 +22,11 @@ pub(crate) fn conformance(mode: &'static str) -> ExitCode {
     told(server.map(|server| finish(harness(server, mode)).main()))
 }
 
-/// Runs the suite on each mode, on such servers, which nothing can be put before.
-pub(crate) fn arranged(servers: impl Into<RedisServers>) -> ExitCode {
+/// Runs the suite on each mode, on servers that are set up like this, which nothing can be put before.
+pub(crate) fn arranged(servers: impl Into<RedisServers>, setup: &str) -> ExitCode {
     let servers = servers.into();
     each_mode(|mode| {
-        let suite = finish(harness(servers.clone(), mode)).absent(
+        let suite = finish(harness(servers.clone(), mode).setup(setup)).absent(
             Part::Proxy,
             "the servers tell each other's own addresses; one server has a run with a proxy",
         );

@@ -13,12 +13,16 @@ use broker_testkit::{Limits, Part, RawAccess, Suite, Timing};
 /// The suite on one server, with streams of so many partitions.
 pub(crate) fn suite(partitions: u32) -> Result<Suite> {
     let server = RedisConfig::new().durable().proxied().start()?;
-    Ok(finish(harness(server, partitions)))
+    let harness = harness(server, partitions);
+    Ok(finish(match partitions {
+        1 => harness,
+        count => harness.setup(&format!("{count} partitions")),
+    }))
 }
 
-/// The suite on such servers, which nothing can be put before.
-pub(crate) fn arranged(servers: impl Into<RedisServers>, partitions: u32) -> Suite {
-    finish(harness(servers, partitions)).absent(
+/// The suite on servers that are set up like this, which nothing can be put before.
+pub(crate) fn arranged(servers: impl Into<RedisServers>, setup: &str, partitions: u32) -> Suite {
+    finish(harness(servers, partitions).setup(setup)).absent(
         Part::Proxy,
         "the servers tell each other's own addresses; one server has a run with a proxy",
     )

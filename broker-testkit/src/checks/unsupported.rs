@@ -11,12 +11,12 @@ use crate::{CheckResult, Gate, Stop, Trial, ensure, ensure_eq, unsupported, with
 
 /// Checks of what is refused prove nothing that is claimed.
 pub(super) const fn without(flag: Capabilities) -> Gate {
-    Gate::ANY.without(flag)
+    Gate::ANY.refuses(flag)
 }
 
 /// The same, for what needs other flags to get so far.
 pub(super) const fn having(needs: Capabilities, flag: Capabilities) -> Gate {
-    Gate::needs(needs).proves(Capabilities::empty()).without(flag)
+    Gate::needs(needs).proves(Capabilities::empty()).refuses(flag)
 }
 
 /// A broker whose stream has one message, where it can be published, and a group at its beginning.

@@ -2,6 +2,8 @@
 
 mod json;
 mod junit;
+mod kept;
+mod matrix;
 mod text;
 
 use std::process::ExitCode;
@@ -13,6 +15,9 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::{Level, Outcome, Part};
 
+pub use kept::{Kept, Told};
+pub use matrix::Matrix;
+
 /// What a run found: which laws hold, and which of the claimed flags are proved.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -22,6 +27,8 @@ pub struct Report {
     pub package: &'static str,
     /// The adapter's mode, where it has several.
     pub mode: String,
+    /// How adapter and server were set up, where that is not their default, such as `cluster`.
+    pub setup: String,
     /// The suite's version.
     pub version: &'static str,
     /// The server's version, where the adapter tells it.
@@ -64,8 +71,9 @@ pub struct CheckReport {
     /// The flags it needs.
     pub gate: Capabilities,
     /// The flags it proves or refutes.
-    #[serde(skip)]
     pub proves: Capabilities,
+    /// The flags without which it sees the broker refuse what they are for.
+    pub refuses: Capabilities,
     /// How long it took.
     pub ms: u64,
     /// The seed of its random choices.
@@ -83,7 +91,7 @@ pub struct FlagReport {
     pub flag: &'static str,
     /// What the run says.
     pub proof: Proof,
-    /// The checks that say so.
+    /// The checks that say so; of a flag that is not claimed, those that saw it refused.
     pub checks: Vec<&'static str>,
 }
 
@@ -113,6 +121,7 @@ impl Report {
             provider: provider.name(),
             package: provider.package(),
             mode: context.harness.mode(),
+            setup: context.harness.setup(),
             version: env!("CARGO_PKG_VERSION"),
             server_version: context.server_version.clone(),
             level: context.level,
@@ -176,6 +185,20 @@ impl Report {
         }
     }
 
+    /// A name for a file with this report as JSON: no other provider, mode, server or level has it.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let server = self.server_version.as_deref().unwrap_or_default();
+        let words = [
+            self.provider,
+            &self.mode,
+            &self.setup,
+            server,
+            self.level.as_str(),
+        ];
+        format!("{}.json", kept::file_stem(&words))
+    }
+
     /// How many checks ended so.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
@@ -230,7 +253,7 @@ fn flag_report(
     };
     let (failed, passed) = (about(Outcome::Failed), about(Outcome::Passed));
     let (proof, checks) = if !declared.contains(flag) {
-        (Proof::NotClaimed, Vec::new())
+        (Proof::NotClaimed, refusals(flag, checks))
     } else if !failed.is_empty() {
         (Proof::Refuted, failed)
     } else if passed.is_empty() {
@@ -243,4 +266,14 @@ fn flag_report(
         proof,
         checks,
     }
+}
+
+/// The checks that saw a broker without `flag` refuse it; a subscriber that requires it is refused on every broker.
+fn refusals(flag: Capabilities, checks: &[CheckReport]) -> Vec<&'static str> {
+    checks
+        .iter()
+        .filter(|check| check.outcome == Outcome::Passed)
+        .filter(|check| check.refuses.contains(flag) || check.id == kept::REQUIRE)
+        .map(|check| check.id)
+        .collect()
 }

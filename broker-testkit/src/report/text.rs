@@ -58,10 +58,12 @@ impl fmt::Display for Report {
                 Proof::NotExercised => "not exercised",
                 Proof::NotClaimed => "not claimed",
             };
-            let shown = if flag.proof == Proof::Proved {
-                format!("by {} checks", flag.checks.len())
-            } else {
-                flag.checks.join(", ")
+            let shown = match flag.proof {
+                Proof::Proved => format!("by {} checks", flag.checks.len()),
+                Proof::NotClaimed if !flag.checks.is_empty() => {
+                    format!("and refused, as {} checks saw", flag.checks.len())
+                }
+                _ => flag.checks.join(", "),
             };
             writeln!(f, "{:<24} {proof:<13} {shown}", flag.flag)?;
         }

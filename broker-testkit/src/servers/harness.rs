@@ -25,6 +25,11 @@ pub trait PrivateServer: ServerControl + 'static {
 
     /// The proxy before it, where there is one.
     fn proxy(&self) -> Option<&dyn NetProxy>;
+
+    /// Its product and version, where it is not one that adapters can ask.
+    fn version(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A harness for adapters that talk to a private server: the server, and settings for every broker.
@@ -33,6 +38,7 @@ pub struct ServerHarness<S> {
     server: S,
     settings: Vec<(&'static str, toml::Value)>,
     mode: String,
+    setup: String,
     timing: Timing,
     limits: Limits,
     allow_unproved: Capabilities,
@@ -48,6 +54,7 @@ impl<S: PrivateServer> ServerHarness<S> {
             server,
             settings: Vec::new(),
             mode: String::new(),
+            setup: String::new(),
             timing: Timing::default(),
             limits: Limits::default(),
             allow_unproved: Capabilities::empty(),
@@ -62,10 +69,17 @@ impl<S: PrivateServer> ServerHarness<S> {
         self
     }
 
-    /// Sets what the report calls this way of running it, such as `tls`.
+    /// Sets the adapter's mode, for the report.
     #[must_use]
     pub fn mode(mut self, mode: &str) -> Self {
         mode.clone_into(&mut self.mode);
+        self
+    }
+
+    /// Sets what the report calls this setup, such as `cluster`.
+    #[must_use]
+    pub fn setup(mut self, setup: &str) -> Self {
+        setup.clone_into(&mut self.setup);
         self
     }
 
@@ -135,6 +149,14 @@ impl<S: PrivateServer> Harness for ServerHarness<S> {
 
     fn mode(&self) -> String {
         self.mode.clone()
+    }
+
+    fn setup(&self) -> String {
+        self.setup.clone()
+    }
+
+    fn server_version(&self) -> Option<String> {
+        self.server.version()
     }
 
     fn timing(&self) -> Timing {
@@ -213,5 +235,9 @@ impl PrivateServer for KafkaServer {
 
     fn proxy(&self) -> Option<&dyn NetProxy> {
         self.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy)
+    }
+
+    fn version(&self) -> Option<String> {
+        Some(self.version().to_string())
     }
 }

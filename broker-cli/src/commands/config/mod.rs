@@ -1,5 +1,8 @@
 //! `broker config`.
 
+#[cfg(feature = "schema")]
+mod reference;
+
 use broker_core::broker::Broker;
 use broker_core::registry::Registry;
 use clap::Subcommand;
@@ -17,6 +20,9 @@ pub(crate) enum ConfigCommand {
     #[cfg(feature = "schema")]
     /// Write the JSON Schema of the configuration, for editors; it covers the linked providers.
     Schema,
+    #[cfg(feature = "schema")]
+    /// Write the reference of every setting in Markdown; it covers the linked providers.
+    Reference,
 }
 
 impl ConfigCommand {
@@ -25,6 +31,12 @@ impl ConfigCommand {
             Self::Check => check(session),
             #[cfg(feature = "schema")]
             Self::Schema => schema(session),
+            #[cfg(feature = "schema")]
+            Self::Reference => Ok(write!(
+                session.output(),
+                "{}",
+                reference::page(&Registry::linked()?)
+            )?),
         }
     }
 }
