@@ -280,7 +280,7 @@ orders_kafka() {
 # Counts do not move with the machine, so a missed one is a failure, and so is one that rose by more than two per cent.
 instructions() {
     local reason
-    cargo run --release -p broker-bench -- counts --stored broker-bench/counts.json | tee target/counts.txt
+    cargo run --release -p broker-bench --no-default-features -- counts --stored broker-bench/counts.json | tee target/counts.txt
     ! grep --quiet MISSED target/counts.txt
     reason=$(sed -n 's/^NOT COMPARED: //p' target/counts.txt)
     [[ -z $reason ]] || gap "$reason"
