@@ -16,6 +16,18 @@ docs() {
     cargo doc -p broker-inline --no-deps --features schema
 }
 
+# The pages are those of the step docs, and fresh.
+public_api() {
+    local said
+    docs
+    said=$(mktemp)
+    python3 scripts/checks/public_api.py | tee "$said"
+    while read -r line; do
+        gap "$line"
+    done < <(sed -n 's/^NOT COMPARED: //p' "$said")
+    rm "$said"
+}
+
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
     cargo test -p broker -p broker-core -p broker-inline -p broker-testing -p orders --lib --bins --tests
