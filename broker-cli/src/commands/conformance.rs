@@ -1,11 +1,12 @@
 //! `broker conformance`.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
 use broker_core::config::Settings;
 use broker_core::registry::{Provider, Registry};
-use broker_core::{Error, StreamName};
-use broker_testkit::{Harness, Level, Part, Report, Suite};
+use broker_core::{Broker, Capabilities, Error, ErrorKind, Message, StreamName};
+use broker_testkit::{Harness, Level, Limits, Part, Report, Suite};
 use clap::Args;
 
 use crate::exit::{Exit, Stop};
@@ -30,7 +31,7 @@ pub(crate) struct Conformance {
 
 impl Conformance {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
-        let suite = suite(Configured::of(session, self.prefix)?);
+        let suite = suite(Configured::of(session, self.prefix).await?);
         let (level, filters) = (self.level, self.filter);
         // The suite has runtimes of its own, one for each check.
         let report = tokio::task::spawn_blocking(move || suite.run(level, &filters)).await;
@@ -68,10 +69,11 @@ struct Configured {
     provider: &'static Provider,
     settings: Settings,
     prefix: String,
+    limits: Limits,
 }
 
 impl Configured {
-    fn of(session: &Session<'_, '_>, prefix: String) -> Result<Self, Error> {
+    async fn of(session: &Session<'_, '_>, prefix: String) -> Result<Self, Error> {
         // Opening says all that is wrong with the settings before anything is run.
         let (broker, mut settings) = (session.open()?, session.settings()?);
         let provider = Registry::linked()?.get(broker.provider(), &settings.place_of("provider"))?;
@@ -81,10 +83,16 @@ impl Configured {
         if provider.name() == "inline" && unshared {
             settings.set("shared", "conformance", None);
         }
+        let limits = Limits {
+            partitions: partitions(&broker, &prefix).await?,
+            ..Limits::default()
+        };
+        broker.close().await?;
         Ok(Self {
             provider,
             settings,
             prefix,
+            limits,
         })
     }
 }
@@ -102,9 +110,29 @@ impl Harness for Configured {
         self.settings.text("mode").unwrap_or_default().to_owned()
     }
 
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
     fn prefix(&self) -> String {
         self.prefix.clone()
     }
+}
+
+/// How many partitions a stream gets here, which only one that was made can tell: laws about several need several.
+async fn partitions(broker: &Broker, prefix: &str) -> Result<Option<u32>, Error> {
+    broker.ensure_connection().await?;
+    if !broker.has_capability(Capabilities::STREAM_PARTITIONING | Capabilities::PUBLISH) {
+        return Ok(None);
+    }
+    let stream = format!("{prefix}-{:08x}-partitions", RandomState::new().hash_one(prefix));
+    broker.publish(stream.as_str(), Message::text("x")).await?;
+    let count = broker.partition_count(stream.as_str()).await;
+    match broker.delete_stream(stream.as_str()).await {
+        Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
+        _ => {}
+    }
+    Ok(Some(count?))
 }
 
 fn write(report: &Report, file: &PathBuf) -> Result<(), Stop> {
