@@ -197,7 +197,7 @@ fn hold(report: &Report, file: &Path, update: bool) -> anyhow::Result<()> {
         return now.write(file);
     }
     let findings = Stored::read(file)?.judge(&now);
-    for line in &findings.not_compared {
+    if let Some(line) = &findings.not_compared {
         println!("NOT COMPARED: {line}");
     }
     for line in &findings.fell {

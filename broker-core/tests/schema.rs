@@ -229,12 +229,12 @@ fn each_value_says_what_it_is_and_may_be_a_variable() {
 
 #[test]
 fn whatever_is_referred_to_is_there() {
-    for schema in [schema(), Config::schema(&Registry::new())] {
+    for (schema, described) in [(schema(), true), (Config::schema(&Registry::new()), false)] {
         let mut found = Vec::new();
         references(&schema, &mut found);
         for reference in &found {
             assert!(referred(&schema, reference).is_some(), "{reference}");
         }
-        assert_eq!(found.contains(&"#/$defs/described.Mode"), !found.is_empty());
+        assert_eq!(found.contains(&"#/$defs/described.Mode"), described);
     }
 }

@@ -12,10 +12,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::config::KafkaConfig;
 use crate::dead_index::DeadIndex;
+use crate::endings::{Endings, apart};
 use crate::error;
 use crate::native::Native;
 use crate::producer::Producer;
@@ -39,6 +40,7 @@ pub(crate) struct Client {
     /// What is known of dead letters, by their topics.
     pub(crate) dead: Mutex<HashMap<String, Arc<Mutex<DeadIndex>>>>,
     pub(crate) closing: Notify,
+    pub(crate) endings: Endings,
     pub(crate) statistics: Arc<Statistics>,
     /// Messages that groups still needed and that are gone.
     pub(crate) lost: AtomicU64,
@@ -59,6 +61,7 @@ impl Client {
             topics: Mutex::default(),
             dead: Mutex::default(),
             closing: Notify::new(),
+            endings: Endings::default(),
             statistics: Arc::default(),
             lost: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -179,7 +182,7 @@ impl Client {
     }
 
     /// Lets go of everything, within the configured time.
-    pub(crate) async fn close(&self) -> Result<()> {
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         let first = !self.closed.swap(true, Ordering::AcqRel);
         self.closing.notify_waiters();
         // The one who waits for this gives up after `operation_timeout`.
@@ -195,11 +198,15 @@ impl Client {
         }
         let clients = self.take_clients();
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let ending = blocking(move || {
+        let own = Arc::clone(self);
+        let (done, ended) = oneshot::channel();
+        // On a thread of its own: what takes longer than that must not keep the runtime from ending.
+        drop(apart(move || {
             clients.end(left);
-            Ok(())
-        });
-        let _ = tokio::time::timeout_at(deadline, ending).await;
+            own.endings.join();
+            let _ = done.send(());
+        }));
+        let _ = tokio::time::timeout_at(deadline, ended).await;
         Ok(())
     }
 
@@ -218,8 +225,8 @@ impl Drop for Client {
         self.sessions.abandon();
         let clients = self.take_clients();
         if !clients.is_empty() {
-            let ending = std::thread::Builder::new().name("kafka-end".to_owned());
-            let _ = ending.spawn(move || clients.end(Duration::ZERO));
+            // Nobody is left to wait for it.
+            drop(apart(move || clients.end(Duration::ZERO)));
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::topic::Topic;
 
 /// The most bytes of one chunk: it is freed as a whole.
 const PIECE: usize = 256 * 1024;
+/// For how many runs at a time memory is taken before it is known how much they need.
+const RESERVED: usize = 4;
 /// The most messages of one chunk.
 const MESSAGES: usize = 1024;
 
@@ -30,6 +32,8 @@ pub(crate) struct Intake {
     retry: Option<String>,
     runs: Vec<Building>,
     count: usize,
+    /// The bytes and messages of the runs that were taken last, on average: the next ones are likely to be alike.
+    usual: (usize, usize),
 }
 
 /// What came in of a partition, in order.
@@ -55,8 +59,8 @@ struct Building {
 struct Place {
     payload: Range<usize>,
     key: Option<Range<usize>>,
-    /// A message with headers, whose payload and key are still to be set.
-    rich: Option<Message>,
+    /// A message with headers, whose payload and key are still to be set. Few have one: a box keeps the others small.
+    rich: Option<Box<Message>>,
 }
 
 impl Intake {
@@ -100,11 +104,11 @@ impl Intake {
                 });
                 return;
             }
-            rich = Some(message);
+            rich = Some(Box::new(message));
         }
         let payload = record.payload();
         if payload.is_none() {
-            rich = Some(codec::mark_null(rich.unwrap_or_default()));
+            rich = Some(Box::new(codec::mark_null(*rich.unwrap_or_default())));
         }
         let run = self.run_for(partition, offset);
         let place = Place {
@@ -122,6 +126,13 @@ impl Intake {
     /// What came in since the last time.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Arrived> + use<> {
         self.count = 0;
+        let (mut bytes, mut count) = (0, 0);
+        for run in &self.runs {
+            bytes += run.bytes.len();
+            count += run.places.len();
+        }
+        let runs = self.runs.len().max(1);
+        self.usual = (bytes / runs, count / runs);
         std::mem::take(&mut self.runs).into_iter().map(Building::finish)
     }
 
@@ -134,9 +145,18 @@ impl Intake {
                 && run.bytes.len() < PIECE
         });
         if !fits {
+            // Were partitions to take turns from one message to the next, this much for each would be too much.
+            let (bytes, count) = if self.runs.len() < RESERVED {
+                self.usual
+            } else {
+                (0, 0)
+            };
             self.runs.push(Building {
                 partition,
                 first: offset,
+                bytes: Vec::with_capacity(bytes.min(PIECE)),
+                places: Vec::with_capacity(count),
+                times: Vec::with_capacity(count),
                 ..Building::default()
             });
         }
@@ -157,7 +177,7 @@ impl Building {
             let payload = all.slice(place.payload);
             let mut message = Message::new(payload);
             if let Some(rich) = place.rich {
-                message = dress(message, rich);
+                message = dress(message, *rich);
             }
             if let Some(key) = place.key {
                 message = message.key(all.slice(key));

@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
 use crate::config::{Acks, Assignment, Compression, Isolation, KafkaConfig, OffsetReset, SaslMechanism};
+use crate::tls;
 
 /// What a message may have beside its payload: key, headers, and what the log adds.
 const BESIDE_PAYLOAD: usize = 256 * 1024;
@@ -39,6 +40,7 @@ impl Native {
     ///
     /// [`ErrorKind::Config`](broker_core::ErrorKind::Config) with the key that the library refuses.
     pub(crate) fn new(config: &KafkaConfig, context: &OpenContext) -> Result<Self> {
+        tls::prepare();
         let max_message = context.config.max_payload.saturating_add(BESIDE_PAYLOAD);
         // The library's own bound.
         let max_message = max_message.clamp(1000, 1_000_000_000);

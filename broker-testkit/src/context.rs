@@ -12,6 +12,8 @@ pub(crate) struct Context {
     pub(crate) harness: Arc<dyn Harness>,
     /// Tells this run's names from those of any other on the same server.
     pub(crate) run: String,
+    /// How every name begins.
+    pub(crate) prefix: String,
     pub(crate) seed: u64,
     pub(crate) level: Level,
     pub(crate) capabilities: Capabilities,
@@ -48,6 +50,7 @@ impl Context {
             capabilities,
             lost,
             server_version: server_version.or_else(|| harness.server_version()),
+            prefix: harness.prefix(),
             harness,
             quiet: RwLock::default(),
         })

@@ -37,6 +37,11 @@ pub trait Harness: Send + Sync + 'static {
         String::new()
     }
 
+    /// How each name begins that the suite gives to a stream, a group or a consumer. It touches no other.
+    fn prefix(&self) -> String {
+        "tk".to_owned()
+    }
+
     /// Opens a fresh instance, without I/O.
     ///
     /// # Errors

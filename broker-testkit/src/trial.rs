@@ -93,10 +93,15 @@ impl Trial {
         self.context.capabilities.contains(flags)
     }
 
+    /// How the names of this run and check begin.
+    fn own(&self) -> String {
+        format!("{}-{}-{}", self.context.prefix, self.context.run, self.id)
+    }
+
     /// A stream's name of this run and check alone; the stream is deleted when the check ends.
     #[must_use]
     pub fn stream(&self, name: &str) -> String {
-        let stream = format!("tk-{}-{}-{name}", self.context.run, self.id);
+        let stream = format!("{}-{name}", self.own());
         lock(&self.streams).insert(stream.clone());
         stream
     }
@@ -104,7 +109,7 @@ impl Trial {
     /// A group's name of this run and check alone.
     #[must_use]
     pub fn group(&self, name: &str) -> String {
-        format!("tk-{}-{}-{name}", self.context.run, self.id)
+        format!("{}-{name}", self.own())
     }
 
     /// Opens a fresh broker and connects it; it is closed when the check ends.
@@ -135,7 +140,7 @@ impl Trial {
     pub fn open(&self, options: Options) -> Result<Broker> {
         let ordinal = self.consumers.fetch_add(1, Ordering::Relaxed);
         let usual = Options::new()
-            .consumer(&format!("tk-{}-{}-{ordinal}", self.context.run, self.id))
+            .consumer(&format!("{}-{ordinal}", self.own()))
             .lease(Duration::from_secs(60))
             .retry_delay(self.timing().retry_delay)
             .set("jitter", false);

@@ -16,6 +16,18 @@ docs() {
     cargo doc -p broker-inline --no-deps --features schema
 }
 
+# The pages are those of the step docs, and fresh.
+public_api() {
+    local said
+    docs
+    said=$(mktemp)
+    python3 scripts/checks/public_api.py | tee "$said"
+    while read -r line; do
+        gap "$line"
+    done < <(sed -n 's/^NOT COMPARED: //p' "$said")
+    rm "$said"
+}
+
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
     cargo test -p broker -p broker-core -p broker-inline -p broker-testing --lib --bins --tests
@@ -114,13 +126,11 @@ properties_long() {
     PROPTEST_CASES=4096 cargo test --release --workspace --lib
 }
 
-# Each crate that others can depend on, without any feature, then with each one alone. What builds C is told that it is there:
-# a check links nothing. Two features stay out, as their build looks for more on the machine than the rest of this project needs.
+# Each crate that others can depend on, without any feature, then with each one alone. Two features stay out, as their build looks
+# for more on the machine than the rest of this project needs.
 each_feature() {
-    local triple found package feature folder
-    triple=$(rustc -vV | sed -n 's/^host: //p')
-    found=(--config "target.$triple.rdkafka.rustc-link-lib=['rdkafka']" --config "target.$triple.zstd.rustc-link-lib=['zstd']")
-    cargo metadata --no-deps --format-version 1 | python3 -c '
+    local sets kafka
+    sets=$(cargo metadata --no-deps --format-version 1 | python3 -c '
 import json, sys
 for package in json.load(sys.stdin)["packages"]:
     if package["publish"] == []:
@@ -129,11 +139,21 @@ for package in json.load(sys.stdin)["packages"]:
     for feature in sorted(package["features"]):
         if feature != "default" and (package["name"], feature) not in [("broker-kafka", "gssapi"), ("broker-kafka", "tls-vendored")]:
             print(package["name"], feature)
-' | while read -r package feature; do
+')
+    # In a folder of their own: the library that is there by word alone must not be taken for the one that other steps link.
+    check_sets "$PWD/target/features" < <(grep kafka <<<"$sets") &
+    kafka=$!
+    check_sets "$PWD/target" < <(grep -v kafka <<<"$sets")
+    wait "$kafka"
+}
+
+# Checks sets of features, a package and at most one feature a line. What builds C is told that it is there: a check links nothing.
+check_sets() {
+    local folder=$1 triple found package feature
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    found=(--config "target.$triple.rdkafka.rustc-link-lib=['rdkafka']" --config "target.$triple.zstd.rustc-link-lib=['zstd']")
+    while read -r package feature; do
         echo "$package ${feature:-(no feature)}"
-        # The library that is there by word alone must not be taken for the one that other steps link.
-        folder=$PWD/target
-        [[ "$package $feature" != *kafka* ]] || folder=$PWD/target/features
         CARGO_TARGET_DIR=$folder cargo "${found[@]}" check --quiet -p "$package" --no-default-features \
             ${feature:+--features "$feature"} </dev/null
     done
@@ -296,7 +316,7 @@ orders_kafka() {
 # Counts do not move with the machine, so a missed one is a failure, and so is one that rose by more than two per cent.
 instructions() {
     local reason
-    cargo run --release -p broker-bench -- counts --stored broker-bench/counts.json | tee target/counts.txt
+    cargo run --release -p broker-bench --no-default-features -- counts --stored broker-bench/counts.json | tee target/counts.txt
     ! grep --quiet MISSED target/counts.txt
     reason=$(sed -n 's/^NOT COMPARED: //p' target/counts.txt)
     [[ -z $reason ]] || gap "$reason"

@@ -1,22 +1,26 @@
 //! `broker conformance`.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
-use broker_core::Error;
 use broker_core::config::Settings;
 use broker_core::registry::{Provider, Registry};
-use broker_testkit::{Harness, Level, Part, Report, Suite};
+use broker_core::{Broker, Capabilities, Error, ErrorKind, Message, StreamName};
+use broker_testkit::{Harness, Level, Limits, Part, Report, Suite};
 use clap::Args;
 
 use crate::exit::{Exit, Stop};
 use crate::session::Session;
 
-/// Prove what the broker claims, on the real server; streams and groups of its own are made and removed.
+/// Prove what the broker claims, on the real server; streams and groups of its own are made and removed, no other is touched.
 #[derive(Args)]
 pub(crate) struct Conformance {
     /// How thorough: quick, full, or chaos.
     #[arg(long, default_value_t = Level::Quick)]
     level: Level,
+    /// How each name begins that it gives to a stream, a group or a consumer, such as one that the user's rights cover.
+    #[arg(long, value_name = "TEXT", default_value = "tk", value_parser = prefix)]
+    prefix: String,
     /// Only checks whose id contains this, such as dlq. or read.empty; may be given several times.
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
@@ -27,7 +31,7 @@ pub(crate) struct Conformance {
 
 impl Conformance {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
-        let suite = suite(Configured::of(session)?);
+        let suite = suite(Configured::of(session, self.prefix).await?);
         let (level, filters) = (self.level, self.filter);
         // The suite has runtimes of its own, one for each check.
         let report = tokio::task::spawn_blocking(move || suite.run(level, &filters)).await;
@@ -64,10 +68,12 @@ fn suite(harness: Configured) -> Suite {
 struct Configured {
     provider: &'static Provider,
     settings: Settings,
+    prefix: String,
+    limits: Limits,
 }
 
 impl Configured {
-    fn of(session: &Session<'_, '_>) -> Result<Self, Error> {
+    async fn of(session: &Session<'_, '_>, prefix: String) -> Result<Self, Error> {
         // Opening says all that is wrong with the settings before anything is run.
         let (broker, mut settings) = (session.open()?, session.settings()?);
         let provider = Registry::linked()?.get(broker.provider(), &settings.place_of("provider"))?;
@@ -77,7 +83,17 @@ impl Configured {
         if provider.name() == "inline" && unshared {
             settings.set("shared", "conformance", None);
         }
-        Ok(Self { provider, settings })
+        let limits = Limits {
+            partitions: partitions(&broker, &prefix).await?,
+            ..Limits::default()
+        };
+        broker.close().await?;
+        Ok(Self {
+            provider,
+            settings,
+            prefix,
+            limits,
+        })
     }
 }
 
@@ -89,6 +105,34 @@ impl Harness for Configured {
     fn settings(&self) -> Result<Settings, Error> {
         Ok(self.settings.clone())
     }
+
+    fn mode(&self) -> String {
+        self.settings.text("mode").unwrap_or_default().to_owned()
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn prefix(&self) -> String {
+        self.prefix.clone()
+    }
+}
+
+/// How many partitions a stream gets here, which only one that was made can tell: laws about several need several.
+async fn partitions(broker: &Broker, prefix: &str) -> Result<Option<u32>, Error> {
+    broker.ensure_connection().await?;
+    if !broker.has_capability(Capabilities::STREAM_PARTITIONING | Capabilities::PUBLISH) {
+        return Ok(None);
+    }
+    let stream = format!("{prefix}-{:08x}-partitions", RandomState::new().hash_one(prefix));
+    broker.publish(stream.as_str(), Message::text("x")).await?;
+    let count = broker.partition_count(stream.as_str()).await;
+    match broker.delete_stream(stream.as_str()).await {
+        Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
+        _ => {}
+    }
+    Ok(Some(count?))
 }
 
 fn write(report: &Report, file: &PathBuf) -> Result<(), Stop> {
@@ -99,6 +143,17 @@ fn write(report: &Report, file: &PathBuf) -> Result<(), Stop> {
     };
     std::fs::write(file, text)
         .map_err(|error| Stop::failure(format_args!("{} can't be written: {error}", file.display())))
+}
+
+/// A name's beginning, which leaves room for the rest.
+fn prefix(text: &str) -> Result<String, String> {
+    if text.len() > 64 {
+        return Err("at most 64 letters are expected".to_owned());
+    }
+    match StreamName::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn report_file(text: &str) -> Result<PathBuf, String> {

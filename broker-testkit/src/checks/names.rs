@@ -20,6 +20,7 @@ check!(
 
 async fn invalid(t: &Trial) -> CheckResult {
     let broker = t.open(Options::new())?;
+    let stream = t.stream("a");
     let mut events = broker.events();
     let long = "x".repeat(201);
     let kind = ErrorKind::InvalidName;
@@ -29,22 +30,22 @@ async fn invalid(t: &Trial) -> CheckResult {
         refused(broker.publish_batch(name, Vec::new()).await, kind, &what)?;
         refused(broker.publisher(name).build().await, kind, &what)?;
         refused(broker.read(name, "g", 1).await, kind, &what)?;
-        refused(broker.read("s", name, 1).await, kind, &what)?;
+        refused(broker.read(&stream, name, 1).await, kind, &what)?;
         refused(broker.subscribe(name, "g").start().await, kind, &what)?;
-        refused(broker.subscribe("s", name).start().await, kind, &what)?;
+        refused(broker.subscribe(&stream, name).start().await, kind, &what)?;
         refused(
-            broker.create_group("s", name, StartPosition::Earliest).await,
+            broker.create_group(&stream, name, StartPosition::Earliest).await,
             kind,
             &what,
         )?;
         refused(broker.delete_stream(name).await, kind, &what)?;
-        refused(broker.delete_group("s", name, true).await, kind, &what)?;
+        refused(broker.delete_group(&stream, name, true).await, kind, &what)?;
         if name != "a*" {
             refused(broker.listen(name).start().await, kind, &what)?;
         }
         if t.has(Capabilities::CONSUMER_GROUPS) {
             refused(
-                broker.subscribe("s", "g").consumer(name).start().await,
+                broker.subscribe(&stream, "g").consumer(name).start().await,
                 kind,
                 &what,
             )?;

@@ -88,7 +88,7 @@ pub fn run(harness: &dyn Harness, cases: u32, seed: u64) -> Result<u32, Differen
             return Ok(());
         }
         played.set(played.get() + 1);
-        let name = format!("tk-model-{run:016x}-{}", played.get());
+        let name = format!("{}-model-{run:016x}-{}", harness.prefix(), played.get());
         runtime
             .block_on(play(harness, &name, &operations))
             .map_err(|reason| {

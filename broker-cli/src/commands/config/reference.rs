@@ -24,7 +24,7 @@ A dash as default means that the setting is not set.
 pub(super) fn page(registry: &Registry) -> String {
     let schema = Config::schema(registry);
     let none = Map::new();
-    let definitions = schema["$defs"].as_object().unwrap_or(&none);
+    let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&none);
     let of = |name: &str| {
         let properties = definitions
             .get(name)
