@@ -173,7 +173,12 @@ impl Judge<'_> {
             return;
         }
         if story.deliveries > 0 {
-            match self.reason(story, at).or_else(|| story.second()) {
+            let reason = self.reason(story, at);
+            if self.copies && reason == Some("nacked") && self.is_forgotten(story, story.asked, at) {
+                // That the original was given up for its copy could not be written down.
+                story.twice += 1;
+            }
+            match reason.or_else(|| story.second()) {
                 Some(reason) => {
                     self.ledger.excuse_entry(self.group, entry);
                     if std::mem::take(&mut story.done) {
