@@ -10,6 +10,16 @@ use crate::layers::current;
 use crate::states::States;
 
 /// Where a message is handled: the subscriber, the application's state and its brokers. Clones share it.
+///
+/// ```
+/// use broker::engine::Context;
+/// use broker::prelude::*;
+///
+/// async fn archive(Json(letter): Json<String>, context: Context) -> Result<(), broker::Error> {
+///     context.publish("archive", Message::json(&letter)?).await.map(drop)
+/// }
+/// # let _ = Subscriber::new("letters", "archive").handle(archive);
+/// ```
 #[derive(Clone)]
 pub struct Context(Arc<Inner>);
 

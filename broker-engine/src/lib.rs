@@ -51,7 +51,7 @@ pub use observe::{Ended, Observer};
 pub use plan::{Change, Comparison, Plan, PlanEntry};
 pub use queues::{Queue, QueueError, Queues};
 pub use retry::RetryPolicy;
-pub use rpc::{Reply, RequestClient, Response, Status};
+pub use rpc::{Reply, ReplyQueue, RequestClient, RequestClientBuilder, RequestId, Response, Status};
 pub use run::TallySnapshot;
 pub use states::States;
 pub use subscriber::{AckPolicy, Declared, OnUndecodable, OrderedBy, Subscriber, linked};

@@ -166,6 +166,115 @@ async fn bounded(brokers: Brokers) {
     engine.stop().await.unwrap();
 }
 
+/// A request on a stream of which several groups are told is answered by each; what is answered is told apart by the request.
+async fn gathered(brokers: Brokers) {
+    let engine = start(&brokers).await;
+    let asked_too = Subscriber::new("asks", "others").on("ask", answer);
+    let others = Engine::builder(brokers.clone())
+        .subscribe(asked_too)
+        .keep_brokers_open()
+        .start()
+        .await
+        .unwrap();
+    let client = RequestClient::new(brokers.default_broker()).await.unwrap();
+    let mut queue = client.reply_queue().await.unwrap();
+    let mut expected = Vec::new();
+    for number in 1..=10 {
+        let id = queue.send("asks", question(number, "well")).await.unwrap();
+        expected.extend([(id, number * 2); 2]);
+    }
+    let answers = queue.receive_many(expected.len(), LONG).await;
+    let mut answers: Vec<_> = answers
+        .into_iter()
+        .map(|(id, answer)| (id, answer.unwrap().json::<u64>().unwrap()))
+        .collect();
+    answers.sort_unstable();
+    assert_eq!(answers, expected);
+    assert_eq!(queue.unanswered(), 0);
+    let hurry = Duration::from_millis(100);
+    assert!(queue.receive_many(1, hurry).await.is_empty());
+    assert_eq!(queue.receive(hurry).await.unwrap_err().kind(), ErrorKind::Timeout);
+    others.stop().await.unwrap();
+    client.close().await.unwrap();
+    engine.stop().await.unwrap();
+}
+
+/// rpc.pool: so many reply queues may be in use; one that is dropped makes room, and leaves nothing to the next.
+#[tokio::test(start_paused = true)]
+async fn a_reply_queue_that_is_dropped_makes_room_and_is_forgotten() {
+    let brokers = inline();
+    let engine = start(&brokers).await;
+    let builder = RequestClient::builder(brokers.default_broker()).in_flight(2);
+    let client = builder.reply_queues(1).build().await.unwrap();
+    let mut first = client.reply_queue().await.unwrap();
+    first.send("asks", question(1, "slowly")).await.unwrap();
+    first.send("asks", question(2, "slowly")).await.unwrap();
+    let hurry = Duration::from_millis(100);
+    assert!(tokio::time::timeout(hurry, client.reply_queue()).await.is_err());
+    let third = tokio::time::timeout(hurry, first.send("asks", question(3, "well"))).await;
+    assert!(third.is_err(), "two requests may be under way");
+    drop(first);
+    let mut second = client.reply_queue().await.unwrap();
+    let asked = second.send("asks", question(4, "well")).await.unwrap();
+    let (id, answer) = second.receive(LONG).await.unwrap();
+    assert_eq!((id, answer.json::<u64>().unwrap()), (asked, 8));
+    tokio::time::timeout(LONG, async {
+        while client.late() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    engine.stop().await.unwrap();
+}
+
+/// What is gathered when a call is dropped comes from the next one.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_receive_many_loses_no_answer() {
+    let brokers = inline();
+    let engine = start(&brokers).await;
+    let client = RequestClient::new(brokers.default_broker()).await.unwrap();
+    let mut queue = client.reply_queue().await.unwrap();
+    queue.send("asks", question(1, "well")).await.unwrap();
+    let waiting = queue.receive_many(2, LONG);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), waiting)
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        queue
+            .receive(Duration::ZERO)
+            .await
+            .unwrap()
+            .1
+            .json::<u64>()
+            .unwrap(),
+        2
+    );
+    engine.stop().await.unwrap();
+}
+
+/// Who waits when the client is closed is told at once; who asks later is refused.
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_ends_its_reply_queues() {
+    let brokers = inline();
+    let engine = start(&brokers).await;
+    let client = RequestClient::new(brokers.default_broker()).await.unwrap();
+    let mut queue = client.reply_queue().await.unwrap();
+    let silent = Message::text("").kind("silent");
+    queue.send("asks", silent.clone()).await.unwrap();
+    let (answer, closed) = tokio::join!(queue.receive(LONG), client.close());
+    closed.unwrap();
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(
+        queue.send("asks", silent).await.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    assert_eq!(client.reply_queue().await.unwrap_err().kind(), ErrorKind::Closed);
+    engine.stop().await.unwrap();
+}
+
 /// rpc.pool: while all places are taken, asking waits, within its time.
 #[tokio::test(start_paused = true)]
 async fn who_finds_no_place_waits_for_one_within_the_time() {
@@ -204,5 +313,6 @@ macro_rules! on_both {
 on_both! {
     concurrent: a_hundred_get_their_own_answers_inline, a_hundred_get_their_own_answers_on_redis;
     statuses: statuses_are_mapped_inline, statuses_are_mapped_on_redis;
+    gathered: answers_of_several_groups_are_gathered_inline, answers_of_several_groups_are_gathered_on_redis;
     bounded: timeouts_free_their_places_inline, timeouts_free_their_places_on_redis;
 }

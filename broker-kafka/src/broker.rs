@@ -144,6 +144,7 @@ impl BaseBroker for Kafka {
         for session in client.sessions.all() {
             session.describe(&mut report);
         }
+        client.statistics.describe(&mut report);
         report
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use broker_core::base::Disposition;
+use broker_core::base::{Disposition, MessageStore as _};
 use broker_core::{
     Failure, GroupName, Message, Receipt, ReceiptRun, Result, Settled, Settlements, StreamName,
 };
@@ -121,7 +121,7 @@ async fn write(
         codec::headers(message).unwrap_or_default_headers(),
         about.into_iter().chain(key),
     );
-    let id = receipt.offset_id().to_string();
+    let id = peeked.chunk.id(peeked.index, &receipt).to_string();
     let record = Record {
         topic,
         partition: Some(0),
@@ -155,14 +155,7 @@ async fn dead_topic(client: &Arc<Client>, stream: &StreamName, group: &GroupName
             // One partition: dead letters have one order.
             partitions: 1,
             replication: client.config.replication.map_or(-1, i32::from),
-            settings: vec![
-                ("cleanup.policy", "compact".to_owned()),
-                // What is told about the failure comes on top of the message.
-                (
-                    "max.message.bytes",
-                    (client.native.max_message + 64 * 1024).to_string(),
-                ),
-            ],
+            settings: client.own_settings("compact"),
         })
         .await?;
     client.wait_for_topic(name.clone()).await?;

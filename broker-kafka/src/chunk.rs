@@ -2,8 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use broker_core::Message;
 use broker_core::base::MessageStore;
+use broker_core::{Message, MessageId, Receipt};
+
+use crate::retry::Retried;
 
 /// Messages with neighbouring offsets of one partition; their bytes lie in one piece.
 #[derive(Debug)]
@@ -13,17 +15,32 @@ pub(crate) struct Chunk {
     /// Milliseconds since 1970, as the log has them.
     pub(crate) times: Vec<i64>,
     pub(crate) bytes: usize,
+    /// What is told of each, where they come from a retry topic.
+    pub(crate) retried: Vec<Retried>,
 }
 
 impl Chunk {
     pub(crate) fn len(&self) -> u64 {
         self.messages.len() as u64
     }
+
+    /// What is told of the message at `index`, where it comes from a retry topic.
+    pub(crate) fn retried(&self, index: usize) -> Option<&Retried> {
+        self.retried.get(index)
+    }
 }
 
 impl MessageStore for Chunk {
     fn message(&self, index: usize) -> Option<&Message> {
         self.messages.get(index)
+    }
+
+    /// A message that comes again has the id that it had the first time.
+    fn id(&self, index: usize, receipt: &Receipt) -> MessageId {
+        match self.retried(index).and_then(|retried| retried.origin) {
+            Some((partition, offset)) => MessageId::Offset { partition, offset },
+            None => receipt.offset_id(),
+        }
     }
 
     fn stored_at(&self, index: usize) -> Option<SystemTime> {

@@ -12,14 +12,16 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::config::KafkaConfig;
 use crate::dead_index::DeadIndex;
+use crate::endings::{Endings, apart};
 use crate::error;
 use crate::native::Native;
 use crate::producer::Producer;
 use crate::sessions::Sessions;
+use crate::statistics::Statistics;
 use crate::topic::Topic;
 
 /// What is asked for when only a sign of life is wanted: a topic that every cluster with groups has.
@@ -38,6 +40,8 @@ pub(crate) struct Client {
     /// What is known of dead letters, by their topics.
     pub(crate) dead: Mutex<HashMap<String, Arc<Mutex<DeadIndex>>>>,
     pub(crate) closing: Notify,
+    pub(crate) endings: Endings,
+    pub(crate) statistics: Arc<Statistics>,
     /// Messages that groups still needed and that are gone.
     pub(crate) lost: AtomicU64,
     closed: AtomicBool,
@@ -57,6 +61,8 @@ impl Client {
             topics: Mutex::default(),
             dead: Mutex::default(),
             closing: Notify::new(),
+            endings: Endings::default(),
+            statistics: Arc::default(),
             lost: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
@@ -159,7 +165,7 @@ impl Client {
             match producer.as_ref().filter(|producer| !producer.has_failed()) {
                 Some(producer) => Ok(Arc::clone(producer)),
                 None => {
-                    let new = Arc::new(Producer::new(&client.native)?);
+                    let new = Arc::new(Producer::new(&client.native, &client.statistics)?);
                     *producer = Some(Arc::clone(&new));
                     Ok(new)
                 }
@@ -176,7 +182,7 @@ impl Client {
     }
 
     /// Lets go of everything, within the configured time.
-    pub(crate) async fn close(&self) -> Result<()> {
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         let first = !self.closed.swap(true, Ordering::AcqRel);
         self.closing.notify_waiters();
         // The one who waits for this gives up after `operation_timeout`.
@@ -192,11 +198,15 @@ impl Client {
         }
         let clients = self.take_clients();
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let ending = blocking(move || {
+        let own = Arc::clone(self);
+        let (done, ended) = oneshot::channel();
+        // On a thread of its own: what takes longer than that must not keep the runtime from ending.
+        drop(apart(move || {
             clients.end(left);
-            Ok(())
-        });
-        let _ = tokio::time::timeout_at(deadline, ending).await;
+            own.endings.join();
+            let _ = done.send(());
+        }));
+        let _ = tokio::time::timeout_at(deadline, ended).await;
         Ok(())
     }
 
@@ -215,8 +225,8 @@ impl Drop for Client {
         self.sessions.abandon();
         let clients = self.take_clients();
         if !clients.is_empty() {
-            let ending = std::thread::Builder::new().name("kafka-end".to_owned());
-            let _ = ending.spawn(move || clients.end(Duration::ZERO));
+            // Nobody is left to wait for it.
+            drop(apart(move || clients.end(Duration::ZERO)));
         }
     }
 }
@@ -245,6 +255,9 @@ impl Clients {
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
+    /// It is not asked for them, unless the library's own setting says so.
+    fn stats_raw(&self, _text: &[u8]) {}
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tell(level, facility, message);
     }

@@ -78,6 +78,13 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat_interval: Duration,
+    /// After how long without a look at the library's client its membership ends. A thread of its own looks, whatever
+    /// handlers do: it ends for a process that is stopped.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub poll_interval: Duration,
+    /// Where a group goes on whose position its log no longer has.
+    pub offset_reset: OffsetReset,
     /// How partitions are shared among a group's members.
     pub assignment: Assignment,
     /// Whether messages of transactions that are not committed are seen.
@@ -103,6 +110,13 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub silence_timeout: Duration,
+    /// Whether a message that is refused goes to a topic of its group, where it waits to come again; otherwise it waits in
+    /// memory. Groups that are read in sequence keep it in memory all the same.
+    pub retry_topic: bool,
+    /// How often the library's clients tell of themselves, to health and metrics; zero for never.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub statistics_interval: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
@@ -182,6 +196,20 @@ pub enum Assignment {
     Range,
     /// All partitions are taken away and given anew, in turn.
     Roundrobin,
+}
+
+/// Where a group goes on whose position its log no longer has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OffsetReset {
+    /// At the first message that is still there.
+    #[default]
+    Earliest,
+    /// Behind the last message.
+    Latest,
+    /// Nowhere: reading answers an error until the group is moved.
+    Error,
 }
 
 /// Whether messages of transactions that are not committed are seen.
@@ -271,6 +299,9 @@ impl KafkaConfig {
         if self.heartbeat_interval >= self.session_timeout {
             return refuse("heartbeat_interval", "less than session_timeout is expected");
         }
+        if self.poll_interval < self.session_timeout {
+            return refuse("poll_interval", "session_timeout or more is expected");
+        }
         if self.silence_timeout < Duration::from_secs(1) {
             return refuse("silence_timeout", "1s or more are expected");
         }
@@ -325,6 +356,8 @@ impl Default for KafkaConfig {
             response_timeout: Duration::from_secs(10),
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
+            poll_interval: Duration::from_secs(300),
+            offset_reset: OffsetReset::default(),
             assignment: Assignment::default(),
             isolation: Isolation::default(),
             read_buffer_bytes: 16 * 1024 * 1024,
@@ -333,6 +366,8 @@ impl Default for KafkaConfig {
             revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(30),
+            retry_topic: false,
+            statistics_interval: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             auto_create: true,
             partitions: None,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::{Client, lock};
 use crate::session::Session;
-use crate::{burial, sessions};
+use crate::{burial, retry, sessions};
 
 /// A member of a group.
 pub(crate) struct Consumer {
@@ -180,9 +180,12 @@ impl Consumer {
         failure: &Failure,
     ) -> Result<Settlements> {
         match disposition {
-            Disposition::Requeue { delay } => self.settle_at(runs, |session| {
-                Purpose::Requeue(session.now().after(delay), SystemTime::now())
-            }),
+            Disposition::Requeue { delay } => match self.may_move() {
+                Some((session, who)) => retry::move_all(&self.client, &session, who, runs, delay).await,
+                None => self.settle_at(runs, |session| {
+                    Purpose::Requeue(session.now().after(delay), SystemTime::now())
+                }),
+            },
             Disposition::GiveBack => self.give_back(runs),
             Disposition::Discard => Ok(nacked(&self.ack(runs)?)),
             Disposition::DeadLetter | Disposition::WornOut => {
@@ -195,6 +198,15 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// The membership whose refused messages go to a retry topic. Where a key's order counts they stay: those behind
+    /// them wait.
+    fn may_move(&self) -> Option<(Arc<Session>, Who)> {
+        let moves = self.client.config.retry_topic && self.member.ordering != Ordering::Sequential;
+        self.client.check_open().ok()?;
+        let (session, who) = self.present().filter(|_| moves)?;
+        session.places.retry.is_some().then_some((session, who))
     }
 
     /// Gives up the place in the group, unless others of this process are in it. What is in hand stays.

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::broker::Kafka;
 use crate::client::{Client, Quiet, blocking};
 use crate::orders::Order;
+use crate::places::{Places, is_retry};
 use crate::topic::Topic;
 use crate::{error, names, offsets, sessions};
 
@@ -31,6 +32,14 @@ pub(crate) struct Position {
     pub(crate) exists: bool,
 }
 
+impl Position {
+    /// What waits in a retry topic was handed out before.
+    fn in_retry_topic(mut self) -> Self {
+        self.pending += std::mem::take(&mut self.lag);
+        self
+    }
+}
+
 #[async_trait]
 impl Groups for Kafka {
     async fn create(&self, stream: &StreamName, group: &GroupName, start: &StartPosition) -> Result<bool> {
@@ -41,7 +50,7 @@ impl Groups for Kafka {
         }
         let start = start.clone();
         asking(client, stream, group, move |consumer, within| {
-            offsets::make_group(consumer, &topic, &start, within)
+            offsets::make_group(consumer, &Places::of(&topic), &start, within)
         })
         .await
     }
@@ -122,7 +131,10 @@ impl Groups for Kafka {
             .into_iter()
             .next()
         {
-            Some(Ok(_)) => Ok(true),
+            Some(Ok(_)) => {
+                client.remove_retry_topic(stream, group).await?;
+                Ok(true)
+            }
             Some(Err((_, RDKafkaErrorCode::GroupIdNotFound))) => Ok(false),
             Some(Err((_, code))) => Err(error::from_code(code)),
             None => Err(error::odd("the answer to a request for removing a group")),
@@ -210,20 +222,24 @@ pub(crate) async fn positions(
     group: &GroupName,
     topic: &Arc<Topic>,
 ) -> Result<Vec<Position>> {
-    let topic = Arc::clone(topic);
+    let places = client.places(stream, group, topic).await?;
     asking(client, stream, group, move |consumer, within| {
-        let numbers: Vec<u32> = (0..topic.partitions).collect();
         let mut positions = Vec::new();
-        for found in offsets::committed(consumer, &topic.name, &numbers, within)? {
-            let (low, high) = offsets::watermarks(consumer, &topic.name, found.number, within)?;
+        for found in offsets::committed(consumer, &places, &places.numbers(), within)? {
+            let (topic, partition) = places.find(found.number);
+            let (low, high) = offsets::watermarks(consumer, topic, partition, within)?;
             let progress = found.progress.unwrap_or_default();
             let seen = (found.start + progress.span()).max(low);
-            positions.push(Position {
+            let position = Position {
                 number: found.number,
                 generation: progress.generation,
                 pending: progress.pending(),
                 lag: high.saturating_sub(seen) + (progress.unsettled() - progress.pending()),
                 exists: found.exists,
+            };
+            positions.push(match is_retry(found.number) {
+                true => position.in_retry_topic(),
+                false => position,
             });
         }
         Ok(positions)

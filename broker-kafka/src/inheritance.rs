@@ -21,7 +21,7 @@ pub(crate) struct Inheritance {
 pub(crate) enum Arrival {
     /// It was settled before: it is not kept.
     Done,
-    /// An earlier owner had it in hand: it is ready to be handed out again.
+    /// An earlier owner had it in hand: it is to be handed out again, which whoever asked has to see to.
     Again,
     /// It is new.
     New,
@@ -65,7 +65,6 @@ impl Inheritance {
         let arrival = if offset >= self.end {
             Arrival::New
         } else if is_inherited(window, offset) {
-            window.ready(offset);
             Arrival::Again
         } else {
             Arrival::Done

@@ -9,9 +9,14 @@ use rdkafka::message::BorrowedMessage;
 
 use crate::chunk::Chunk;
 use crate::codec;
+use crate::places::retry_number;
+use crate::retry::Retried;
+use crate::topic::Topic;
 
 /// The most bytes of one chunk: it is freed as a whole.
 const PIECE: usize = 256 * 1024;
+/// For how many runs at a time memory is taken before it is known how much they need.
+const RESERVED: usize = 4;
 /// The most messages of one chunk.
 const MESSAGES: usize = 1024;
 
@@ -23,8 +28,12 @@ const MESSAGES: usize = 1024;
 pub(crate) struct Intake {
     /// The group that reads; what is for another one is passed over.
     group: Vec<u8>,
+    /// Its retry topic.
+    retry: Option<String>,
     runs: Vec<Building>,
     count: usize,
+    /// The bytes and messages of the runs that were taken last, on average: the next ones are likely to be alike.
+    usual: (usize, usize),
 }
 
 /// What came in of a partition, in order.
@@ -44,19 +53,21 @@ struct Building {
     bytes: Vec<u8>,
     places: Vec<Place>,
     times: Vec<i64>,
+    retried: Vec<Retried>,
 }
 
 struct Place {
     payload: Range<usize>,
     key: Option<Range<usize>>,
-    /// A message with headers, whose payload and key are still to be set.
-    rich: Option<Message>,
+    /// A message with headers, whose payload and key are still to be set. Few have one: a box keeps the others small.
+    rich: Option<Box<Message>>,
 }
 
 impl Intake {
-    pub(crate) fn new(group: &str) -> Self {
+    pub(crate) fn new(group: &str, retry: Option<&Topic>) -> Self {
         Self {
             group: group.as_bytes().to_vec(),
+            retry: retry.map(|topic| topic.name.clone()),
             ..Self::default()
         }
     }
@@ -67,15 +78,23 @@ impl Intake {
 
     /// Takes one record in.
     pub(crate) fn push(&mut self, record: &BorrowedMessage<'_>) {
-        let (Ok(partition), Ok(offset)) = (u32::try_from(record.partition()), u64::try_from(record.offset()))
+        let (Ok(mut partition), Ok(offset)) =
+            (u32::try_from(record.partition()), u64::try_from(record.offset()))
         else {
             return;
         };
         self.count += 1;
+        let mut retried = None;
+        if self.retry.as_deref().is_some_and(|topic| topic == record.topic()) {
+            partition = retry_number(partition);
+            retried = Some(Retried::default());
+        }
         let mut rich = None;
         if let Some(headers) = record.headers() {
             let pairs = codec::pairs(headers).into_iter();
-            let (message, framework) = codec::decode(Message::default(), pairs, |_, _| false);
+            let (message, framework) = codec::decode(Message::default(), pairs, |name, value| {
+                retried.as_mut().is_some_and(|retried| retried.take(name, value))
+            });
             if framework.only_for.is_some_and(|group| group != self.group) {
                 self.runs.push(Building {
                     partition,
@@ -85,11 +104,11 @@ impl Intake {
                 });
                 return;
             }
-            rich = Some(message);
+            rich = Some(Box::new(message));
         }
         let payload = record.payload();
         if payload.is_none() {
-            rich = Some(codec::mark_null(rich.unwrap_or_default()));
+            rich = Some(Box::new(codec::mark_null(*rich.unwrap_or_default())));
         }
         let run = self.run_for(partition, offset);
         let place = Place {
@@ -98,12 +117,22 @@ impl Intake {
             rich,
         };
         run.places.push(place);
-        run.times.push(record.timestamp().to_millis().unwrap_or(-1));
+        let stored = retried.as_ref().and_then(|retried| retried.stored);
+        let stored = stored.or_else(|| record.timestamp().to_millis());
+        run.times.push(stored.unwrap_or(-1));
+        run.retried.extend(retried);
     }
 
     /// What came in since the last time.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Arrived> + use<> {
         self.count = 0;
+        let (mut bytes, mut count) = (0, 0);
+        for run in &self.runs {
+            bytes += run.bytes.len();
+            count += run.places.len();
+        }
+        let runs = self.runs.len().max(1);
+        self.usual = (bytes / runs, count / runs);
         std::mem::take(&mut self.runs).into_iter().map(Building::finish)
     }
 
@@ -116,9 +145,18 @@ impl Intake {
                 && run.bytes.len() < PIECE
         });
         if !fits {
+            // Were partitions to take turns from one message to the next, this much for each would be too much.
+            let (bytes, count) = if self.runs.len() < RESERVED {
+                self.usual
+            } else {
+                (0, 0)
+            };
             self.runs.push(Building {
                 partition,
                 first: offset,
+                bytes: Vec::with_capacity(bytes.min(PIECE)),
+                places: Vec::with_capacity(count),
+                times: Vec::with_capacity(count),
                 ..Building::default()
             });
         }
@@ -139,7 +177,7 @@ impl Building {
             let payload = all.slice(place.payload);
             let mut message = Message::new(payload);
             if let Some(rich) = place.rich {
-                message = dress(message, rich);
+                message = dress(message, *rich);
             }
             if let Some(key) = place.key {
                 message = message.key(all.slice(key));
@@ -153,6 +191,7 @@ impl Building {
                 messages: messages.collect(),
                 times: self.times,
                 bytes,
+                retried: self.retried,
             },
         )
     }

@@ -129,8 +129,7 @@ impl Drop for Listener {
     /// The library's client blocks while it ends: that is done elsewhere.
     fn drop(&mut self) {
         let consumer = lock(&self.consumer).take();
-        let ending = std::thread::Builder::new().name("kafka-end".to_owned());
-        let _ = ending.spawn(move || drop(consumer));
+        self.client.endings.end(consumer);
     }
 }
 

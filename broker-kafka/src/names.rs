@@ -10,6 +10,8 @@ const LONGEST: usize = 249;
 const ESCAPED: &str = ".esc";
 /// Ends a topic of dead letters, before a hash.
 const DEAD: &str = ".dlq-";
+/// Ends a topic of messages that are to come again, before a hash.
+const RETRY: &str = ".retry-";
 /// Stands between stream and group in a group's id; neither can have it.
 const SEPARATOR: char = '/';
 
@@ -33,7 +35,7 @@ pub(crate) fn second_choice(stream: &StreamName) -> Option<String> {
 
 /// The stream of a topic; `None` where the topic is none of a stream.
 pub(crate) fn stream(topic: &str) -> Option<StreamName> {
-    if topic.starts_with("__") || is_dead(topic) {
+    if topic.starts_with("__") || is_beside(topic) {
         return None;
     }
     let Some(escaped) = topic.strip_suffix(ESCAPED) else {
@@ -58,23 +60,17 @@ pub(crate) fn stream(topic: &str) -> Option<StreamName> {
 
 /// The topic of a group's dead letters.
 pub(crate) fn dead_letters(stream: &StreamName, group: &GroupName) -> String {
-    let hash = hash(&format!("{stream}{SEPARATOR}{group}"));
-    let mut name: String = format!("{stream}.{group}")
-        .chars()
-        .map(|c| if matches!(c, ':' | '_') { '-' } else { c })
-        .collect();
-    name.truncate(LONGEST - DEAD.len() - 16);
-    let _ = write!(name, "{DEAD}{hash:016x}");
-    name
+    beside(stream, group, DEAD)
 }
 
-/// Whether a topic may be one of the stream's dead letters.
-pub(crate) fn may_be_dead_letters_of(topic: &str, stream: &StreamName) -> bool {
-    let prefix: String = format!("{stream}.")
-        .chars()
-        .map(|c| if matches!(c, ':' | '_') { '-' } else { c })
-        .collect();
-    is_dead(topic) && topic.starts_with(&prefix)
+/// The topic of a group's messages that are to come again.
+pub(crate) fn retry(stream: &StreamName, group: &GroupName) -> String {
+    beside(stream, group, RETRY)
+}
+
+/// Whether a topic may be one that lies beside the stream's.
+pub(crate) fn may_be_beside(topic: &str, stream: &StreamName) -> bool {
+    is_beside(topic) && topic.starts_with(&narrowed(&format!("{stream}.")))
 }
 
 /// The id of a stream's group: what a group commits of one stream is no affair of the others.
@@ -108,16 +104,31 @@ fn escaped(name: &str) -> String {
 }
 
 fn is_ours(topic: &str) -> bool {
-    topic.ends_with(ESCAPED) || is_dead(topic) || topic.starts_with("__")
+    topic.ends_with(ESCAPED) || is_beside(topic) || topic.starts_with("__")
 }
 
-fn is_dead(topic: &str) -> bool {
-    topic.rsplit_once(DEAD).is_some_and(|(_, hash)| {
-        hash.len() == 16
-            && hash
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    })
+/// A topic of a stream's group beside the stream's own.
+fn beside(stream: &StreamName, group: &GroupName, kind: &str) -> String {
+    let hash = hash(&format!("{stream}{SEPARATOR}{group}"));
+    let mut name = narrowed(&format!("{stream}.{group}"));
+    name.truncate(LONGEST - kind.len() - 16);
+    let _ = write!(name, "{kind}{hash:016x}");
+    name
+}
+
+fn narrowed(name: &str) -> String {
+    let narrow = |c| if matches!(c, ':' | '_') { '-' } else { c };
+    name.chars().map(narrow).collect()
+}
+
+fn is_beside(topic: &str) -> bool {
+    let is_hash = |hash: &str| {
+        let mut bytes = hash.bytes();
+        hash.len() == 16 && bytes.all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    [DEAD, RETRY]
+        .iter()
+        .any(|kind| topic.rsplit_once(kind).is_some_and(|(_, hash)| is_hash(hash)))
 }
 
 /// FNV-1a, which is the same in every version of everything.
@@ -142,7 +153,7 @@ mod tests {
             prop_assume!(text != "." && text != ".." && group != "." && group != "..");
             let stream = name(&text);
             let group = GroupName::new(group).unwrap();
-            let topics = [topic(&stream), dead_letters(&stream, &group)];
+            let topics = [topic(&stream), dead_letters(&stream, &group), retry(&stream, &group)];
             for topic in topics.into_iter().chain(second_choice(&stream)) {
                 prop_assert!(topic.len() <= LONGEST);
                 prop_assert!(topic.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)));
@@ -177,10 +188,16 @@ mod tests {
     }
 
     #[test]
-    fn dead_letters_of_different_groups_lie_apart() {
-        let of = |stream: &str, group: &str| dead_letters(&name(stream), &GroupName::new(group).unwrap());
-        assert_ne!(of("a.b", "c"), of("a", "b.c"));
-        assert!(of("orders", "billing").starts_with("orders.billing.dlq-"));
-        assert!(stream(&of("orders", "billing")).is_none());
+    fn what_lies_beside_a_stream_lies_apart_for_each_group_and_is_no_stream() {
+        for (beside, start) in [
+            (dead_letters as fn(&_, &_) -> _, "orders.billing.dlq-"),
+            (retry, "orders.billing.retry-"),
+        ] {
+            let of = |stream: &str, group: &str| beside(&name(stream), &GroupName::new(group).unwrap());
+            assert_ne!(of("a.b", "c"), of("a", "b.c"));
+            assert!(of("orders", "billing").starts_with(start));
+            assert!(stream(&of("orders", "billing")).is_none());
+            assert!(may_be_beside(&of("orders", "billing"), &name("orders")));
+        }
     }
 }

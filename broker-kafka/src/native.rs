@@ -8,7 +8,8 @@ use broker_core::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use crate::config::{Acks, Assignment, Compression, Isolation, KafkaConfig, SaslMechanism};
+use crate::config::{Acks, Assignment, Compression, Isolation, KafkaConfig, OffsetReset, SaslMechanism};
+use crate::tls;
 
 /// What a message may have beside its payload: key, headers, and what the log adds.
 const BESIDE_PAYLOAD: usize = 256 * 1024;
@@ -39,6 +40,7 @@ impl Native {
     ///
     /// [`ErrorKind::Config`](broker_core::ErrorKind::Config) with the key that the library refuses.
     pub(crate) fn new(config: &KafkaConfig, context: &OpenContext) -> Result<Self> {
+        tls::prepare();
         let max_message = context.config.max_payload.saturating_add(BESIDE_PAYLOAD);
         // The library's own bound.
         let max_message = max_message.clamp(1000, 1_000_000_000);
@@ -61,6 +63,7 @@ impl Native {
         let delivery = config
             .delivery_timeout
             .unwrap_or(context.config.operation_timeout);
+        producer.set("statistics.interval.ms", statistics_interval(config));
         producer.set("enable.idempotence", config.idempotence.to_string());
         producer.set("acks", if config.acks == Acks::All { "all" } else { "1" });
         producer.set("linger.ms", fine_millis(config.linger));
@@ -81,6 +84,7 @@ impl Native {
         consumer.set("enable.auto.offset.store", "false");
         consumer.set("auto.offset.reset", "earliest");
         consumer.set("allow.auto.create.topics", "false");
+        consumer.set("max.poll.interval.ms", millis(config.poll_interval));
         consumer.set("session.timeout.ms", millis(config.session_timeout));
         consumer.set("heartbeat.interval.ms", millis(config.heartbeat_interval));
         consumer.set(
@@ -125,12 +129,27 @@ impl Native {
 }
 
 impl Native {
+    /// A group's consumer.
+    pub(crate) fn member(&self, config: &KafkaConfig, group_id: &str) -> ClientConfig {
+        let mut client = self.consumer.clone();
+        client.set("group.id", group_id);
+        let reset = match config.offset_reset {
+            OffsetReset::Earliest => "earliest",
+            OffsetReset::Latest => "latest",
+            OffsetReset::Error => "error",
+        };
+        client.set("auto.offset.reset", reset);
+        client.set("statistics.interval.ms", statistics_interval(config));
+        passed(config, client)
+    }
+
     /// A producer whose transactions go by `name`.
     pub(crate) fn transactional(&self, name: &str) -> ClientConfig {
         let mut config = self.producer.clone();
         let set = |key: &str| self.producer.get(key).and_then(|value| value.parse::<u64>().ok());
         // The server ends what lies open for longer than this; the library wants no less than for one message.
         let longest = set("message.timeout.ms").unwrap_or_default().max(10_000);
+        config.set("statistics.interval.ms", "0");
         config.set("transactional.id", name);
         config.set("transaction.timeout.ms", longest.to_string());
         config.set("enable.idempotence", "true");
@@ -221,6 +240,11 @@ fn refused(error: KafkaError) -> Error {
         }
         other => Error::config("kafka", format!("librdkafka refuses the settings: {other}")),
     }
+}
+
+fn statistics_interval(config: &KafkaConfig) -> String {
+    let interval = config.statistics_interval.as_millis();
+    interval.min(86_400_000).to_string()
 }
 
 fn millis(duration: Duration) -> String {

@@ -8,6 +8,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::error;
+use crate::places::{Places, retry_number};
 use crate::progress::Progress;
 use crate::topic::Topic;
 
@@ -50,14 +51,11 @@ pub(crate) fn add_with(
 /// What the consumer's group has committed of these partitions.
 pub(crate) fn committed<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    topic: &str,
+    places: &Places,
     numbers: &[u32],
     within: Duration,
 ) -> Result<Vec<Committed>> {
-    let mut list = TopicPartitionList::new();
-    for number in numbers.iter().filter_map(|number| i32::try_from(*number).ok()) {
-        list.add_partition(topic, number);
-    }
+    let list = places.list(numbers.iter().copied());
     let list = consumer
         .committed_offsets(list, within)
         .map_err(|error| error::from_kafka(&error))?;
@@ -69,7 +67,9 @@ pub(crate) fn committed<C: ConsumerContext>(
             _ => None,
         };
         found.push(Committed {
-            number: u32::try_from(element.partition()).map_err(|_| error::odd("a partition"))?,
+            number: places
+                .number(element.topic(), element.partition())
+                .ok_or_else(|| error::odd("a partition"))?,
             start: start.unwrap_or(0),
             progress: start.and_then(|_| Progress::from_text(element.metadata())),
             text: element.metadata().to_owned(),
@@ -82,12 +82,11 @@ pub(crate) fn committed<C: ConsumerContext>(
 /// Makes the consumer's group, unless it is there; answers whether it made it.
 pub(crate) fn make_group<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    topic: &Topic,
+    places: &Places,
     start: &StartPosition,
     within: Duration,
 ) -> Result<bool> {
-    let numbers: Vec<u32> = (0..topic.partitions).collect();
-    let known = committed(consumer, &topic.name, &numbers, within)?;
+    let known = committed(consumer, places, &places.numbers(), within)?;
     let missing: Vec<u32> = known
         .iter()
         .filter(|found| !found.exists)
@@ -99,10 +98,16 @@ pub(crate) fn make_group<C: ConsumerContext>(
     let is_new = missing.len() == known.len();
     // A partition that was added to a stream with groups is read from its beginning.
     let start = if is_new { start } else { &StartPosition::Earliest };
+    let mut positions = resolve(consumer, &places.stream, start, within)?;
+    if let Some(retry) = &places.retry {
+        // What lies there is the group's own.
+        let own = resolve(consumer, retry, &StartPosition::Earliest, within)?;
+        positions.extend(own.into_iter().map(|(number, at)| (retry_number(number), at)));
+    }
     let mut list = TopicPartitionList::new();
-    for (number, position) in resolve(consumer, topic, start, within)? {
+    for (number, position) in positions {
         if missing.contains(&number) {
-            add(&mut list, &topic.name, number, position)?;
+            places.add(&mut list, number, position)?;
         }
     }
     match consumer.commit(&list, CommitMode::Sync) {
@@ -117,6 +122,23 @@ pub(crate) fn make_group<C: ConsumerContext>(
             _ => Err(error::from_kafka(&refused)),
         },
     }
+}
+
+/// Where a group that is moved goes on: at the position in its stream, and behind all that it had put off.
+pub(crate) fn resolve_move<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    places: &Places,
+    position: &StartPosition,
+    within: Duration,
+) -> Result<Vec<(u32, u64)>> {
+    let mut targets = resolve(consumer, &places.stream, position, within)?;
+    if let Some(retry) = &places.retry {
+        let ends = resolve(consumer, retry, &StartPosition::Latest, within)?;
+        let ends = ends.into_iter().map(|(number, at)| (retry_number(number), at));
+        let known = places.numbers();
+        targets.extend(ends.filter(|(number, _)| known.contains(number)));
+    }
+    Ok(targets)
 }
 
 /// The offset of a position in each partition of a topic.

@@ -9,6 +9,7 @@ use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 use crate::chunk::Chunk;
 use crate::inheritance::{Arrival, Inheritance};
+use crate::places::is_retry;
 use crate::progress::{Progress, SPAN, may_repeat};
 use crate::sent::Sent;
 
@@ -93,7 +94,7 @@ impl Partition {
     }
 
     /// Messages came in.
-    pub(crate) fn arrive(&mut self, chunk: Chunk) {
+    pub(crate) fn arrive(&mut self, chunk: Chunk, now: Moment) {
         let (first, len) = (chunk.first, chunk.len());
         if first < self.fetched || len == 0 {
             // What was read before the position moved.
@@ -107,7 +108,13 @@ impl Partition {
             self.dirty |= gone > 0;
             match arrival {
                 Arrival::Done => {}
-                Arrival::Again => left += 1,
+                Arrival::Again => {
+                    left += 1;
+                    match chunk.retried(place(offset - first)) {
+                        Some(retried) => self.window.rest(offset, retried.due(now)),
+                        None => self.window.ready(offset),
+                    }
+                }
                 Arrival::New => {
                     // All that follow are new as well.
                     left += self.fetched - offset;
@@ -134,6 +141,23 @@ impl Partition {
             left,
             chunk: Some(chunk),
         });
+        self.put_to_rest(now);
+    }
+
+    /// What a retry topic brings rests until it is due.
+    fn put_to_rest(&mut self, now: Moment) {
+        if !is_retry(self.number) {
+            return;
+        }
+        while let Some((chunk, first, until)) = self.next_new() {
+            self.window.pass_to(first);
+            for offset in first..until {
+                let retried = chunk.retried(place(offset - chunk.first));
+                self.window.park();
+                self.window
+                    .rest(offset, retried.map_or(now, |retried| retried.due(now)));
+            }
+        }
     }
 
     /// A message came in that is not for this group.
@@ -161,6 +185,16 @@ impl Partition {
             return 0;
         }
         self.window.tick(reading.now);
+        if is_retry(self.number) {
+            let reading = Reading {
+                // What lies here came behind others of its key when it was moved.
+                sequential: false,
+                ..reading
+            };
+            let count = self.read_again(max, reading, out);
+            self.dirty |= count > 0;
+            return count;
+        }
         if reading.sequential && !self.window.is_laned() {
             self.lay_lanes();
         }
@@ -193,7 +227,9 @@ impl Partition {
                 continue;
             };
             if let Some(tag) = self.window.hand_out_again(offset, reading.who, reading.deadline) {
-                out.push(Lot::run(chunk, index, self.run(offset, 1, tag)));
+                let mut run = self.run(offset, 1, tag);
+                run.first.attempt += chunk.retried(index).map_or(0, |retried| retried.attempts);
+                out.push(Lot::run(chunk, index, run));
                 count += 1;
             }
         }
@@ -295,36 +331,58 @@ impl Partition {
         now: Moment,
         mut answer: impl FnMut(Settled, u32),
     ) -> bool {
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
-        let holder = run.first.fence as u32;
-        let tag = Tag::from_receipt(run.first.attempt, holder);
-        let usual = match purpose {
-            Purpose::Done | Purpose::Extend(_) => Settled::Acked,
-            Purpose::Requeue(..) | Purpose::GiveBack => Settled::Nacked,
-        };
+        if is_retry(self.number) {
+            return self.settle_each(run, who, purpose, now, answer);
+        }
+        let tag = tag(run.first.attempt, run.first);
         let (first, count) = (run.first.sequence, u64::from(run.len));
         if matches!(purpose, Purpose::Done) && self.window.settle_run(first, count, tag, who, now) {
             self.release(first, count);
             self.dirty = true;
-            answer(usual, run.len);
+            answer(usual(purpose), run.len);
             return false;
         }
+        self.settle_each(run, who, purpose, now, answer)
+    }
+
+    fn settle_each(
+        &mut self,
+        run: ReceiptRun,
+        who: Who,
+        purpose: Purpose,
+        now: Moment,
+        mut answer: impl FnMut(Settled, u32),
+    ) -> bool {
         let mut readied = false;
-        for offset in first..first.saturating_add(count) {
-            let settled = match self.window.check(offset, tag, who, now) {
+        for receipt in run.iter() {
+            let offset = receipt.sequence;
+            let settled = match self.window.check(offset, self.tag(receipt), who, now) {
                 Ok(()) => {
                     readied |= self.window.settle(offset, purpose, now);
                     if matches!(purpose, Purpose::Done) {
                         self.release(offset, 1);
                     }
                     self.dirty |= !matches!(purpose, Purpose::Extend(_));
-                    usual
+                    usual(purpose)
                 }
                 Err(other) => other,
             };
             answer(settled, 1);
         }
+        // There may be room for more.
+        self.put_to_rest(now);
         readied
+    }
+
+    /// What the window knows the delivery as: of a retry topic's message it counts those since it was moved.
+    pub(crate) fn tag(&self, receipt: Receipt) -> Tag {
+        let mut before = 0;
+        if is_retry(self.number)
+            && let Some((chunk, index)) = self.find(receipt.sequence)
+        {
+            before = chunk.retried(index).map_or(0, |retried| retried.attempts);
+        }
+        tag(receipt.attempt.saturating_sub(before), receipt)
     }
 
     /// What settling a delivery of an earlier ownership answers.
@@ -374,6 +432,20 @@ impl Partition {
     /// Messages that came in and were never handed out.
     pub(crate) fn unread(&self) -> u64 {
         self.fetched.saturating_sub(self.window.next())
+    }
+}
+
+fn tag(attempt: u32, receipt: Receipt) -> Tag {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
+    let holder = receipt.fence as u32;
+    Tag::from_receipt(attempt, holder)
+}
+
+/// What settling answers where it is done.
+pub(crate) fn usual(purpose: Purpose) -> Settled {
+    match purpose {
+        Purpose::Done | Purpose::Extend(_) => Settled::Acked,
+        Purpose::Requeue(..) | Purpose::GiveBack => Settled::Nacked,
     }
 }
 

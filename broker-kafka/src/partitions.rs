@@ -5,6 +5,7 @@ use broker_core::{ConsumerName, GroupName, PartitionInfo, Result, StreamName, as
 
 use crate::broker::Kafka;
 use crate::groups;
+use crate::places::is_retry;
 
 #[async_trait]
 impl Partitions for Kafka {
@@ -17,7 +18,8 @@ impl Partitions for Kafka {
         let topic = client.topic(stream).await?;
         groups::commit(client, stream, group).await?;
         let mut infos = Vec::new();
-        for place in groups::positions(client, stream, group, &topic).await? {
+        let places = groups::positions(client, stream, group, &topic).await?;
+        for place in places.into_iter().filter(|place| !is_retry(place.number)) {
             infos.push(PartitionInfo {
                 partition: place.number,
                 owner: None,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::client::{Client, blocking, lock};
 use crate::committer::Committer;
+use crate::config::OffsetReset;
 use crate::intake::Intake;
 use crate::orders::Order;
 use crate::rebalance::Rebalancer;
@@ -35,13 +36,13 @@ pub(crate) type GroupConsumer = BaseConsumer<Rebalancer>;
 pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &StartPosition) -> Result<()> {
     let (client, session, start) = (Arc::clone(client), Arc::clone(session), start.clone());
     blocking(move || {
-        let mut config = client.native.consumer.clone();
-        config.set("group.id", names::group_id(&session.stream, &session.group));
+        let id = names::group_id(&session.stream, &session.group);
+        let config = client.native.member(&client.config, &id);
         let context = Rebalancer::new(&client, &session);
         let mut consumer: GroupConsumer = config
             .create_with_context(context)
             .map_err(|error| error::from_kafka(&error))?;
-        offsets::make_group(&consumer, &session.topic, &start, client.patience())?;
+        offsets::make_group(&consumer, &session.places, &start, client.patience())?;
         let waking = Arc::downgrade(&session);
         consumer.set_nonempty_callback(move || {
             if let Some(session) = waking.upgrade() {
@@ -49,7 +50,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
             }
         });
         consumer
-            .subscribe(&[&session.topic.name])
+            .subscribe(&[&session.places.stream.name])
             .map_err(|error| error::from_kafka(&error))?;
         let consumer = Arc::new(consumer);
         let within = client.config.silence_timeout;
@@ -60,6 +61,7 @@ pub(crate) async fn start(client: &Arc<Client>, session: &Arc<Session>, start: &
                 idle_timeout: client.config.idle_timeout,
                 room: usize::try_from(client.config.read_buffer_bytes).unwrap_or(usize::MAX),
                 patience: client.patience(),
+                goes_on: client.config.offset_reset != OffsetReset::Error,
             },
             session: Arc::clone(&session),
             committer: Committer::start(&consumer, watchdog)?,
@@ -87,6 +89,8 @@ struct Pace {
     idle_timeout: Duration,
     room: usize,
     patience: Duration,
+    /// Whether it goes on by itself from a position that the log no longer has.
+    goes_on: bool,
 }
 
 struct Poller {
@@ -161,7 +165,7 @@ impl Poller {
             };
             let (mut full, mut free) = (Vec::new(), Vec::new());
             for partition in state.partitions.values() {
-                match (partition.is_full(), partition.paused) {
+                match (state.is_full(partition, self.pace.room), partition.paused) {
                     (true, false) => full.push(partition.number),
                     (false, true) => free.push(partition.number),
                     _ => {}
@@ -178,7 +182,8 @@ impl Poller {
                 self.paused = false;
                 let all: Vec<_> = {
                     let state = self.session.state();
-                    let open = state.partitions.values().filter(|partition| !partition.is_full());
+                    let partitions = state.partitions.values();
+                    let open = partitions.filter(|partition| !state.is_full(partition, self.pace.room));
                     open.map(|partition| partition.number).collect()
                 };
                 self.pause(&all, false);
@@ -201,7 +206,7 @@ impl Poller {
     }
 
     fn pause(&self, partitions: &[u32], pause: bool) {
-        let list = self.list(partitions.iter().copied());
+        let list = self.session.places.list(partitions.iter().copied());
         let told = if pause {
             self.consumer.pause(&list)
         } else {
@@ -217,14 +222,6 @@ impl Poller {
                 partition.paused = pause;
             }
         }
-    }
-
-    fn list(&self, partitions: impl Iterator<Item = u32>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for number in partitions.filter_map(|number| i32::try_from(number).ok()) {
-            list.add_partition(&self.session.topic.name, number);
-        }
-        list
     }
 
     /// How long nothing needs to be done.
@@ -298,15 +295,15 @@ impl Poller {
 
     fn seek(&mut self, position: &StartPosition) -> Result<()> {
         self.consumer.context().flush();
-        let topic = Arc::clone(&self.session.topic);
-        let numbers: Vec<u32> = self.session.state().partitions.keys().copied().collect();
-        if u32::try_from(numbers.len()).ok() != Some(topic.partitions) {
+        let places = &self.session.places;
+        let owned = self.session.state().partitions.len();
+        if owned != places.numbers().len() {
             return Err(Error::new(
                 ErrorKind::Throttled,
                 "other members own some of the partitions; stop them first, or wait until this one owns all",
             ));
         }
-        let targets = offsets::resolve(&self.consumer, &topic, position, self.pace.patience)?;
+        let targets = offsets::resolve_move(&self.consumer, places, position, self.pace.patience)?;
         let mut list = TopicPartitionList::new();
         {
             let mut state = self.session.state();
@@ -314,7 +311,7 @@ impl Poller {
                 if let Some(partition) = state.partitions.get_mut(number) {
                     partition.move_to(*start, crate::session::next_epoch());
                 }
-                offsets::add(&mut list, &topic.name, *number, *start)?;
+                places.add(&mut list, *number, *start)?;
             }
         }
         self.consumer
@@ -327,10 +324,7 @@ impl Poller {
         let Some(code) = error.rdkafka_error_code() else {
             return;
         };
-        if matches!(
-            code,
-            RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset
-        ) {
+        if code == RDKafkaErrorCode::PartitionEOF {
             return;
         }
         tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "polling");
@@ -344,6 +338,12 @@ impl Poller {
         }
         let error = match code {
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => return,
+            // The library tells of each, also of those that it goes on from.
+            RDKafkaErrorCode::AutoOffsetReset if self.pace.goes_on => return,
+            RDKafkaErrorCode::AutoOffsetReset => Error::new(
+                ErrorKind::NotFound,
+                "the log no longer has the group's position; move the group, or set `offset_reset`",
+            ),
             code => error::from_code(code),
         };
         self.session.state().trouble = Some((Instant::now(), error));
@@ -358,6 +358,9 @@ impl Poller {
             tracing::debug!(%error, "the last commit failed: what it told comes again");
         }
         self.consumer.context().leave();
+        if let Some(client) = self.consumer.context().client() {
+            client.statistics.forget(&self.session.name());
+        }
         let session = Arc::clone(&self.session);
         let Self {
             consumer, committer, ..

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::client::{lock, tell};
 use crate::error;
 use crate::native::Native;
+use crate::statistics::{PRODUCER, Statistics};
 
 /// How many messages one batch has at most: their places take this many bits of what travels with each.
 pub(crate) const LARGEST: usize = 1 << 16;
@@ -34,8 +35,12 @@ pub(crate) struct Record<'a> {
 }
 
 impl Producer {
-    pub(crate) fn new(native: &Native) -> Result<Self> {
-        let inner = native.producer.create_with_context(Reports::default());
+    pub(crate) fn new(native: &Native, statistics: &Arc<Statistics>) -> Result<Self> {
+        let reports = Reports {
+            statistics: Some(Arc::clone(statistics)),
+            ..Reports::default()
+        };
+        let inner = native.producer.create_with_context(reports);
         Ok(Self {
             inner: inner.map_err(|error| error::from_kafka(&error))?,
         })
@@ -203,6 +208,7 @@ pub(crate) struct Reports {
     room: Notify,
     waiting: AtomicUsize,
     failed: AtomicBool,
+    statistics: Option<Arc<Statistics>>,
 }
 
 #[derive(Default)]
@@ -273,6 +279,12 @@ impl Reports {
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tell(level, facility, message);
+    }
+
+    fn stats_raw(&self, text: &[u8]) {
+        if let Some(statistics) = &self.statistics {
+            statistics.take(PRODUCER, text);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

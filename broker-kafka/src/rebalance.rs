@@ -39,7 +39,7 @@ impl Rebalancer {
         Self {
             client: Arc::downgrade(client),
             session: Arc::clone(session),
-            intake: Mutex::new(Intake::new(session.group.as_str())),
+            intake: Mutex::new(Intake::new(session.group.as_str(), session.places.retry.as_ref())),
             commits: Mutex::default(),
             going: Mutex::default(),
             leaving: AtomicBool::new(false),
@@ -118,13 +118,10 @@ impl Rebalancer {
             if partition.committed.as_ref() == Some(&progress) {
                 continue;
             }
-            let added = offsets::add_with(
-                &mut list,
-                &self.session.topic.name,
-                partition.number,
-                progress.0,
-                &progress.1,
-            );
+            let added = self
+                .session
+                .places
+                .add_with(&mut list, partition.number, progress.0, &progress.1);
             if added.is_ok() {
                 partition.sent.push(progress.0, &progress.1);
                 partition.committed = Some(progress);
@@ -141,8 +138,8 @@ impl Rebalancer {
         }
         let mut state = self.session.state();
         for element in list.elements() {
-            let number = u32::try_from(element.partition()).unwrap_or(u32::MAX);
-            let Some(partition) = state.partitions.get_mut(&number) else {
+            let number = self.session.places.number(element.topic(), element.partition());
+            let Some(partition) = number.and_then(|number| state.partitions.get_mut(&number)) else {
                 continue;
             };
             if !failed_all && element.error().is_ok() {
@@ -167,9 +164,10 @@ impl Rebalancer {
             // They came while the group was left. A consumer that ends is not told positions: asking would block.
             return give_up(consumer, list);
         }
-        let numbers = numbers(list);
+        let places = &self.session.places;
+        let numbers = places.with_retry(places.numbers_of(list));
         let committed = loop {
-            match offsets::committed(consumer, &self.session.topic.name, &numbers, self.patience) {
+            match offsets::committed(consumer, places, &numbers, self.patience) {
                 Ok(committed) => break committed,
                 // Beginning anywhere else would lose messages or repeat them.
                 Err(error) if consumer.assignment_lost() || self.is_closing() => {
@@ -192,7 +190,7 @@ impl Rebalancer {
                         (start, Some(known))
                     });
                 let partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
-                let _ = offsets::add(&mut starts, &self.session.topic.name, found.number, start);
+                let _ = places.add(&mut starts, found.number, start);
                 state.partitions.insert(found.number, partition);
             }
             state.assigned = true;
@@ -211,7 +209,8 @@ impl Rebalancer {
 
     /// Partitions are taken away: what is in hand has a while to be settled, during which everything else goes on.
     fn revoke(&self, consumer: &GroupConsumer, list: &TopicPartitionList) {
-        let numbers = numbers(list);
+        let places = &self.session.places;
+        let numbers = places.with_retry(places.numbers_of(list));
         {
             let mut state = self.session.state();
             for number in &numbers {
@@ -221,7 +220,7 @@ impl Rebalancer {
             }
         }
         let leaving = Leaving {
-            list: list.clone(),
+            list: places.list(numbers.iter().copied()),
             numbers,
             until: Instant::now() + self.revocation_wait,
         };
@@ -264,7 +263,7 @@ impl Rebalancer {
                     continue;
                 };
                 if !committed {
-                    let _ = offsets::add_with(&mut last, &self.session.topic.name, *number, start, &text);
+                    let _ = self.session.places.add_with(&mut last, *number, start, &text);
                 }
             }
         }
@@ -286,14 +285,6 @@ struct Leaving {
     until: Instant,
 }
 
-fn numbers(list: &TopicPartitionList) -> Vec<u32> {
-    let elements = list.elements();
-    elements
-        .iter()
-        .filter_map(|element| u32::try_from(element.partition()).ok())
-        .collect()
-}
-
 fn give_up(consumer: &GroupConsumer, list: &TopicPartitionList) {
     let told = match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
@@ -308,6 +299,13 @@ impl ClientContext for Rebalancer {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.served.store(true, Ordering::Relaxed);
         tell(level, facility, message);
+    }
+
+    fn stats_raw(&self, text: &[u8]) {
+        self.served.store(true, Ordering::Relaxed);
+        if let Some(client) = self.client.upgrade() {
+            client.statistics.take(&self.session.name(), text);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -23,15 +23,15 @@ impl Replay for Kafka {
             return wait.await.map_err(|_| left())?;
         }
         let position = position.clone();
+        let places = client.places(stream, group, &topic).await?;
         asking(client, stream, group, move |consumer, within| {
-            let numbers: Vec<u32> = (0..topic.partitions).collect();
-            let known = offsets::committed(consumer, &topic.name, &numbers, within)?;
+            let known = offsets::committed(consumer, &places, &places.numbers(), within)?;
             if !known.iter().any(|found| found.exists) {
                 return Err(Error::new(ErrorKind::NotFound, "there is no such group"));
             }
             let mut list = TopicPartitionList::new();
-            for (number, start) in offsets::resolve(consumer, &topic, &position, within)? {
-                offsets::add(&mut list, &topic.name, number, start)?;
+            for (number, start) in offsets::resolve_move(consumer, &places, &position, within)? {
+                places.add(&mut list, number, start)?;
             }
             consumer
                 .commit(&list, CommitMode::Sync)

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use broker_core::base::{Deliveries, HealthReport};
 use broker_core::{ConsumerName, GroupName, Receipt, ReceiptRun, Settled, Settlements, StreamName};
-use broker_window::{Moment, Purpose, Tag, Who};
+use broker_window::{Moment, Purpose, Who};
 use tokio::sync::Notify;
 
 use crate::chunk::Chunk;
 use crate::client::{Client, lock};
 use crate::intake::Arrived;
 use crate::orders::{Order, Orders};
-use crate::partition::Reading;
+use crate::partition::{Reading, usual};
+use crate::places::Places;
 use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
-use crate::topic::Topic;
 
 /// A group's membership in this process.
 pub(crate) struct Session {
     pub(crate) stream: StreamName,
     pub(crate) group: GroupName,
-    pub(crate) topic: Arc<Topic>,
+    pub(crate) places: Places,
     state: Mutex<State>,
     /// Told when something may be read.
     pub(crate) arrived: Notify,
@@ -53,16 +53,11 @@ pub(crate) fn next_epoch() -> u32 {
 }
 
 impl Session {
-    pub(crate) fn new(
-        client: &Arc<Client>,
-        stream: &StreamName,
-        group: &GroupName,
-        topic: Arc<Topic>,
-    ) -> Self {
+    pub(crate) fn new(client: &Arc<Client>, stream: &StreamName, group: &GroupName, places: Places) -> Self {
         Self {
             stream: stream.clone(),
             group: group.clone(),
-            topic,
+            places,
             state: Mutex::new(State::new(client.context.config.message_timeout)),
             arrived: Notify::new(),
             orders: Orders::new(),
@@ -186,7 +181,7 @@ impl Session {
             let mut arrived = std::pin::pin!(self.arrived.notified());
             arrived.as_mut().enable();
             let owned = self.state().partitions.len();
-            if self.has_ended() || u32::try_from(owned) == Ok(self.topic.partitions) {
+            if self.has_ended() || owned == self.places.numbers().len() {
                 return Ok(());
             }
             if tokio::time::timeout_at(deadline, arrived).await.is_err() {
@@ -198,8 +193,12 @@ impl Session {
 
     /// Adds to a health report.
     pub(crate) fn describe(&self, report: &mut HealthReport) {
-        self.state()
-            .describe(&format!("{}/{}", self.stream, self.group), report);
+        self.state().describe(&self.name(), report);
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.stream, self.group)
     }
 
     /// What settling `receipt` would answer, or the message that it is for.
@@ -214,14 +213,14 @@ impl Session {
         if u64::from(partition.epoch) != receipt.fence >> 32 {
             return Err(partition.settled_before(receipt.sequence));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
-        let tag = Tag::from_receipt(receipt.attempt, receipt.fence as u32);
+        let tag = partition.tag(receipt);
         partition.window.check(receipt.sequence, tag, who, now)?;
         let (chunk, index) = partition.find(receipt.sequence).ok_or(Settled::NotPending)?;
+        let before = chunk.retried(index).and_then(|retried| retried.first_failed);
         Ok(Peeked {
+            first_failed: before.or_else(|| partition.window.first_failed(receipt.sequence)),
             chunk,
             index,
-            first_failed: partition.window.first_failed(receipt.sequence),
         })
     }
 
@@ -281,11 +280,7 @@ impl Session {
     /// Settles; one answer per receipt, in order.
     pub(crate) fn settle(&self, runs: &[ReceiptRun], who: Who, purpose: Purpose) -> Settlements {
         let now = self.now();
-        let usual = match purpose {
-            Purpose::Done | Purpose::Extend(_) => Settled::Acked,
-            Purpose::Requeue(..) | Purpose::GiveBack => Settled::Nacked,
-        };
-        let mut answers = Settlements::all(usual, 0);
+        let mut answers = Settlements::all(usual(purpose), 0);
         let mut state = self.state();
         state.used = Some(Instant::now());
         let mut readied = false;
@@ -324,13 +319,14 @@ impl Session {
 
     /// Takes in what came; answers whether something can be read now.
     pub(crate) fn arrive(&self, arrived: impl Iterator<Item = Arrived>) -> bool {
+        let now = self.now();
         let mut state = self.state();
         let mut any = false;
         for one in arrived {
             match one {
                 Arrived::Chunk(number, chunk) => {
                     if let Some(partition) = state.partitions.get_mut(&number) {
-                        partition.arrive(chunk);
+                        partition.arrive(chunk, now);
                         any = true;
                     }
                 }

@@ -43,7 +43,8 @@ impl Client {
             let _ = tokio::time::timeout(self.patience(), stop(&before)).await;
         }
         let topic = self.topic(stream).await?;
-        let session = Arc::new(Session::new(self, stream, group, topic));
+        let places = self.places_to_read(stream, group, &topic).await?;
+        let session = Arc::new(Session::new(self, stream, group, places));
         // Health says so until something comes.
         session.state().silent = silent;
         poller::start(self, &session, start).await?;

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker_core::{Error, ErrorKind, Receipt, ReceiptRun, Result, Settled};
-use broker_window::{Purpose, Tag, Who};
+use broker_core::{Error, ErrorKind, ReceiptRun, Result, Settled};
+use broker_window::{Purpose, Who};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 
-use crate::offsets;
 use crate::poller::GroupConsumer;
 use crate::producer::Producer;
 use crate::progress::Progress;
@@ -136,7 +135,9 @@ impl Claim {
                 let before = offsets.len();
                 let mut new = Vec::new();
                 for receipt in run.iter() {
-                    let checked = partition.window.check(receipt.sequence, tag(receipt), *who, now);
+                    let checked = partition
+                        .window
+                        .check(receipt.sequence, partition.tag(receipt), *who, now);
                     checked.map_err(stale)?;
                     if offsets.insert(receipt.sequence) {
                         partition
@@ -162,7 +163,7 @@ impl Claim {
             };
             let (start, known) = Progress::once_done(&partition.window, partition.generation, &offsets);
             let text = known.to_text();
-            offsets::add_with(&mut list, &session.topic.name, number, start, &text)?;
+            session.places.add_with(&mut list, number, start, &text)?;
             progress.push((number, (start, text)));
         }
         Ok(Foreseen {
@@ -191,12 +192,6 @@ impl Claim {
         }
         complete
     }
-}
-
-fn tag(receipt: Receipt) -> Tag {
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
-    let holder = receipt.fence as u32;
-    Tag::from_receipt(receipt.attempt, holder)
 }
 
 fn stale(why: Settled) -> Error {

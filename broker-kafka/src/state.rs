@@ -9,6 +9,7 @@ use broker_window::{Moment, Who, Window};
 
 use crate::offsets::Committed;
 use crate::partition::Partition;
+use crate::places::{is_retry, shown};
 use crate::progress::{Progress, SPAN, is_crowded};
 use crate::sent::Sent;
 
@@ -67,15 +68,15 @@ impl State {
         for partition in self.partitions.values() {
             if partition.window.room() == 0 {
                 report.warnings.push(format!(
-                    "{name}: partition {} waits for message {}, which {SPAN} others have overtaken",
-                    partition.number,
+                    "{name}: {} waits for message {}, which {SPAN} others have overtaken",
+                    shown(partition.number),
                     partition.window.low(),
                 ));
             }
             if is_crowded(&partition.window) {
                 report.warnings.push(format!(
-                    "{name}: so many messages of partition {} fail that they wait for each other",
-                    partition.number
+                    "{name}: so many messages of {} fail that they wait for each other",
+                    shown(partition.number)
                 ));
             }
         }
@@ -142,10 +143,24 @@ impl State {
         }
     }
 
-    /// Whether so much is kept that no more should come in.
+    /// Whether so much is kept that no more should come in. What rests before it comes again has room of its own.
     pub(crate) fn is_stuffed(&self, bytes: usize) -> bool {
-        let kept: usize = self.partitions.values().map(|partition| partition.bytes).sum();
-        kept >= bytes
+        self.kept(false) >= bytes
+    }
+
+    /// Whether the library should stop fetching from the partition, where the group has room for so many bytes.
+    pub(crate) fn is_full(&self, partition: &Partition, bytes: usize) -> bool {
+        // Once it has stopped it goes on when there is room for more than a little.
+        let share = if partition.paused { 8 } else { 4 };
+        let rests = is_retry(partition.number) && self.kept(true) >= bytes / share;
+        rests || partition.is_full()
+    }
+
+    /// The bytes of messages that are kept, of the stream or of those that come again.
+    fn kept(&self, retry: bool) -> usize {
+        let partitions = self.partitions.values();
+        let of = partitions.filter(|partition| is_retry(partition.number) == retry);
+        of.map(|partition| partition.bytes).sum()
     }
 
     /// When something becomes ready by itself.

@@ -67,15 +67,15 @@ impl Streams for Kafka {
         };
         client.sessions.leave_stream(stream).await;
         let asked = stream.clone();
-        let dead = client.ask(move |asker, within| {
+        let beside = client.ask(move |asker, within| {
             let metadata = asker.fetch_metadata(None, within)?;
             let topics = metadata.topics().iter().map(|topic| topic.name());
             Ok(topics
-                .filter(|topic| names::may_be_dead_letters_of(topic, &asked))
+                .filter(|topic| names::may_be_beside(topic, &asked))
                 .map(str::to_owned)
                 .collect::<Vec<_>>())
         });
-        let dead = dead.await?;
+        let beside = beside.await?;
         let groups = groups::names(client, stream).await?;
         let admin = client.admin().await?;
         let options = AdminOptions::new()
@@ -85,9 +85,14 @@ impl Streams for Kafka {
         // Another stream's name may begin like this one's: only topics of this stream's own groups are its own.
         let own: Vec<_> = groups
             .iter()
-            .map(|group| names::dead_letters(stream, group))
+            .flat_map(|group| [names::dead_letters(stream, group), names::retry(stream, group)])
             .collect();
-        topics.extend(dead.iter().filter(|name| own.contains(name)).map(String::as_str));
+        topics.extend(
+            beside
+                .iter()
+                .filter(|name| own.contains(name))
+                .map(String::as_str),
+        );
         let answers = admin.delete_topics(&topics, &options).await;
         let answers = answers.map_err(|error| error::from_kafka(&error))?;
         client.forget_topic(stream);

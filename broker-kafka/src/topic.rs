@@ -80,15 +80,18 @@ impl Client {
             .into_iter()
             .chain([names::topic(stream)])
         {
-            let asked = name.clone();
-            if let Some(partitions) = self
-                .ask(move |asker, within| partitions(asker, &asked, within))
-                .await?
-            {
+            if let Some(partitions) = self.partitions_of(&name).await? {
                 return Ok(Some(self.remember(stream, Topic { name, partitions })));
             }
         }
         Ok(None)
+    }
+
+    /// How many partitions a topic has; `None` where it is not there.
+    pub(crate) async fn partitions_of(self: &Arc<Self>, name: &str) -> Result<Option<u32>> {
+        let name = name.to_owned();
+        self.ask(move |asker, within| partitions(asker, &name, within))
+            .await
     }
 
     /// Forgets the stream's topic: it is gone, or has changed.
@@ -129,11 +132,7 @@ impl Client {
     pub(crate) async fn wait_for_topic(self: &Arc<Self>, name: String) -> Result<u32> {
         let until = Instant::now() + self.patience();
         loop {
-            let asked = name.clone();
-            if let Some(partitions) = self
-                .ask(move |asker, within| partitions(asker, &asked, within))
-                .await?
-            {
+            if let Some(partitions) = self.partitions_of(&name).await? {
                 return Ok(partitions);
             }
             if Instant::now() > until {
@@ -153,6 +152,20 @@ impl Client {
         let topic = Arc::new(topic);
         topics.insert(stream.clone(), Arc::clone(&topic));
         topic
+    }
+
+    /// Settings of a topic that holds a group's own copies of messages.
+    pub(crate) fn own_settings(&self, cleanup: &str) -> Vec<(&'static str, String)> {
+        // What is told about the failure comes on top of the message.
+        let largest = self.native.max_message + 64 * 1024;
+        let mut settings = vec![
+            ("cleanup.policy", cleanup.to_owned()),
+            ("max.message.bytes", largest.to_string()),
+        ];
+        if let Some(retention) = self.config.retention.filter(|_| cleanup == "delete") {
+            settings.push(("retention.ms", retention.as_millis().to_string()));
+        }
+        settings
     }
 
     fn stream_settings(&self) -> Vec<(&'static str, String)> {

@@ -83,9 +83,8 @@ impl Transact for Transactor {
 impl Drop for Transactor {
     /// The library's producer blocks while it ends: that is done elsewhere.
     fn drop(&mut self) {
-        let place = Arc::clone(&self.place);
-        let ending = std::thread::Builder::new().name("kafka-end".to_owned());
-        let _ = ending.spawn(move || drop(place));
+        let place = std::mem::replace(&mut self.place, Arc::new(Mutex::new(Place::Vacant)));
+        self.client.endings.end(place);
     }
 }
 

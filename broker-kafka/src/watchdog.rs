@@ -10,6 +10,7 @@ use rdkafka::{ClientConfig, Message as _};
 
 use crate::client::Quiet;
 use crate::offsets;
+use crate::places::Places;
 use crate::poller::GroupConsumer;
 
 /// How long one question may take: who closes the broker waits for it.
@@ -71,13 +72,16 @@ impl Watchdog {
         if suspects.is_empty() {
             return;
         }
-        let silent = match self.ask(&session.topic.name, &suspects) {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::debug!(%error, "whether a consumer is silent could not be asked");
-                return;
+        let mut silent = Vec::new();
+        for topic in session.places.topics() {
+            match self.ask(&session.places, topic, &suspects) {
+                Ok(found) => silent.extend(found),
+                Err(error) => {
+                    tracing::debug!(%error, "whether a consumer is silent could not be asked");
+                    return;
+                }
             }
-        };
+        }
         for suspect in suspects
             .iter()
             .filter(|suspect| !silent.contains(&suspect.number))
@@ -135,7 +139,8 @@ impl Watchdog {
             if seen.since.elapsed() < self.within {
                 continue;
             }
-            match offsets::watermarks(&asker, &session.topic.name, number, self.patience) {
+            let (topic, partition) = session.places.find(number);
+            match offsets::watermarks(&asker, topic, partition, self.patience) {
                 Ok((_, high)) if high > fetched.max(seen.nothing_until) => suspects.push(Suspect {
                     number,
                     fetched,
@@ -152,13 +157,20 @@ impl Watchdog {
         suspects
     }
 
-    /// Which of them another consumer finds messages in.
-    fn ask(&self, topic: &str, suspects: &[Suspect]) -> broker_core::Result<Vec<u32>> {
+    /// Which partitions of `topic` among them another consumer finds messages in.
+    fn ask(&self, places: &Places, topic: &str, all: &[Suspect]) -> broker_core::Result<Vec<u32>> {
+        let of_topic = all
+            .iter()
+            .filter(|suspect| places.find(suspect.number).0 == topic);
+        let suspects: Vec<_> = of_topic.collect();
+        if suspects.is_empty() {
+            return Ok(Vec::new());
+        }
         let own = |error: KafkaError| crate::error::from_kafka(&error);
         let probe: BaseConsumer<Quiet> = self.probe.create_with_context(Quiet).map_err(own)?;
         let mut list = TopicPartitionList::new();
-        for suspect in suspects {
-            offsets::add(&mut list, topic, suspect.number, suspect.fetched)?;
+        for suspect in &suspects {
+            places.add(&mut list, suspect.number, suspect.fetched)?;
         }
         probe.assign(&list).map_err(own)?;
         let mut answers: BTreeMap<u32, bool> = BTreeMap::new();
@@ -169,7 +181,7 @@ impl Watchdog {
                 Some(Err(KafkaError::PartitionEOF(partition))) => (partition, false),
                 Some(Err(_)) | None => continue,
             };
-            if let Ok(number) = u32::try_from(partition) {
+            if let Some(number) = places.number(topic, partition) {
                 // What was found first counts: behind the last message comes the end.
                 answers.entry(number).or_insert(is_message);
             }

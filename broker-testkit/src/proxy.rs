@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker_core::{Error, ErrorKind, Result, async_trait};
@@ -43,7 +43,32 @@ struct State {
     order: u64,
     /// Bytes of replies that still pass.
     cut_after: Option<usize>,
+    /// The call to Kafka that cuts its connection.
+    cut_at: Option<Call>,
     ended: bool,
+}
+
+/// A call to Kafka that cuts its connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Call {
+    api_key: i16,
+    /// Whether the server still hears of it, and only its answer is lost.
+    heard: bool,
+}
+
+impl Call {
+    /// Whether one of the requests that begin in `chunk` is this one.
+    fn is_in(self, mut chunk: &[u8]) -> bool {
+        while let Some((length, rest)) = chunk.split_first_chunk::<4>() {
+            let key = rest.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
+            if key == Some(self.api_key) {
+                return true;
+            }
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            chunk = rest.get(length..).unwrap_or_default();
+        }
+        false
+    }
 }
 
 impl TcpProxy {
@@ -100,6 +125,12 @@ impl TcpProxy {
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Acquire)
+    }
+
+    /// Cuts the connection that next makes this call to Kafka, by the protocol's `api_key`, and refuses new ones until
+    /// [`heal`](NetProxy::heal). With `heard`, the server has heard of it by then, and its answer is lost.
+    pub fn cut_at_call(&self, api_key: i16, heard: bool) {
+        self.change(|state| state.cut_at = Some(Call { api_key, heard }));
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -248,9 +279,11 @@ async fn connection(client: TcpStream, upstream: SocketAddr, state: watch::Sende
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
+        // Set once an answer is to be lost.
+        let mute = AtomicBool::new(false);
         tokio::select! {
-            () = direction(from_client, to_server, &state, false) => {}
-            () = direction(from_server, to_client, &state, true) => {}
+            () = direction(from_client, to_server, &state, (false, &mute)) => {}
+            () = direction(from_server, to_client, &state, (true, &mute)) => {}
         }
     };
     tokio::select! {
@@ -260,7 +293,12 @@ async fn connection(client: TcpStream, upstream: SocketAddr, state: watch::Sende
 }
 
 /// Passes bytes on until an end closes, or an order to cut a reply strikes.
-async fn direction(from: OwnedReadHalf, to: OwnedWriteHalf, state: &watch::Sender<State>, replies: bool) {
+async fn direction(
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    state: &watch::Sender<State>,
+    replies: (bool, &AtomicBool),
+) {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     tokio::join!(take(from, sender, state), hand_on(receiver, to, state, replies));
 }
@@ -291,7 +329,7 @@ async fn hand_on(
     mut receiver: mpsc::Receiver<(Instant, Bytes)>,
     mut to: OwnedWriteHalf,
     state: &watch::Sender<State>,
-    replies: bool,
+    (replies, mute): (bool, &AtomicBool),
 ) {
     let (mut order, mut passed) = (state.borrow().order, 0);
     while let Some((due, chunk)) = receiver.recv().await {
@@ -300,6 +338,16 @@ async fn hand_on(
             tokio::time::sleep_until(due).await;
         }
         let now = *state.borrow();
+        if replies && mute.load(Ordering::Acquire) {
+            return;
+        }
+        if let Some(call) = now.cut_at.filter(|call| !replies && call.is_in(&chunk)) {
+            state.send_modify(|state| (state.cut_at, state.refuse) = (None, true));
+            if !call.heard {
+                return;
+            }
+            mute.store(true, Ordering::Release);
+        }
         if now.order != order {
             (order, passed) = (now.order, 0);
         }

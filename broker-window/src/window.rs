@@ -235,7 +235,12 @@ impl Window {
         self.redelivery.ready(offset);
     }
 
-    /// Passes over the next new message, whose key is not free.
+    /// A message that is [inherited](Self::inherit) or was [passed over](Self::park) may be handed out from `due` on.
+    pub fn rest(&mut self, offset: u64, due: Moment) {
+        self.redelivery.rest(offset, due);
+    }
+
+    /// Passes over the next new message, whose key is not free, or that is not due yet.
     pub fn park(&mut self) {
         let slot = Slot {
             deadline: Moment::NEVER,

@@ -4,7 +4,7 @@
 # broker-kafka say where librdkafka comes from: all at once contradict each other.
 lints() {
     cargo clippy --workspace --exclude broker-inline --exclude broker-kafka --all-targets --all-features -- -D warnings
-    cargo clippy -p broker-kafka --all-targets --features schema -- -D warnings
+    cargo clippy -p broker-kafka --all-targets --features metrics,schema -- -D warnings
     cargo clippy -p broker-inline --all-targets --features schema -- -D warnings
     cargo clippy -p broker-inline --all-targets --features shuttle -- -D warnings
 }
@@ -12,7 +12,7 @@ lints() {
 docs() {
     export RUSTDOCFLAGS="-D warnings"
     cargo doc --workspace --exclude broker-inline --exclude broker-kafka --no-deps --all-features
-    cargo doc -p broker-kafka --no-deps --features schema
+    cargo doc -p broker-kafka --no-deps --features metrics,schema
     cargo doc -p broker-inline --no-deps --features schema
 }
 

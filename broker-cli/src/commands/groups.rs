@@ -61,7 +61,10 @@ fn table(groups: &[GroupInfo]) -> Table {
     for group in groups {
         table.row([
             group.group.to_string(),
-            format!("{} members", group.members.len()),
+            match group.members.len() {
+                1 => "1 member".to_owned(),
+                count => format!("{count} members"),
+            },
             group.pending.to_string(),
             group.lag.to_string(),
             group.oldest_pending.map_or_else(|| "-".to_owned(), seconds),

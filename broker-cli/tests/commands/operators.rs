@@ -53,7 +53,7 @@ async fn groups_tell_members_pending_and_lag() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "GROUP    CONSUMER   PENDING  LAG  OLDEST  IDLE");
     assert!(
-        lines[1].starts_with("billing  1 members  2        3    0."),
+        lines[1].starts_with("billing  1 member  2        3    0."),
         "{text}"
     );
     assert!(lines[2].starts_with("         worker-1   2"), "{text}");

@@ -17,6 +17,23 @@ use crate::values::{Message, MessageId, Receipt, ReceiptRun, Result, Settled, Se
 ///
 /// Look at them by [`iter`](Self::iter) and settle all at once, which costs nothing per message, or take them one by
 /// one by iterating over the batch itself. Those that are dropped unsettled come again when their lease ends.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.publish_batch("orders", vec![Message::text("coffee"), Message::text("tea")]).await?;
+///
+/// let mut batch = broker.read("orders", "billing", 10).await?;
+/// for order in batch.iter() {
+///     println!("{}: {:?}", order.id(), order.payload());
+/// }
+/// assert!(batch.ack().await?.is_complete());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Batch {
     pub(super) consumer: Arc<Consumer>,
     pub(super) lots: SmallVec<[Lot; 2]>,

@@ -30,6 +30,23 @@ use crate::values::{
 /// Opening does no I/O: the first call connects. Every method may be called from many tasks at once. Where an
 /// operation needs a capability that this broker has not, it answers
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) at once.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.publish("orders", Message::text("one coffee").key("customer-3")).await?;
+///
+/// for delivery in broker.read("orders", "billing", 10).await? {
+///     assert_eq!(delivery.payload().as_ref(), b"one coffee");
+///     delivery.ack().await?;
+/// }
+/// broker.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Broker {
     pub(super) shared: Arc<Shared>,

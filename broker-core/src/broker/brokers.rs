@@ -16,6 +16,22 @@ use crate::values::{Error, ErrorKind, Health, Message, MessageId, Published, Res
 const DEFAULT: &str = "default";
 
 /// Every configured broker by name: `default`, and others. Clones share them.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let config = broker::config::Config::from_text(
+///     "[brokers.default]\nprovider = 'inline'\n[brokers.audit]\nprovider = 'inline'\nmax_retries = 0\n",
+/// )?;
+/// let brokers = Brokers::open(&config)?; // or Brokers::load().await?, which reads broker.toml and connects
+/// brokers.publish("orders", Message::text("one coffee")).await?; // to `default`
+/// assert_eq!(brokers.get("audit")?.config().max_retries, 0);
+/// brokers.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Brokers {
     /// By name.

@@ -12,6 +12,26 @@ use crate::values::{
 };
 
 /// A group's failed messages: the same operations on every broker that has them.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.publish("orders", Message::text("one coffee")).await?;
+/// for order in broker.read("orders", "billing", 1).await? {
+///     order.nack_with(NackOptions::new().reason("the card is not valid").dead_letter()).await?;
+/// }
+///
+/// let dead = broker.dead_letters("orders", "billing")?;
+/// for letter in dead.list(Default::default()).await?.letters {
+///     println!("{}: {}", letter.id, letter.failure.reason);
+/// }
+/// assert_eq!(dead.replay_all().await?, 1); // back to its group
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct DeadLetterQueue {
     shared: Arc<Shared>,

@@ -21,6 +21,26 @@ use crate::values::{
 ///
 /// It reads like its [`Message`]. Settle it with [`ack`](Self::ack), [`ack_later`](Self::ack_later) or
 /// [`nack`](Self::nack); one that is dropped unsettled is neither acked nor lost: its lease ends and it comes again.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://?retry_delay=0s").await?;
+/// broker.publish("orders", Message::text("one coffee")).await?;
+///
+/// for order in broker.read("orders", "billing", 1).await? {
+///     order.nack_with(NackOptions::new().reason("the till is closed")).await?;
+/// }
+/// for order in broker.read("orders", "billing", 1).await? {
+///     assert_eq!(order.attempt(), 2);
+///     assert_eq!(order.ack().await?, Settled::Acked);
+///     assert_eq!(order.ack().await?, Settled::AlreadySettled);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Delivery {
     consumer: Arc<Consumer>,
     store: Arc<dyn MessageStore>,

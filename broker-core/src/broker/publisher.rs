@@ -18,6 +18,21 @@ const SENDS_PER_TURN: u64 = 1024;
 ///
 /// A message that the broker can store at once is stored at once. Others gather in a bounded queue and travel in
 /// batches, those of many tasks together; when the queue is full, sending waits. Clones share the queue.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let publisher = broker.publisher("orders").build().await?;
+///
+/// let id = publisher.send(Message::text("one coffee")).await?; // resolves when the broker has it
+/// println!("stored as {id}");
+/// publisher.flush().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Publisher {
     stream: StreamName,

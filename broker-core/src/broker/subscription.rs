@@ -37,6 +37,25 @@ const READS_PER_TURN: u32 = 64;
 /// error the stream goes on, more slowly the longer reading fails; after the broker was closed it ends.
 ///
 /// Dropping it hands back at once what was read ahead and not taken.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.publish("orders", Message::text("one coffee")).await?;
+///
+/// let mut orders = broker.subscribe("orders", "billing").prefetch(512).start().await?;
+/// if let Some(order) = orders.next().await {
+///     let order = order?;
+///     println!("{:?}", order.payload());
+///     order.ack_later(); // acks travel together
+/// }
+/// orders.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Subscription {
     consumer: Arc<Consumer>,
     prefetch: usize,

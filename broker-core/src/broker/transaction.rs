@@ -20,6 +20,25 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Commits transactions under a name that one process at a time has; who opens it last fences the others.
 ///
 /// Clones share it. Transactions of one transactor are committed one after another; several names go side by side.
+///
+/// ```no_run
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("kafka://localhost:9092").await?;
+/// let transactor = broker.transactor("words-0").await?;
+///
+/// let lines = broker.read("lines", "words", 100).await?;
+/// let mut transaction = transactor.begin();
+/// for line in lines.iter() {
+///     transaction.publish("counts", Message::text(line.payload().len().to_string()))?;
+/// }
+/// transaction.ack_batch(&lines)?;
+/// transaction.commit().await?; // all of it, or nothing
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Transactor {
     shared: Arc<Shared>,

@@ -92,6 +92,20 @@ pub enum Retry {
 /// An error with its kind, whether to retry, the operation, the provider, context and source.
 ///
 /// `Display` is one line for people; `Debug` is the whole story. Cloning is a reference count.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://?capabilities=SIMPLE_QUEUING").await?;
+/// let error = broker.dead_letters("orders", "billing").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Unsupported);
+/// assert_eq!(error.capability(), Some(Capabilities::DEAD_LETTER_QUEUE));
+/// assert!(!error.is_retryable());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 

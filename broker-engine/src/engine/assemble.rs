@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use broker_core::broker::{Broker, Brokers};
-use broker_core::{Error, ErrorKind, GroupName, Result, StreamName, StreamPattern};
+use broker_core::{Capabilities, Error, ErrorKind, GroupName, Result, StreamName, StreamPattern};
 
 use crate::retry::RetryPolicy;
 use crate::states::States;
@@ -137,6 +137,9 @@ fn gather(
                 "two handlers of one group settle differently; give both the same `ack`",
             )));
         }
+    }
+    if settings.sequential {
+        settings.require |= Capabilities::MESSAGE_ORDERING;
     }
     Ok(Assembled {
         broker: broker.clone(),

@@ -20,6 +20,27 @@ use crate::states::States;
 use crate::subscriber::Declared;
 
 /// A running engine. Dropping it cuts the handlers off; [`stop`](Self::stop) ends them in order.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(cups): Json<u32>) {
+///     println!("{cups} cups");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> anyhow::Result<()> {
+/// let brokers = Brokers::builder().default(broker::inline::InlineConfig::default()).build()?;
+/// let engine = Engine::builder(brokers.clone())
+///     .subscribe(Subscriber::new("orders", "billing").handle(bill))
+///     .start() // or .run(), which goes on until a signal
+///     .await?;
+/// brokers.publish("orders", Message::json(&2)?).await?;
+/// brokers["default"].wait_until_drained("orders", "billing", std::time::Duration::from_secs(5)).await?;
+/// assert_eq!(engine.stop().await?.settled, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a dropped engine stops at once"]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -41,6 +62,8 @@ pub(super) struct Inner {
     plan: Mutex<Plan>,
     running: Mutex<Vec<Running>>,
     tasks: Mutex<JoinSet<()>>,
+    /// Who adds subscribers: between the look at those that run and the new ones' running nobody else adds any.
+    adding: tokio::sync::Mutex<()>,
 }
 
 /// One running subscriber.
@@ -73,10 +96,12 @@ impl Inner {
             plan: Mutex::default(),
             running: Mutex::default(),
             tasks: Mutex::default(),
+            adding: tokio::sync::Mutex::default(),
         })
     }
 
     async fn add(self: &Arc<Self>, declared: Vec<Declared>) -> Result<()> {
+        let _alone = self.adding.lock().await;
         let assembled = assemble(declared, &self.brokers, &self.states, self.retry.as_ref())?;
         self.check_running(&assembled)?;
         let plan = Plan {
@@ -90,6 +115,11 @@ impl Inner {
         for one in assembled {
             joined.push(Joined::new(self, one).await?);
         }
+        let mut running = self.running();
+        // Under the lock: whoever stops the engine from now on finds the new ones among those that run.
+        if self.stop.phase() > Phase::Running {
+            return Err(Error::closed().operation("add a subscriber"));
+        }
         // All groups are joined: only now does any handler run.
         for entry in plan.entries {
             tracing::info!("subscribed: {entry}");
@@ -101,7 +131,7 @@ impl Inner {
         }
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         for one in joined {
-            self.running().push(one.running());
+            running.push(one.running());
             tasks.spawn(one.run());
         }
         Ok(())
@@ -293,11 +323,13 @@ impl EngineHandle {
     ///
     /// # Errors
     ///
-    /// As [`EngineBuilder::start`], and where a running subscriber handles the same messages.
+    /// As [`EngineBuilder::start`], where a running subscriber handles the same messages, and
+    /// [`ErrorKind::Closed`] once the engine stops.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave the group joined, with no handler running.
     pub async fn add(&self, subscriber: impl Into<Declared>) -> Result<()> {
-        if self.0.stop.phase() > Phase::Running {
-            return Err(Error::closed().operation("add a subscriber"));
-        }
         self.0.add(vec![subscriber.into()]).await
     }
 

@@ -28,6 +28,27 @@ use crate::incoming::Incoming;
 use crate::states::States;
 
 /// What a handler can take out of a message.
+///
+/// ```
+/// use broker::engine::{BoxError, FromMessage, Incoming, Undecodable};
+/// use broker::prelude::*;
+///
+/// struct Tenant(String);
+///
+/// impl FromMessage for Tenant {
+///     fn from_message(incoming: &Incoming) -> Result<Self, BoxError> {
+///         match incoming.delivery.headers().get_str("tenant")? {
+///             Some(tenant) => Ok(Self(tenant.to_owned())),
+///             None => Err(Undecodable::new("there is no tenant").into()),
+///         }
+///     }
+/// }
+///
+/// async fn bill(Tenant(tenant): Tenant, Json(cups): Json<u32>) {
+///     println!("{cups} cups for {tenant}");
+/// }
+/// # let _ = Subscriber::new("orders", "billing").handle(bill);
+/// ```
 pub trait FromMessage: Sized {
     /// Takes it.
     ///

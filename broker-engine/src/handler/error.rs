@@ -8,6 +8,19 @@ use std::time::Duration;
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An error that trying again can't mend: the message goes to the dead letters at once.
+///
+/// ```
+/// use broker::engine::Permanent;
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(cups): Json<u32>) -> anyhow::Result<()> {
+///     if cups == 0 {
+///         return Err(Permanent::new("an order of nothing").into());
+///     }
+///     Ok(())
+/// }
+/// # let _ = Subscriber::new("orders", "billing").handle(bill);
+/// ```
 #[derive(Debug)]
 pub struct Permanent(BoxError);
 
@@ -31,6 +44,18 @@ impl StdError for Permanent {
 }
 
 /// An error that knows how long the message should rest before it is tried again.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use broker::engine::RetryAfter;
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) -> Result<(), RetryAfter> {
+///     Err(RetryAfter::new(Duration::from_secs(60), "the bank is closed"))
+/// }
+/// # let _ = Subscriber::new("orders", "billing").handle(bill);
+/// ```
 #[derive(Debug)]
 pub struct RetryAfter {
     error: BoxError,

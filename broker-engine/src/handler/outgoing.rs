@@ -3,6 +3,16 @@
 use broker_core::{Error, Message, Result, StreamName};
 
 /// A message that a handler wants published before its own is settled.
+///
+/// ```
+/// use broker::engine::Outgoing;
+/// use broker::prelude::*;
+///
+/// async fn place(Json(cups): Json<u32>) -> Result<Outgoing, broker::Error> {
+///     Outgoing::new("bills", Message::json(&(cups * 350))?.kind("bill.due"))
+/// }
+/// # let _ = Subscriber::new("orders", "desk").handle(place);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     pub(crate) stream: StreamName,

@@ -93,6 +93,20 @@ pub fn current() -> Option<Current> {
 /// Makes the message that is being handled known anywhere below its handler, by [`current`], and what the handler
 /// publishes through its [`Context`](crate::Context) or answers with follow from it: correlation, causation and trace
 /// context go along.
+///
+/// ```
+/// use broker::engine::layers::{CorrelationLayer, current};
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) {
+///     if let Some(current) = current() {
+///         println!("story {}", current.correlation_id());
+///     }
+/// }
+///
+/// let billing = Subscriber::new("orders", "billing").handle(bill).layer(CorrelationLayer);
+/// # let _ = billing;
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CorrelationLayer;
 

@@ -14,6 +14,21 @@ use crate::run::dead_letter;
 
 /// Publishes what is given up to a stream of one's own choice, and then settles it: in place of the broker's own dead
 /// letters. While it can't be published the message stays, and is tried again.
+///
+/// ```
+/// use broker::engine::layers::DeadLetterLayer;
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) {}
+///
+/// # fn main() -> broker::Result<()> {
+/// let policy = RetryPolicy::attempts(5);
+/// let layer = DeadLetterLayer::new("orders-given-up", policy.clone())?;
+/// let billing = Subscriber::new("orders", "billing").handle(bill).layer(layer).retry(policy);
+/// # let _ = billing;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeadLetterLayer {
     stream: StreamName,

@@ -13,6 +13,20 @@ use crate::incoming::Incoming;
 
 /// Handles a message id once within the store's time to live: a second message of the same id is skipped. A message
 /// without an id of its own goes by the broker's. A handling that fails does not count.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use broker::engine::dedup::MemoryDedup;
+/// use broker::engine::layers::DedupLayer;
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) {}
+///
+/// let seen = MemoryDedup::new(Duration::from_secs(3600), 100_000);
+/// let billing = Subscriber::new("orders", "billing").handle(bill).layer(DedupLayer::new(seen));
+/// # let _ = billing;
+/// ```
 #[derive(Clone, Debug)]
 pub struct DedupLayer(Arc<dyn DedupStore>);
 

@@ -14,6 +14,17 @@ use crate::incoming::Incoming;
 
 /// Looks at a message before its handler does: a filter skips it, a validator refuses it for good. Before a handler of
 /// batches, each message is looked at by itself, and the handler is called with the rest.
+///
+/// ```
+/// use broker::engine::layers::FilterLayer;
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) {}
+///
+/// let ours = FilterLayer::keep(|order| matches!(order.headers().get_str("tenant"), Ok(Some("north"))));
+/// let billing = Subscriber::new("orders", "billing").handle(bill).layer(ours);
+/// # let _ = billing;
+/// ```
 #[derive(Clone)]
 pub struct FilterLayer(Arc<Check>);
 

@@ -12,6 +12,19 @@ use crate::retry::RetryPolicy;
 
 /// Tries a failed message again within the process, by a policy: for failures that pass in less time than a redelivery
 /// takes. The message stays in its lane meanwhile. What fails then too is the broker's affair, by the subscriber's policy.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use broker::engine::layers::RetryLayer;
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) {}
+///
+/// let twice = RetryLayer::new(RetryPolicy::attempts(2).delay(Duration::from_millis(20)));
+/// let billing = Subscriber::new("orders", "billing").handle(bill).layer(twice);
+/// # let _ = billing;
+/// ```
 #[derive(Clone, Debug)]
 pub struct RetryLayer(RetryPolicy);
 

@@ -9,6 +9,21 @@ use super::compare::Comparison;
 use super::entry::PlanEntry;
 
 /// What each subscriber is guaranteed, as text by `Display` and as JSON by serde.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// async fn bill(Json(_): Json<u32>) {}
+///
+/// # fn main() -> broker::Result<()> {
+/// let weak = broker::inline::InlineConfig::default().capabilities(Capabilities::SIMPLE_QUEUING)?;
+/// let billing = Subscriber::new("orders", "billing").handle(bill).require(Capabilities::RELIABLE_MESSAGING);
+/// let plan = Engine::builder(Brokers::builder().default(weak).build()?).subscribe(billing).plan()?;
+/// println!("{plan}");
+/// assert!(plan.check().is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Plan {

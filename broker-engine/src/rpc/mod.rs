@@ -2,12 +2,15 @@
 
 mod client;
 mod reply;
+mod reply_queue;
 mod response;
 mod status;
+mod waiting;
 
-pub use client::{RequestClient, RequestClientBuilder};
+pub use client::{RequestClient, RequestClientBuilder, RequestId};
 pub use reply::Reply;
 pub(crate) use reply::{addressed, failed};
+pub use reply_queue::ReplyQueue;
 pub use response::Response;
 pub use status::Status;
 

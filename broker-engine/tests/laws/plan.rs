@@ -64,3 +64,16 @@ async fn the_plan_names_what_the_broker_gives_what_the_engine_adds_and_what_is_a
     assert!(comparison.to_string().contains("loses"), "{comparison}");
     assert!(strong.against(&strong).changes.is_empty());
 }
+
+#[tokio::test]
+async fn what_sequential_mode_needs_is_required_in_the_plan_already() {
+    let sequential = Subscriber::new("orders", "billing").handle(nothing).sequential();
+    let engine = Engine::builder(weak(Capabilities::SIMPLE_QUEUING)).subscribe(sequential);
+    let plan = engine.plan().unwrap();
+    assert_eq!(plan.entries[0].missing, Capabilities::MESSAGE_ORDERING);
+    let error = engine.start().await.unwrap_err().to_string();
+    assert!(
+        error.contains("orders/billing requires MESSAGE_ORDERING"),
+        "{error}"
+    );
+}

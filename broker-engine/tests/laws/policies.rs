@@ -144,6 +144,22 @@ async fn subscribers_come_and_go_while_the_engine_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_that_are_added_at_once_for_one_group_one_is_refused() {
+    async fn ignore() {}
+    let engine = Engine::builder(inline()).start().await.unwrap();
+    let handle = engine.handle();
+    let add = || handle.add(Subscriber::new("numbers", "twins").handle(ignore));
+    let (first, second) = tokio::join!(add(), add());
+    let refused = second.unwrap_err().to_string();
+    assert!(first.is_ok() && refused.contains("running already"), "{refused}");
+    engine.stop().await.unwrap();
+    let late = handle
+        .add(Subscriber::new("numbers", "late").handle(ignore))
+        .await;
+    assert_eq!(late.unwrap_err().kind(), broker::ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn payloads_come_in_message_pack_and_cbor() {
     let brokers = inline();
     let seen = Seen::<(u8, String)>::default();
