@@ -80,7 +80,7 @@ pub struct KafkaConfig {
     pub heartbeat_interval: Duration,
     /// After how long without a look at the library's client its membership ends; handlers don't keep a look from it.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub poll_interval: Duration,
     /// Where a group goes on whose position its log no longer has.
     pub offset_reset: OffsetReset,
@@ -113,7 +113,7 @@ pub struct KafkaConfig {
     pub retry_topic: bool,
     /// How often the library's clients tell of themselves, to health and metrics; zero for never.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub statistics_interval: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
@@ -198,7 +198,7 @@ pub enum Assignment {
 
 /// Where a group goes on whose position its log no longer has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum OffsetReset {
     /// At the first message that is still there.
