@@ -78,10 +78,9 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat_interval: Duration,
-    /// After how long without a look at the library's client its membership ends. A thread of its own looks, whatever
-    /// handlers do: it ends for a process that is stopped.
+    /// After how long without a look at the library's client its membership ends; handlers don't keep a look from it.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub poll_interval: Duration,
     /// Where a group goes on whose position its log no longer has.
     pub offset_reset: OffsetReset,
@@ -110,12 +109,11 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub silence_timeout: Duration,
-    /// Whether a message that is refused goes to a topic of its group, where it waits to come again; otherwise it waits in
-    /// memory. Groups that are read in sequence keep it in memory all the same.
+    /// Whether a refused message waits in a topic of its group, unless it is read in sequence, and not in memory.
     pub retry_topic: bool,
     /// How often the library's clients tell of themselves, to health and metrics; zero for never.
     #[serde(with = "duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub statistics_interval: Duration,
     /// How long closing may take.
     #[serde(with = "duration")]
@@ -200,7 +198,7 @@ pub enum Assignment {
 
 /// Where a group goes on whose position its log no longer has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum OffsetReset {
     /// At the first message that is still there.

@@ -9,6 +9,6 @@ use broker_testkit::servers::KafkaConfig;
 fn main() -> broker_core::Result<ExitCode> {
     let harness = common::harness(KafkaConfig::new(), 4)?
         .set("retry_topic", true)
-        .mode("retry_topic");
+        .setup("4 partitions, retry topic");
     Ok(common::suite(harness).main())
 }

@@ -75,15 +75,18 @@ def main():
     prove_that_lines_are_found()
     root = Path(__file__).resolve().parents[2]
     compiler = " ".join(subprocess.run(["rustdoc", "--version"], check=True, capture_output=True, text=True).stdout.split()[:2])
-    folder, update, faults = root / "docs/api", "--update" in sys.argv, 0
-    folder.mkdir(exist_ok=True)
+    folder, update, faults, missing = root / "docs/api", "--update" in sys.argv, 0, []
     for crate in CRATES:
         file, now = folder / f"{crate}.txt", face_of(root / "target/doc" / crate)
         assert len(now) > 0, f"{crate} has no public face"
         if update:
+            folder.mkdir(exist_ok=True)
             file.write_text("\n".join([f"# as {compiler} shows it", *now]) + "\n")
             continue
-        head, *then = file.read_text().splitlines() if file.exists() else [f"# as {compiler} shows it"]
+        if not file.exists():
+            missing.append(crate)
+            continue
+        head, *then = file.read_text().splitlines()
         if head != f"# as {compiler} shows it":
             print(f"NOT COMPARED: the public face of {crate}: it is stored {head[2:]}, and this is {compiler}")
             continue
@@ -91,6 +94,8 @@ def main():
         faults += len(gone) + len(new)
         for line in [f"gone: {line}" for line in gone] + [f"new: {line}" for line in new]:
             print(line, file=sys.stderr)
+    if missing:
+        print(f"NOT COMPARED: nothing is kept of the public face of {', '.join(missing)}; python3 scripts/checks/public_api.py --update keeps it")
     if faults:
         print(
             "the public face is not what docs/api has; what is meant is kept by python3 scripts/checks/public_api.py --update, and what "

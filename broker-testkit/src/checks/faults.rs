@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use broker_core::broker::Delivery;
 use broker_core::{Broker, Capabilities, Message, Outcome};
 use tokio::time::{Instant, sleep};
 
 use crate::check::check;
-use crate::{CheckResult, Gate, Ledger, NetProxy, Options, Part, ServerControl, Stop, Trial, ensure};
+use crate::{
+    CheckResult, Gate, Ledger, NetProxy, Options, Part, ServerControl, Stop, Trial, ensure, ensure_eq,
+};
 
 const GUARANTEED: Gate =
     Gate::needs(Capabilities::RELIABLE_MESSAGING).proves(Capabilities::DELIVERY_GUARANTEES);
@@ -144,7 +147,7 @@ check!(
     Gate::needs(Capabilities::PUBLISH)
         .proves(Capabilities::empty())
         .part(Part::Proxy),
-    "A publish that is cut off between request and answer says that nobody knows, and the next one works."
+    "A publish that is cut off between request and answer says that nobody knows, or is sent again and stored once; the next one works."
 );
 
 async fn publish_uncertain(t: &Trial) -> CheckResult {
@@ -156,15 +159,27 @@ async fn publish_uncertain(t: &Trial) -> CheckResult {
         .publish_batch(&stream, vec![Message::text("cut off")])
         .await?;
     let outcome = published.outcome(0);
+    let stored = matches!(outcome, Some(Outcome::Stored(_)));
     ensure!(
-        matches!(outcome, Some(Outcome::Unknown(_))),
+        stored || matches!(outcome, Some(Outcome::Unknown(_))),
         "the answer was cut off, and the outcome is {outcome:?}"
     );
     proxy.heal().await?;
     t.eventually("publishing works again", || async {
         Ok(broker.publish(&stream, Message::text("after")).await.is_ok())
     })
-    .await
+    .await?;
+    if stored && t.has(Capabilities::CONSUMER_GROUPS) {
+        // A client may send it again by itself, as long as that does not double it.
+        let deliveries = t.read(&broker, &stream, &t.group("g"), 3).await?;
+        let again = |delivery: &&Delivery| delivery.payload().as_ref() == b"cut off";
+        ensure_eq!(
+            deliveries.iter().filter(again).count(),
+            1,
+            "how often the message that was cut off is stored"
+        );
+    }
+    Ok(())
 }
 
 fn server(t: &Trial) -> CheckResult<&dyn ServerControl> {
@@ -211,7 +226,12 @@ async fn storm(
     let disturbed = disturb(&mut random).await;
     while publishing.join_next().await.is_some() {}
     let until = Instant::now() + t.at_most(t.timing().eventual) * 4;
-    while disturbed.is_ok() && flow.ledger.verdict().lost > 0 && Instant::now() < until {
+    let is_behind = || {
+        let verdict = flow.ledger.verdict();
+        // Nothing counts as lost before the first delivery: who joined late has all of it before them.
+        verdict.lost > 0 || verdict.delivered == 0
+    };
+    while disturbed.is_ok() && is_behind() && Instant::now() < until {
         sleep(Duration::from_millis(50)).await;
     }
     flow.ended.store(true, Ordering::Release);
