@@ -203,8 +203,9 @@ async fn delayed(t: &Trial) -> CheckResult {
     broker.publish(&stream, Message::text("now")).await?;
     let first = reader.take(1).await?;
     ensure_eq!(payloads(&first), ["now"], "the first to come");
+    // That it came first is the law; how long it took is the machine's affair as well.
     ensure!(
-        start.elapsed() < delay,
+        start.elapsed() < t.at_most(delay),
         "the undelayed message waited for {:?}",
         start.elapsed()
     );

@@ -32,6 +32,8 @@ pub(super) enum What {
     },
     /// It is about to be acked.
     Acking { entry: Entry },
+    /// It is about to be nacked.
+    Nacking { entry: Entry },
     /// Settling it was answered.
     Settled { entry: Entry, answer: Settled },
     /// Settling it failed: it may be settled or not.
@@ -78,6 +80,9 @@ impl Journal {
             }
             What::Acking { entry } => {
                 writeln!(self.lines, "A {at} {} {}", entry.publisher, entry.sequence)
+            }
+            What::Nacking { entry } => {
+                writeln!(self.lines, "N {at} {} {}", entry.publisher, entry.sequence)
             }
             What::Settled { entry, answer } => {
                 let answer = word(*answer);
@@ -191,6 +196,9 @@ fn parse(line: &str) -> Option<Event> {
         "A" => What::Acking {
             entry: entry(&mut words)?,
         },
+        "N" => What::Nacking {
+            entry: entry(&mut words)?,
+        },
         "U" => What::Unsettled {
             entry: entry(&mut words)?,
         },
@@ -229,6 +237,7 @@ mod tests {
                 place: Some((3, 141)),
             },
             What::Acking { entry },
+            What::Nacking { entry },
             What::Settled {
                 entry,
                 answer: Settled::NotOwner,

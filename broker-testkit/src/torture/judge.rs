@@ -28,6 +28,8 @@ pub(super) struct Judge<'r> {
     /// Whether order per key is claimed.
     pub(super) ordered: bool,
     pub(super) forgetful: Option<Forgetful>,
+    /// Whether a fault may leave a refused message there twice.
+    pub(super) copies: bool,
     /// What the server was seen to hold for settled.
     pub(super) covered: &'r Covered,
 }
@@ -57,6 +59,8 @@ struct Story {
     place: Option<(u32, u64)>,
     answer: Option<Answer>,
     done: bool,
+    /// How often settling it failed half-way, as far as is known, and left it there once more.
+    twice: u32,
     /// When it was asked to be settled, the last time.
     asked: Moment,
     /// Processes that saw an earlier delivery only after a later one was seen: they had stood still.
@@ -66,6 +70,7 @@ struct Story {
 #[derive(Clone, Copy)]
 enum Answer {
     Asked,
+    Refusing,
     Said(Settled),
     Failed,
 }
@@ -91,6 +96,12 @@ impl Judge<'_> {
                     let story = stories.entry(*entry).or_default();
                     if story.process == *process {
                         (story.answer, story.asked) = (Some(Answer::Asked), event.at);
+                    }
+                }
+                What::Nacking { entry } => {
+                    let story = stories.entry(*entry).or_default();
+                    if story.process == *process {
+                        (story.answer, story.asked) = (Some(Answer::Refusing), event.at);
                     }
                 }
                 What::Settled { entry, answer } => {
@@ -120,6 +131,7 @@ impl Judge<'_> {
                 What::Unsettled { entry } => {
                     let story = stories.entry(*entry).or_default();
                     if story.process == *process {
+                        story.twice += u32::from(self.copies);
                         story.answer = Some(Answer::Failed);
                     }
                 }
@@ -153,7 +165,7 @@ impl Judge<'_> {
         attempt: u32,
         key: &str,
     ) {
-        let forgotten = story.deliveries > 0 && self.is_forgotten(story, story.at, at);
+        let forgotten = story.twice > 0 || story.deliveries > 0 && self.is_forgotten(story, story.at, at);
         if story.deliveries > 0 && attempt < story.attempt && !forgotten {
             // Handed out before the one that was seen first; what it says of the message is refused, which is looked at.
             *judged.reasons.entry("seen late").or_default() += 1;
@@ -161,7 +173,12 @@ impl Judge<'_> {
             return;
         }
         if story.deliveries > 0 {
-            match self.reason(story, at) {
+            let reason = self.reason(story, at);
+            if self.copies && reason == Some("nacked") && self.is_forgotten(story, story.asked, at) {
+                // That the original was given up for its copy could not be written down.
+                story.twice += 1;
+            }
+            match reason.or_else(|| story.second()) {
                 Some(reason) => {
                     self.ledger.excuse_entry(self.group, entry);
                     if std::mem::take(&mut story.done) {
@@ -202,7 +219,7 @@ impl Judge<'_> {
             return None;
         }
         match story.answer {
-            Some(Answer::Said(Settled::Nacked)) => return Some("nacked"),
+            Some(Answer::Said(Settled::Nacked) | Answer::Refusing) => return Some("nacked"),
             Some(Answer::Failed) => return Some("settling failed"),
             Some(Answer::Said(_)) => return Some("settling refused"),
             Some(Answer::Asked) | None => {}
@@ -249,6 +266,12 @@ impl Judge<'_> {
 }
 
 impl Story {
+    /// Why it comes where it was settled already: a fault had left it there twice.
+    fn second(&mut self) -> Option<&'static str> {
+        self.twice = self.twice.checked_sub(1)?;
+        Some("settling failed, and it was there twice")
+    }
+
     /// Whether its last holder asked for the ack, and no answer contradicts that it was done. A refusal does not: an ack
     /// that was heard, and sent again as its answer was lost, is refused when the group has changed meanwhile.
     fn may_be_settled(&self) -> bool {
@@ -256,7 +279,10 @@ impl Story {
     }
 
     fn is_nacked(&self) -> bool {
-        matches!(self.answer, Some(Answer::Said(Settled::Nacked)))
+        matches!(
+            self.answer,
+            Some(Answer::Said(Settled::Nacked) | Answer::Refusing)
+        )
     }
 }
 
@@ -287,6 +313,7 @@ impl Judged {
                     }
                     What::Settled { entry: of, answer } if *of == entry => format!("{answer:?}"),
                     What::Acking { entry: of } if *of == entry => "acking".to_owned(),
+                    What::Nacking { entry: of } if *of == entry => "nacking".to_owned(),
                     What::Unsettled { entry: of } if *of == entry => "settling failed".to_owned(),
                     _ => continue,
                 };

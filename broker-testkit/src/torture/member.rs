@@ -162,6 +162,11 @@ impl Hands {
         for (delivery, entry) in batch.by_ref().take(ALONE).zip(&entries) {
             let answer = if self.refuses && self.rng.u8(..) < 32 {
                 let delay = Duration::from_millis(self.rng.u64(0..200));
+                if let Some(entry) = *entry {
+                    // It may come to another before the answer comes to us.
+                    self.journal.note(&What::Nacking { entry });
+                    self.journal.flush()?;
+                }
                 delivery.nack_with(NackOptions::new().delay(delay)).await
             } else {
                 self.acking(&[*entry])?;

@@ -22,6 +22,9 @@ pub struct Rig {
     pub proxy: Option<Arc<dyn NetProxy>>,
     /// How soon an ack that was answered is written down, where acks are written down together.
     pub forgetful: Option<Forgetful>,
+    /// Whether what is refused is written anew before the original is given up, so that a fault in between leaves it there
+    /// twice.
+    pub copies: bool,
     /// Who can ask the server what a group has settled.
     pub positions: Option<Arc<dyn Positions>>,
     /// Whether consumers that come and go move work among those that stay, so that many of them in a row are a fault.
@@ -47,6 +50,7 @@ impl Rig {
             server: None,
             proxy: None,
             forgetful: None,
+            copies: false,
             positions: None,
             rebalances: false,
         }

@@ -129,6 +129,7 @@ impl Torture {
             settles,
             ordered: keeps_order(flags),
             forgetful: rig.forgetful,
+            copies: rig.copies,
             covered: &covered,
         };
         let judged = judge.judge(&events);
@@ -310,7 +311,10 @@ fn taken_over(process: usize, events: &[(usize, Event)]) -> Option<u64> {
         last = Some(event.at);
         match event.what {
             What::Delivered { entry, .. } => _ = in_hand.insert(entry),
-            What::Settled { entry, .. } | What::Acking { entry } | What::Unsettled { entry } => {
+            What::Settled { entry, .. }
+            | What::Acking { entry }
+            | What::Nacking { entry }
+            | What::Unsettled { entry } => {
                 let _ = in_hand.remove(&entry);
             }
             What::Foreign | What::Corrupted => {}

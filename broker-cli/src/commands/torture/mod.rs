@@ -66,6 +66,16 @@ impl Torture {
         let mut rig = Rig::new(broker.clone(), ground.member());
         rig.server = ground.server.as_ref().map(Arc::clone);
         rig.proxy = ground.proxy.as_ref().map(Arc::clone);
+        if broker.provider() == "rabbitmq" {
+            // The protocol has no answer to an ack: what the server had not yet written down when it was killed comes again.
+            // A connection that went silent is noticed by its heartbeat.
+            rig.forgetful = Some(Forgetful {
+                written: Duration::from_secs(1),
+                unnoticed: Duration::from_secs(5),
+            });
+        }
+        // A server of the protocol has no word for refusing with a delay, so that a copy is written first.
+        rig.copies = broker.provider() == "rabbitmq";
         if broker.provider() == "kafka" {
             // Positions are committed each `commit_interval`, which leaves some time for the answer; a connection that went
             // silent is noticed after `response_timeout`.

@@ -56,6 +56,7 @@ fn judged_by(
         settles: true,
         ordered: true,
         forgetful,
+        copies: false,
         covered,
     };
     (judge.judge(events), ledger)
@@ -100,6 +101,8 @@ fn each_reason_is_told_by_its_name() {
         again(vec![answered(0, 2, Settled::Stale)], 3, &alive, &[]),
         "settling refused"
     );
+    let nacking = event(0, 2, What::Nacking { entry: ENTRY });
+    assert_eq!(again(vec![nacking], 3, &alive, &[]), "nacked");
     let failed = event(0, 2, What::Unsettled { entry: ENTRY });
     assert_eq!(again(vec![failed], 3, &alive, &[]), "settling failed");
     assert_eq!(
@@ -264,5 +267,42 @@ fn what_the_server_held_for_settled_comes_again_without_an_excuse() {
         let covered = Covered::of(&[(Moment(10), vec![position(low)])], &events);
         let (_, ledger) = judged_by(WITHIN, &covered, &events, &[None, None], &[killed]);
         assert_eq!(ledger.verdict().duplicated, duplicated, "up to {low}");
+    }
+}
+
+#[test]
+fn a_refusal_that_failed_may_leave_a_message_twice_where_it_is_copied_and_only_there() {
+    let events = [
+        came(0, 1, 1),
+        event(0, 2, What::Nacking { entry: ENTRY }),
+        event(0, 3, What::Unsettled { entry: ENTRY }),
+        came(1, 4, 3),
+        came(1, 5, 2),
+        answered(1, 6, Settled::Acked),
+    ];
+    for copies in [true, false] {
+        let ledger = Ledger::new("run", "check");
+        let message = ledger.message_of(0, Some("k"), 0);
+        ledger.published(&[message], &Published::run(0, 0, 1));
+        let judge = Judge {
+            ledger: &ledger,
+            group: GROUP,
+            ends: &[None, None],
+            incidents: &[],
+            lease: LEASE,
+            settles: true,
+            ordered: false,
+            forgetful: None,
+            copies,
+            covered: &Covered::default(),
+        };
+        let judged = judge.judge(&events);
+        assert_eq!(
+            judged
+                .reasons
+                .contains_key("settling failed, and it was there twice"),
+            copies
+        );
+        assert_eq!(judged.attempts == 0 && ledger.verdict().duplicated == 0, copies);
     }
 }

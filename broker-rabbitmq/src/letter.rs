@@ -1,0 +1,138 @@
+//! Dead letters as they lie in their queue.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use broker_core::base::Disposition;
+use broker_core::{ConsumerName, DeadLetter, Failure, GroupName, MessageId, Result, StreamName};
+use lapin::message::Delivery;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use crate::client::Client;
+use crate::codec::{self, Meta};
+use crate::consumer::Consumer;
+use crate::entry::Entry;
+use crate::names;
+use crate::properties::{bytes, number, text_of};
+use crate::sender::Outgoing;
+
+/// A refused delivery as a letter for its group's dead letters.
+pub(crate) async fn bury(
+    consumer: &Consumer,
+    entry: &Entry,
+    disposition: Disposition,
+    failure: &Failure,
+    now: u64,
+) -> Result<Outgoing> {
+    let client = &consumer.client;
+    let queue = names::dead(consumer.queue.as_str())?;
+    client.beside(&queue, FieldTable::default()).await?;
+    let meta = Meta {
+        attempts: disposition.attempts(entry.attempt),
+        first_failed: Some(entry.meta.first_failed.unwrap_or(now)),
+        ..entry.meta.clone()
+    };
+    let (properties, mut table) = codec::encode(&entry.message, &meta, client.config.persistent)?;
+    let id = MessageId::Entry {
+        ms: now,
+        seq: fastrand::u64(..1 << 48),
+    };
+    let chain = serde_json::to_string(&failure.chain).unwrap_or_default();
+    for (name, value) in [
+        ("broker-dead", id.to_string()),
+        ("broker-reason", names::cut(&failure.reason, LONGEST).to_owned()),
+        (
+            "broker-chain",
+            if chain.len() > LONGEST {
+                "[]".to_owned()
+            } else {
+                chain
+            },
+        ),
+        ("broker-consumer", consumer.member.consumer.to_string()),
+    ] {
+        table.insert(name.into(), bytes(value.as_bytes()));
+    }
+    table.insert(
+        "broker-last-failed".into(),
+        AMQPValue::LongLongInt(i64::try_from(now).unwrap_or(i64::MAX)),
+    );
+    Ok(Outgoing {
+        id: meta.id,
+        exchange: names::short("exchange's name", names::DEFAULT_EXCHANGE)?,
+        routing_key: queue,
+        payload: entry.message.payload().clone(),
+        properties: codec::finish(properties, table),
+    })
+}
+
+/// The most bytes of a reason, and of a chain of errors.
+const LONGEST: usize = 2_048;
+
+/// A letter in a walk.
+pub(crate) struct Walked {
+    pub(crate) tag: u64,
+    pub(crate) letter: DeadLetter,
+}
+
+/// Reads a letter, whoever put it there.
+pub(crate) fn read(delivery: Delivery, stream: &StreamName, group: &GroupName) -> Result<Walked> {
+    let tag = delivery.delivery_tag;
+    let table = delivery.properties.headers().clone().unwrap_or_default();
+    let text = |name: &str| table.inner().get(name).and_then(text_of);
+    let whole = |name: &str| {
+        table
+            .inner()
+            .get(name)
+            .and_then(number)
+            .and_then(|number| u64::try_from(number).ok())
+    };
+    let content = codec::decode(delivery.data, &delivery.properties);
+    let last = whole("broker-last-failed").unwrap_or(0);
+    let first = content.meta.first_failed.unwrap_or(last);
+    // What another program put here is a letter as well, known by its own id.
+    let id = text("broker-dead")
+        .and_then(|id| id.parse().ok())
+        .unwrap_or_else(|| content.meta.id.clone());
+    let consumer = text("broker-consumer").and_then(|name| ConsumerName::new(name).ok());
+    let chain = text("broker-chain").and_then(|chain| serde_json::from_str(chain).ok());
+    let letter = DeadLetter {
+        id,
+        original_id: content.meta.id.clone(),
+        stream: stream.clone(),
+        group: group.clone(),
+        partition: 0,
+        failure: Failure {
+            reason: text("broker-reason")
+                .unwrap_or("put here by another program")
+                .to_owned(),
+            chain: chain.unwrap_or_default(),
+        },
+        attempts: content.meta.attempts,
+        first_failed: moment(first),
+        last_failed: moment(last),
+        consumer: consumer.map_or_else(|| ConsumerName::new("unknown"), Ok)?,
+        message: content.message,
+    };
+    Ok(Walked { tag, letter })
+}
+
+fn moment(ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms)
+}
+
+/// A letter as a message for its group once more.
+pub(crate) fn replayed(client: &Client, queue: &ShortString, letter: &DeadLetter) -> Result<Outgoing> {
+    let message = letter
+        .message
+        .clone()
+        .header("replayed-from", letter.id.to_string());
+    let meta = Meta::new(letter.original_id.clone());
+    let (properties, table) = codec::encode(&message, &meta, client.config.persistent)?;
+    Ok(Outgoing {
+        id: meta.id,
+        exchange: names::short("exchange's name", names::DEFAULT_EXCHANGE)?,
+        routing_key: queue.clone(),
+        payload: message.payload().clone(),
+        properties: codec::finish(properties, table),
+    })
+}
