@@ -8,11 +8,16 @@ mod counts;
 mod idle;
 #[cfg(feature = "kafka")]
 mod kafka;
-#[cfg_attr(not(any(feature = "kafka", feature = "redis")), allow(dead_code))]
+#[cfg_attr(
+    not(any(feature = "kafka", feature = "rabbitmq", feature = "redis")),
+    allow(dead_code)
+)]
 mod latency;
 #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
 mod memory;
 mod payload;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 mod report;
@@ -40,7 +45,7 @@ struct Args {
     /// Rounds of the throughput measurement; each runs every case once, in turn.
     #[arg(long, default_value_t = 7, global = true)]
     rounds: usize,
-    /// Messages of one case in one round; where a server takes part, of ten.
+    /// Messages of one case in one round; where a server takes part, fewer.
     #[arg(long, default_value_t = 2_000_000, global = true)]
     messages: usize,
     /// Measure only the cases whose names contain this text.
@@ -97,6 +102,13 @@ enum Command {
         topic: String,
         /// How many messages.
         messages: usize,
+    },
+    /// RabbitMQ beside the raw client, on a private server.
+    #[cfg(feature = "rabbitmq")]
+    #[command(name = "rabbitmq")]
+    RabbitMq {
+        /// What is measured; all of it unless one is named.
+        part: Option<rabbitmq::Part>,
     },
     /// One piece of work, for the instruction counter to watch.
     #[command(hide = true)]
@@ -161,6 +173,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
         }) => {
             println!("{}", kafka::alone(name, servers, topic, *messages)?);
             return Ok(());
+        }
+        #[cfg(feature = "rabbitmq")]
+        Some(Command::RabbitMq { part }) => {
+            rabbitmq::measure(&mut report, *part, &args.only, args.rounds, args.messages / 40)?;
         }
         None => {
             report.throughput = throughput(&raced(&work), args)?;

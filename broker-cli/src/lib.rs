@@ -40,6 +40,8 @@ pub use terminal::Terminal;
 use broker_inline as _;
 #[cfg(feature = "kafka")]
 use broker_kafka as _;
+#[cfg(feature = "rabbitmq")]
+use broker_rabbitmq as _;
 #[cfg(feature = "redis-pubsub")]
 use broker_redis_pubsub as _;
 #[cfg(feature = "redis-streams")]

@@ -159,6 +159,16 @@ impl Trial {
         Ok(self.reader_of(subscription))
     }
 
+    /// Makes a group before there are messages for it: a broker without history keeps none for groups to come.
+    ///
+    /// # Errors
+    ///
+    /// What reading answers.
+    pub async fn group_before(&self, broker: &Broker, stream: &str, group: &str) -> CheckResult {
+        drop(broker.read(stream, group, 0).await?);
+        Ok(())
+    }
+
     /// A reader of a subscription that the check made itself.
     #[must_use]
     pub fn reader_of(&self, subscription: broker_core::Subscription) -> Reader {

@@ -63,6 +63,10 @@ pub use broker_inline as inline;
 #[cfg(feature = "kafka-minimal")]
 pub use broker_kafka as kafka;
 
+/// The provider `rabbitmq`.
+#[cfg(feature = "rabbitmq")]
+pub use broker_rabbitmq as rabbitmq;
+
 /// The provider `redis_pubsub`.
 #[cfg(feature = "redis-pubsub")]
 pub use broker_redis_pubsub as redis_pubsub;

@@ -1,7 +1,7 @@
-# Redis servers of other versions, each in a folder of its own under target/. Sourced by scripts/test.
+# Servers of other versions, each in a folder of its own under target/. Sourced by scripts/test.
 #
-# A folder holds the program `redis-server`, which the tests are told of by BROKER_TEST_REDIS_SERVER. The system sees
-# nothing of it: Debian's packages are unpacked with the libraries they were built for, and started by their own loader.
+# A folder holds the program `redis-server`, which the tests are told of by BROKER_TEST_REDIS_SERVER, or the programs of
+# RabbitMQ, which they are told of by BROKER_TEST_RABBITMQ. The system sees nothing of it: Debian's packages are unpacked with the libraries they were built for, and started by their own loader.
 
 servers_dir=$PWD/target/servers
 
@@ -10,10 +10,50 @@ server_is() {
     [[ $("$servers_dir/$1/redis-server" --version) == *" v=$2."* ]]
 }
 
-# The package `redis-server` or `valkey-server` of another Debian, with what it needs.
+# The package `redis-server` or `valkey-server` of another Debian.
 server_from_debian() {
     local name=$1 suite=$2 package=$3 program=$4
-    local root=$servers_dir/$1 mirror deb loader options
+    unpack_from_debian "$name" "$suite" "$package"
+    started_by "$name" "$(with_own_loader "$name" "$servers_dir/$name/system/usr/bin/$program")"
+}
+
+# RabbitMQ and the Erlang of another Debian.
+rabbitmq_from_debian() {
+    local name=$1 suite=$2 root=$servers_dir/$1 erlang program
+    unpack_from_debian "$name" "$suite" rabbitmq-server
+    erlang=$root/system/usr/lib/erlang
+    # It believes to be where it was built for.
+    sed -i "s:ROOTDIR=/usr/lib/erlang:ROOTDIR=$erlang:" "$erlang/bin/erl"
+    for program in "$erlang"/erts-*/bin/*; do
+        if [[ $(head -c 4 "$program") == $'\x7fELF' ]]; then
+            mv "$program" "$program.elf"
+            printf '#!/bin/sh\n%s\n' "$(with_own_loader "$name" "$program.elf")" >"$program"
+            chmod +x "$program"
+        fi
+    done
+    ln -s "$erlang/bin/erl" "$root/erl"
+    ln -s "$erlang"/erts-*/bin/epmd "$root/epmd"
+    ln -s "$erlang"/erts-*/bin/erl_call "$root/erl_call"
+    # A script looks for the others beside itself.
+    ln -s "$root"/system/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/* "$root"
+}
+
+# The version by the folder that the script is in, which is complete once there is one.
+rabbitmq_is() {
+    [[ $(readlink -f "$servers_dir/$1/rabbitmq-server") == */rabbitmq_server-"$2".*/* ]]
+}
+
+# The line of a script that becomes this program, by the loader that came along.
+with_own_loader() {
+    local loader
+    loader=$(find "$servers_dir/$1/system" -name 'ld-linux*.so.*' | head -n 1)
+    echo "exec '$loader' --library-path '$(dirname "$loader")' '$2' \"\$@\""
+}
+
+# A package of another Debian with what it needs, in `system`.
+unpack_from_debian() {
+    local name=$1 suite=$2 package=$3
+    local root=$servers_dir/$1 mirror deb options
     local state=$root/apt
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' | head -n 1)
     if [[ -z $mirror ]]; then
@@ -38,8 +78,6 @@ server_from_debian() {
         dpkg-deb --extract "$deb" "$root/system"
     done
     rm -rf "$state"
-    loader=$(find "$root/system" -name 'ld-linux*.so.*' | head -n 1)
-    started_by "$name" "exec '$loader' --library-path '$(dirname "$loader")' '$root/system/usr/bin/$program' \"\$@\""
 }
 
 # The server that a Python package carries.
@@ -74,4 +112,11 @@ redis_on() {
 redis_on_oldest() {
     redis_on redis-6.2 --test 'conformance*' --test cluster --test sentinel --test faults
     gap "TLS on Redis 6.2: the server that can be had was built without; every newer one is checked with it"
+}
+
+# The RabbitMQ provider on that server.
+rabbitmq_on() {
+    export BROKER_TEST_RABBITMQ=$servers_dir/$1
+    readlink -f "$BROKER_TEST_RABBITMQ/rabbitmq-server"
+    cargo test --no-fail-fast -p broker-rabbitmq
 }

@@ -18,7 +18,8 @@ docs() {
 
 # What starts no server. The suite's own tests on broken brokers take longer than an inner loop may.
 tests_quick() {
-    cargo test -p broker -p broker-core -p broker-inline -p broker-testing -p orders --lib --bins --tests
+    cargo test -p broker -p broker-core -p broker-inline -p broker-testing --lib --bins --tests
+    cargo test -p orders --bins --test orders
     cargo test -p broker-cli --lib --bins --test commands --test program
     cargo test -p broker-engine --lib --test queues
     cargo test -p broker-testkit --lib --test model --test report
@@ -90,6 +91,10 @@ packages() {
     python3 scripts/checks/packages.py
     cargo package --workspace --exclude broker-bench --exclude orders --exclude rpc --no-verify --allow-dirty --quiet
     echo "$(find target/package -maxdepth 1 -name '*.crate' | wc -l) crates are packed"
+}
+
+conformance_rabbitmq() {
+    cargo test -p broker-rabbitmq --test 'conformance*' -- --level full
 }
 
 races() {
@@ -234,6 +239,12 @@ protean() {
     "$tools_dir/protean/bin/python" scripts/checks/with_protean.py target/debug/broker
 }
 
+# Both clients in one group, and each on what the other made.
+pika() {
+    cargo build -p broker-cli
+    "$tools_dir/pika/bin/python" scripts/checks/with_pika.py target/debug/broker
+}
+
 # Its seed is printed: `--seed` makes the same choices again.
 torture() {
     cargo build -p broker-cli
@@ -243,6 +254,11 @@ torture() {
 torture_kafka() {
     cargo build -p broker-cli --features kafka
     target/debug/broker torture --private kafka --set partitions=4 "$@"
+}
+
+torture_rabbitmq() {
+    cargo build -p broker-cli
+    target/debug/broker torture --private rabbitmq "$@"
 }
 
 # Kafka's client is a C library: who does not ask for the provider must not need what that takes. The facade alone builds

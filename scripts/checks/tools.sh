@@ -10,6 +10,7 @@ pinned() {
 }
 msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 deny_version=$(pinned cargo-deny)
+pika_version=$(pinned pika)
 protean_version=$(pinned protean)
 typos_version=$(pinned typos)
 
@@ -33,6 +34,9 @@ tool redis_6_2     'is the oldest Redis supported'        'server_is redis-6.2 6
 tool redis_8_0     'is the newest Redis that Debian has'  'server_is redis-8.0 8.0'                           'server_from_debian redis-8.0 trixie redis-server redis-server'
 tool valkey_8_0    'is the other server of the protocol'  'server_is valkey-8.0 8.0'                          'server_from_debian valkey-8.0 bookworm-backports valkey-server valkey-server'
 tool valkey_8_1    'is its next version'                  'server_is valkey-8.1 8.1'                          'server_from_debian valkey-8.1 trixie valkey-server valkey-server'
+tool rabbitmq      'is started privately by tests'        'test -x /usr/lib/rabbitmq/bin/rabbitmq-server && command -v epmd && command -v erl_call'  \
+    'apt rabbitmq-server'
+tool rabbitmq_4_0  'is the newest RabbitMQ that Debian has'  'rabbitmq_is rabbitmq-4.0 4.0'                'rabbitmq_from_debian rabbitmq-4.0 trixie'
 tool java          'runs Kafka'                           'java -version'                                     'apt openjdk-17-jre-headless'
 tool maven         'fetches Kafka'                        'mvn --version'                                     'apt maven'
 tool kafka         'is started privately by tests'        'test -e "$tools_dir/kafka/kafka_2.13-$kafka_version.jar"'   kafka_privately
@@ -42,6 +46,9 @@ tool openssl       'makes certificates for the tests'     'openssl version'     
 tool valgrind      'counts instructions'                  'valgrind --version'                                'apt valgrind libc6-dbg'
 tool deny          'checks licences and advisories'       'same_version "$deny_version" "$tools_dir/bin/cargo-deny" --version'     \
     "cargo install --locked --root $tools_dir cargo-deny@$deny_version"
+tool pika          'must understand what we write, and we it'  \
+    'same_version "$pika_version" "$tools_dir/pika/bin/python" -c "import pika; print(pika.__version__)"'  \
+    "pip_privately pika==$pika_version"
 tool protean       'must understand what we write, and we it'  \
     'same_version "$protean_version" "$tools_dir/protean/bin/python" -c "from importlib import metadata; print(metadata.version(\"protean\"))"'  \
     "pip_privately protean[redis]==$protean_version"
@@ -77,7 +84,8 @@ by_hand() {
     return 1
 }
 
-# Where it can't install, it leaves the exact line to type.
+# Where it can't install, it leaves the exact line to type. What a package brings as a service of the system stays off: tests
+# start servers of their own.
 apt() {
     if ! command -v apt-get >/dev/null; then
         echo "no apt-get here; install what Debian calls: $*" >&2
@@ -95,7 +103,8 @@ apt() {
         "${as_root[@]}" apt-get update -qq
         apt_updated=yes
     fi
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1 \
+        apt-get install -y -qq --no-install-recommends "$@"
 }
 
 ensure_tool() {

@@ -10,8 +10,8 @@ fn what_can_not_be_tortured_is_refused_in_one_line() {
             "error: the provider `inline` lives in one process, and consumers are processes of their own; name a server\n",
         ),
         (
-            &["--private", "rabbit"],
-            "error: there is no private server for `rabbit`; redis, redis_pubsub or kafka is expected\n",
+            &["--private", "carrot"],
+            "error: there is no private server for `carrot`; redis, redis_pubsub, kafka or rabbitmq is expected\n",
         ),
         (
             &["--private", "redis", "--minutes", "0"],

@@ -143,6 +143,10 @@ pub trait ReadEndpoint: Send + Sync + 'static {
     /// publishes may wait until what it publishes is handled.
     fn subscribed(&self) {}
 
+    /// Is told that this subscription is over, although deliveries of it may still be out: nobody reads from here any
+    /// more, and what was sent ahead goes to others.
+    fn unsubscribed(&self) {}
+
     /// Whether what it hands out wants settling; an independent reader's deliveries do not, and such an endpoint needs
     /// neither [`ack`](Self::ack) nor [`nack`](Self::nack).
     fn settles(&self) -> bool {

@@ -321,6 +321,11 @@ impl Consumer {
         self.endpoint.subscribed();
     }
 
+    /// The subscription is over.
+    pub(super) fn unsubscribed(&self) {
+        self.endpoint.unsubscribed();
+    }
+
     /// Leaves the group.
     pub(super) async fn leave(self: &Arc<Self>) -> Result<()> {
         self.flush().await?;

@@ -383,6 +383,7 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.give_back();
+        self.consumer.unsubscribed();
     }
 }
 

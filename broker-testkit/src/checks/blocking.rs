@@ -128,6 +128,9 @@ check!(
 async fn does_not_block_publish(t: &Trial) -> CheckResult {
     let (broker, stream, other) = (t.broker().await?, t.stream("a"), t.stream("b"));
     let group = t.group("g");
+    for stream in [&stream, &other] {
+        t.group_before(&broker, stream, &group).await?;
+    }
     // The warm-up: names are resolved when the clock starts.
     broker.publish(&other, Message::text("x")).await?;
     let deliveries = t.read(&broker, &other, &group, 1).await?;

@@ -102,6 +102,7 @@ check!(
 
 async fn read_after_close(t: &Trial) -> CheckResult {
     let (broker, stream, group) = (t.broker().await?, t.stream("a"), t.group("g"));
+    t.group_before(&broker, &stream, &group).await?;
     broker.publish(&stream, Message::text("x")).await?;
     broker.publish(&stream, Message::text("y")).await?;
     let held = t.read(&broker, &stream, &group, 2).await?;

@@ -111,7 +111,12 @@ check!(
 );
 
 async fn replay(t: &Trial) -> CheckResult {
-    let (scene, dead) = buried(t, 2).await?;
+    let scene = Scene::new(t, Options::new(), 0).await?;
+    t.group_before(&scene.broker, &scene.stream, &t.group("other"))
+        .await?;
+    scene.publish(2).await?;
+    scene.bury(2).await?;
+    let dead = scene.broker.dead_letters(&scene.stream, &scene.group)?;
     let others = t.read(&scene.broker, &scene.stream, &t.group("other"), 2).await?;
     scene.ack_all(others).await?;
     let Some(letter) = letters(&dead).await?.pop() else {

@@ -174,6 +174,7 @@ check!(
 
 async fn delete_refuses_pending(t: &Trial) -> CheckResult {
     let (broker, stream, group) = (t.broker().await?, t.stream("a"), t.group("g"));
+    t.group_before(&broker, &stream, &group).await?;
     broker.publish(&stream, Message::text("x")).await?;
     let held = t.read(&broker, &stream, &group, 1).await?;
     drop(info(&broker, &stream, &group).await?);
@@ -227,6 +228,7 @@ check!(
 async fn remove_consumer(t: &Trial) -> CheckResult {
     let (gone, other, stream, group) = (t.broker().await?, t.broker().await?, t.stream("a"), t.group("g"));
     let ledger = t.ledger();
+    t.group_before(&gone, &stream, &group).await?;
     ledger
         .publish_many(&gone, &stream, 0, &["k".to_owned()], 5)
         .await?;

@@ -51,12 +51,17 @@ check!(
 async fn count(t: &Trial) -> CheckResult {
     const THERE: usize = 5;
     let (broker, stream) = (t.broker().await?, t.stream("a"));
+    const ASKED: [usize; 5] = [1, 2, 3, 5, 10];
+    for asked in ASKED {
+        t.group_before(&broker, &stream, &t.group(&format!("g{asked}")))
+            .await?;
+    }
     for number in 0..THERE {
         broker
             .publish(&stream, Message::text(number.to_string()).key("k"))
             .await?;
     }
-    for asked in [1, 2, 3, 5, 10] {
+    for asked in ASKED {
         let group = t.group(&format!("g{asked}"));
         let mut seen = Vec::new();
         let mut held = Vec::new();
@@ -109,6 +114,7 @@ check!(
 
 async fn all_at_once(t: &Trial) -> CheckResult {
     let (broker, stream, group) = (t.broker().await?, t.stream("a"), t.group("g"));
+    t.group_before(&broker, &stream, &group).await?;
     let ledger = t.ledger();
     ledger
         .publish_many(&broker, &stream, 0, &["k".to_owned()], 20)

@@ -2,7 +2,7 @@
 
 use broker_core::{Error, ErrorKind, Result, async_trait};
 
-use super::{KafkaServer, RedisServer};
+use super::{KafkaServer, RabbitMqServer, RedisServer};
 use crate::ServerControl;
 use crate::torture::{Position, Positions};
 
@@ -83,6 +83,46 @@ impl Positions for KafkaServer {
         // What a group is called on the server.
         let group = format!("{stream}/{group}");
         blocking(self, move |server| Self::positions(server, &group)).await
+    }
+}
+
+#[async_trait]
+impl ServerControl for RabbitMqServer {
+    async fn start(&self) -> Result<()> {
+        blocking(self, Self::restart).await
+    }
+
+    async fn stop(&self) -> Result<()> {
+        blocking(self, Self::stop).await
+    }
+
+    async fn kill(&self) -> Result<()> {
+        blocking(self, Self::kill).await
+    }
+
+    async fn pause(&self) -> Result<()> {
+        Self::pause(self)
+    }
+
+    async fn resume(&self) -> Result<()> {
+        Self::resume(self)
+    }
+
+    async fn configure(&self, key: &str, value: &str) -> Result<()> {
+        match key {
+            // What was confirmed is with the kernel, which outlives the process: there is nothing to sync for a kill.
+            "fsync" => Ok(()),
+            "memory_alarm" => {
+                let raised = value == "on";
+                blocking(self, move |server| server.memory_alarm(raised)).await
+            }
+            _ => Err(Error::new(
+                ErrorKind::Unexpected,
+                format!(
+                    "the private RabbitMQ server knows no setting `{key}` while it runs; give it a line at its start"
+                ),
+            )),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use broker_core::config::Settings;
 use broker_core::registry::Provider;
 use broker_core::{Capabilities, Error, ErrorKind, Result};
 
-use super::{Certificates, KafkaServer, RedisServer, RedisServers};
+use super::{Certificates, KafkaServer, RabbitMqServer, RedisServer, RedisServers};
 use crate::{Harness, Limits, NetProxy, RawAccess, ServerControl, Timing};
 
 /// What a harness asks of a private server beside [controlling](ServerControl) it.
@@ -239,5 +239,28 @@ impl PrivateServer for KafkaServer {
 
     fn version(&self) -> Option<String> {
         Some(self.version().to_string())
+    }
+}
+
+impl PrivateServer for RabbitMqServer {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn nowhere(&self) -> &'static str {
+        "amqp://mallory:hunter2secret@127.0.0.1:1"
+    }
+
+    fn certificates(&self) -> Option<&Certificates> {
+        self.certificates()
+    }
+
+    fn durable(&self) -> bool {
+        // What it confirmed, it finds again after a kill.
+        true
+    }
+
+    fn proxy(&self) -> Option<&dyn NetProxy> {
+        self.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy)
     }
 }

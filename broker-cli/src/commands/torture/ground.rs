@@ -7,7 +7,7 @@ use std::sync::Arc;
 use broker_core::config::{BrokerUrl, Settings};
 use broker_core::registry::Registry;
 use broker_core::{Broker, Error, ErrorKind};
-use broker_testkit::servers::{KafkaConfig, RedisConfig};
+use broker_testkit::servers::{KafkaConfig, RabbitMqConfig, RedisConfig};
 use broker_testkit::torture::{Member, Positions};
 use broker_testkit::{NetProxy, ServerControl, TcpProxy};
 
@@ -31,6 +31,9 @@ const PRIVATE_KAFKA: [(&str, &str); 4] = [
     ("heartbeat_interval", "500ms"),
     ("revocation_wait", "2s"),
 ];
+
+/// The same for RabbitMQ.
+const PRIVATE_RABBITMQ: [(&str, &str); 1] = [("heartbeat", "2s")];
 
 /// Where a torture run takes place.
 pub(super) struct Ground {
@@ -196,8 +199,22 @@ impl Private {
             "kafka" => Err(Stop::usage(
                 "this program was built without the provider `kafka`; build it with `--features kafka`",
             )),
+            "rabbitmq" if cfg!(feature = "rabbitmq") => {
+                let server = RabbitMqConfig::new().start()?;
+                Ok(Self {
+                    url: server.url(),
+                    port: Some(server.port()),
+                    proxy: None,
+                    positions: None,
+                    settings: &PRIVATE_RABBITMQ,
+                    control: Arc::new(server),
+                })
+            }
+            "rabbitmq" => Err(Stop::usage(
+                "this program was built without the provider `rabbitmq`; build it with `--features rabbitmq`",
+            )),
             _ => Err(Stop::usage(format_args!(
-                "there is no private server for `{provider}`; redis, redis_pubsub or kafka is expected"
+                "there is no private server for `{provider}`; redis, redis_pubsub, kafka or rabbitmq is expected"
             ))),
         }
     }

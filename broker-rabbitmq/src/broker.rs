@@ -1,0 +1,161 @@
+//! The provider's broker; it only translates.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use broker_core::base::{
+    BaseBroker, Deliveries, Families, HealthReport, Membership, Nack, OpenContext, PublishBatch, ReadRequest,
+    Settle,
+};
+use broker_core::{
+    Capabilities, ConsumerName, GroupName, LostCapability, Published, Result, Settlements, StreamName,
+};
+
+use crate::claims;
+use crate::client::{Client, lock};
+use crate::config::RabbitMqConfig;
+use crate::consumer::Consumer;
+use crate::publish::Publisher;
+
+/// How many members that read without an endpoint are kept.
+const MEMBERS: usize = 1024;
+
+/// A broker on RabbitMQ.
+pub struct RabbitMq {
+    client: Arc<Client>,
+    /// Members that read and settle without an endpoint.
+    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
+}
+
+impl RabbitMq {
+    /// A broker that has not connected yet.
+    pub(crate) fn open(config: RabbitMqConfig, context: OpenContext) -> Result<Self> {
+        Ok(Self {
+            client: Arc::new(Client::new(config, context)),
+            members: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
+        let name = (
+            member.stream.clone(),
+            member.group.clone(),
+            member.consumer.clone(),
+        );
+        let known = lock(&self.members)
+            .get(&name)
+            .filter(|consumer| consumer.member == *member)
+            .cloned();
+        if let Some(consumer) = known {
+            return Ok(consumer);
+        }
+        let consumer = Consumer::join(&self.client, member).await?;
+        let mut members = lock(&self.members);
+        if members.len() >= MEMBERS {
+            members.clear();
+        }
+        members.insert(name, Arc::clone(&consumer));
+        Ok(consumer)
+    }
+}
+
+impl BaseBroker for RabbitMq {
+    fn capabilities(&self) -> Capabilities {
+        claims::of(&self.client.config)
+    }
+
+    fn lost_capabilities(&self) -> Vec<LostCapability> {
+        claims::lost(&self.client.config)
+    }
+
+    fn families(&self) -> Families<'_> {
+        let claims = self.capabilities();
+        Families {
+            dead_letters: claims
+                .contains(Capabilities::DEAD_LETTER_QUEUE)
+                .then_some(self as _),
+            endpoints: Some(self),
+            leases: Some(self),
+            ..Families::default()
+        }
+    }
+
+    async fn publish(&self, batch: PublishBatch<'_>) -> Result<Published> {
+        self.client.check_open()?;
+        Publisher::new(&self.client, batch.stream())
+            .await?
+            .publish(batch.messages())
+            .await
+    }
+
+    async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
+        self.client.check_open()?;
+        self.member(request.member)
+            .await?
+            .read(request.max, request.wait)
+            .await
+    }
+
+    async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
+        self.client.check_open()?;
+        self.client.ack(settle.member, settle.runs).await
+    }
+
+    async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
+        self.client.check_open()?;
+        let settle = nack.settle;
+        self.client
+            .nack(settle.member, settle.runs, nack.disposition, nack.failure)
+            .await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.client.ping().await
+    }
+
+    fn health_stats(&self) -> HealthReport {
+        let client = &self.client;
+        let detail = |name: &str, value: String| (name.to_owned(), value);
+        let state = |up: bool| if up { "up" } else { "down" }.to_owned();
+        let servers: Vec<_> = client
+            .config
+            .servers()
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"))
+            .collect();
+        let members = client.members();
+        let held: usize = members.iter().map(|member| member.held()).sum();
+        HealthReport {
+            warnings: client
+                .publishing
+                .blocked()
+                .map(|reason| format!("the server takes no messages: {reason}"))
+                .into_iter()
+                .collect(),
+            details: vec![
+                detail("servers", servers.join(",")),
+                detail("queue_type", client.config.queue_type.as_str().to_owned()),
+                detail("publishing", state(client.publishing.live().is_some())),
+                detail("consuming", state(client.consuming.live().is_some())),
+                detail("sessions", members.len().to_string()),
+                detail("held", held.to_string()),
+            ],
+        }
+    }
+
+    async fn ensure_connection(&self) -> Result<()> {
+        self.client.to_consume().await?;
+        self.client.to_publish().await?;
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.client.close().await;
+        lock(&self.members).clear();
+        Ok(())
+    }
+}

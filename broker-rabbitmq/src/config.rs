@@ -1,0 +1,240 @@
+//! The provider's own settings.
+
+use std::time::Duration;
+
+use broker_core::base::OpenContext;
+use broker_core::config::{BrokerUrl, duration};
+use broker_core::registry::{Provider, ProviderConfig};
+use broker_core::{Error, Result, Secret};
+use serde::Deserialize;
+
+use crate::broker::RabbitMq;
+
+/// Where the server is and how to talk to it.
+///
+/// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct RabbitMqConfig {
+    /// `amqp://user:password@host:5672/vhost`, or `amqps://…` for TLS; several hosts are tried in turn.
+    pub uri: Option<BrokerUrl>,
+    /// The host.
+    pub host: Option<String>,
+    /// The port; the default is 5672, and 5671 with TLS.
+    pub port: Option<u16>,
+    /// The user; the default is `guest`.
+    pub username: Option<String>,
+    /// The user's password; the default is `guest`.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub password: Option<Secret>,
+    /// The virtual host; the default is `/`.
+    #[serde(alias = "vhost")]
+    pub virtual_host: Option<String>,
+    /// Whether to speak TLS; `amqps://` says so too.
+    pub tls: bool,
+    /// The certificates to trust besides the system's: a PEM file.
+    pub tls_ca: Option<String>,
+    /// The client's certificate: a PEM file.
+    pub tls_cert: Option<String>,
+    /// The client's key: a PEM file.
+    pub tls_key: Option<String>,
+    /// After how much silence a connection counts as dead; whole seconds, zero switches it off.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub heartbeat: Duration,
+    /// How often connecting is tried before the call that needs it fails.
+    pub connection_attempts: u32,
+    /// The wait between these attempts.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub connection_retry_delay: Duration,
+    /// What a group's queue is.
+    pub queue_type: QueueType,
+    /// Whether exchanges and queues are made; off, they are used as they are.
+    pub declare: bool,
+    /// The exchange of a stream; `{stream}` stands for its name. Empty is the server's default exchange, which leads
+    /// straight to the queue that the routing key names.
+    pub exchange: String,
+    /// The queue of a group; `{stream}` and `{group}` stand for their names.
+    pub queue: String,
+    /// What messages are routed by; `{stream}` and `{key}` stand for the stream's name and the message's key.
+    pub routing_key: String,
+    /// Whether a message that goes to nobody is refused; off, it is lost without a word.
+    pub mandatory: bool,
+    /// Whether messages are written to disk.
+    pub persistent: bool,
+}
+
+/// What a group's queue is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum QueueType {
+    /// Replicated, and its delivery count is the server's own.
+    #[default]
+    Quorum,
+    /// On one node.
+    Classic,
+}
+
+impl QueueType {
+    /// What the server calls it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quorum => "quorum",
+            Self::Classic => "classic",
+        }
+    }
+}
+
+impl Default for RabbitMqConfig {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            host: None,
+            port: None,
+            username: None,
+            password: None,
+            virtual_host: None,
+            tls: false,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            heartbeat: Duration::from_secs(10),
+            connection_attempts: 1,
+            connection_retry_delay: Duration::from_millis(200),
+            queue_type: QueueType::default(),
+            declare: true,
+            exchange: "{stream}".to_owned(),
+            queue: "{stream}/{group}".to_owned(),
+            routing_key: "{stream}".to_owned(),
+            mandatory: true,
+            persistent: true,
+        }
+    }
+}
+
+impl RabbitMqConfig {
+    /// The settings for this server, with everything else at its default.
+    ///
+    /// # Errors
+    ///
+    /// One line that says what is wrong with the URI.
+    pub fn new(uri: &str) -> Result<Self> {
+        let uri = BrokerUrl::parse(uri).map_err(|line| Error::config("uri", line))?;
+        Ok(Self {
+            uri: Some(uri),
+            ..Self::default()
+        })
+    }
+
+    /// Whether to speak TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls || self.uri.as_ref().map(BrokerUrl::scheme) == Some("amqps")
+    }
+
+    /// The servers to try, in order.
+    pub(crate) fn servers(&self) -> Vec<(String, u16)> {
+        let port = if self.is_tls() { 5671 } else { 5672 };
+        let hosts = self.uri.as_ref().map_or(&[][..], BrokerUrl::hosts);
+        if self.host.is_some() || hosts.is_empty() {
+            let first = hosts.first().and_then(|(_, port)| *port);
+            let host = self.host.clone().unwrap_or_else(|| "localhost".to_owned());
+            return vec![(host, self.port.or(first).unwrap_or(port))];
+        }
+        let with_port =
+            |(host, own): &(String, Option<u16>)| (host.clone(), self.port.or(*own).unwrap_or(port));
+        hosts.iter().map(with_port).collect()
+    }
+
+    /// User and password.
+    pub(crate) fn credentials(&self) -> (&str, &str) {
+        let uri = self.uri.as_ref();
+        let user = self
+            .username
+            .as_deref()
+            .or_else(|| uri.and_then(BrokerUrl::username));
+        let password = self
+            .password
+            .as_ref()
+            .or_else(|| uri.and_then(BrokerUrl::password));
+        (user.unwrap_or("guest"), password.map_or("guest", Secret::expose))
+    }
+
+    /// The virtual host.
+    pub(crate) fn vhost(&self) -> &str {
+        let of_uri = self.uri.as_ref().map(BrokerUrl::path);
+        let of_uri = of_uri
+            .and_then(|path| path.strip_prefix('/'))
+            .filter(|path| !path.is_empty());
+        self.virtual_host.as_deref().or(of_uri).unwrap_or("/")
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |key: &str, line: &str| Err(Error::config(key, line));
+        if self.is_tls() && cfg!(not(feature = "tls")) {
+            return refuse("tls", "this build is without the feature `tls`");
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return refuse("tls_cert and tls_key", "one needs the other; set both");
+        }
+        if !self.is_tls() && (self.tls_ca.is_some() || self.tls_cert.is_some()) {
+            return refuse("tls", "certificates are set and TLS is not; use `amqps://`");
+        }
+        if self.connection_attempts == 0 {
+            return refuse("connection_attempts", "a number above zero is expected");
+        }
+        if self.heartbeat.subsec_nanos() != 0 || self.heartbeat.as_secs() > u64::from(u16::MAX) {
+            return refuse("heartbeat", "whole seconds up to 65535 are expected");
+        }
+        for (key, text, holes) in [
+            ("exchange", &self.exchange, &["{stream}"][..]),
+            ("queue", &self.queue, &["{stream}", "{group}"]),
+            ("routing_key", &self.routing_key, &["{stream}", "{key}"]),
+        ] {
+            let rest = holes
+                .iter()
+                .fold(text.clone(), |text, hole| text.replace(hole, ""));
+            if rest.contains(['{', '}']) {
+                let known = holes.join(" and ");
+                return refuse(key, &format!("it has a brace that is none of {known}"));
+            }
+        }
+        if self.declare && !(self.exchange.contains("{stream}") && self.queue.contains("{group}")) {
+            return refuse(
+                "declare",
+                "streams would share an exchange or groups a queue; name them by `{stream}` and `{group}`, or set `declare = false`",
+            );
+        }
+        if self.declare && self.queue == "{group}" {
+            return refuse(
+                "queue",
+                "groups of different streams would share it; add `{stream}`",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl ProviderConfig for RabbitMqConfig {
+    type Broker = RabbitMq;
+    const PROVIDER: &'static Provider = &crate::PROVIDER;
+
+    fn open(self, context: OpenContext) -> Result<RabbitMq> {
+        self.check()?;
+        RabbitMq::open(self, context)
+    }
+}
+
+/// The provider with the schema of its settings.
+#[cfg(feature = "schema")]
+pub(crate) const fn describe(provider: Provider) -> Provider {
+    provider.schema(|| schemars::schema_for!(RabbitMqConfig).to_value())
+}
+
+/// The provider; this build is without schemas.
+#[cfg(not(feature = "schema"))]
+pub(crate) const fn describe(provider: Provider) -> Provider {
+    provider
+}

@@ -1,0 +1,97 @@
+//! Messages as a session hands them out, and batches of them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use broker_core::base::{Deliveries, Lot, MessageStore};
+use broker_core::{Message, MessageId, Receipt};
+use lapin::message::Delivery;
+
+use crate::codec::{self, Content, Meta};
+use crate::config::QueueType;
+
+/// A message that the server gave to a session.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The server's number of this delivery on the session's channel.
+    pub(crate) tag: u64,
+    pub(crate) message: Message,
+    pub(crate) meta: Meta,
+    /// How often the message was handed out, this time included.
+    pub(crate) attempt: u32,
+    /// Whether it came back from a consumer that is gone, and the server does not count how often.
+    pub(crate) uncounted: bool,
+    stored_at: Option<SystemTime>,
+}
+
+impl Entry {
+    /// Reads what the server delivered.
+    pub(crate) fn new(delivery: Delivery, queue_type: QueueType) -> Self {
+        let content = codec::decode(delivery.data, &delivery.properties);
+        let Content {
+            message,
+            meta,
+            count,
+            stored_at,
+        } = content;
+        // A classic queue tells that it was delivered before, and not how often.
+        let count = match queue_type {
+            QueueType::Classic => count.max(u32::from(delivery.redelivered)),
+            QueueType::Quorum => count,
+        };
+        Self {
+            tag: delivery.delivery_tag,
+            uncounted: queue_type == QueueType::Classic && delivery.redelivered,
+            attempt: meta.attempts.saturating_add(count).saturating_add(1),
+            message,
+            meta,
+            stored_at,
+        }
+    }
+}
+
+/// A batch's messages.
+#[derive(Debug)]
+pub(crate) struct Entries(Vec<Entry>);
+
+impl MessageStore for Entries {
+    fn message(&self, index: usize) -> Option<&Message> {
+        self.0.get(index).map(|entry| &entry.message)
+    }
+
+    fn id(&self, index: usize, receipt: &Receipt) -> MessageId {
+        let entry = self.0.get(index);
+        entry.map_or_else(|| receipt.offset_id(), |entry| entry.meta.id.clone())
+    }
+
+    fn stored_at(&self, index: usize) -> Option<SystemTime> {
+        self.0.get(index).and_then(|entry| entry.stored_at)
+    }
+}
+
+impl Entries {
+    pub(crate) fn new(entries: Vec<Entry>) -> Arc<Self> {
+        Arc::new(Self(entries))
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<&Entry> {
+        self.0.get(index)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter()
+    }
+
+    /// The batch as the port has it.
+    pub(crate) fn deliver(self: Arc<Self>, fence: u64) -> Deliveries {
+        let receipts = self.0.iter().map(|entry| Receipt {
+            partition: 0,
+            attempt: entry.attempt,
+            sequence: entry.tag,
+            major: 0,
+            fence,
+        });
+        let receipts = receipts.collect();
+        Deliveries::one(Lot::each(self, receipts))
+    }
+}

@@ -1,0 +1,268 @@
+//! What a session holds: which of the channel's deliveries are out, and which single acks one can stand for.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::Settled;
+use tokio::time::Instant;
+
+use crate::entry::{Entries, Entry};
+
+/// How many ended leases are remembered, so that a late settlement is told apart from a second one.
+const ENDED: usize = 4_096;
+
+/// A delivery that a consumer has in hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    batch: Arc<Entries>,
+    index: usize,
+    until: Instant,
+    /// Whether it is being settled at this moment.
+    settling: bool,
+}
+
+impl Held {
+    /// The delivery itself.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        self.batch.get(self.index)
+    }
+}
+
+/// The deliveries of one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// What came and was not handed out, with the time until which it stays here.
+    buffer: VecDeque<(Entry, Instant)>,
+    /// What came and is to be written anew with its count before it is handed out.
+    uncounted: Vec<Entry>,
+    out: BTreeMap<u64, Held>,
+    /// Leases that ended, the oldest first to be forgotten.
+    ended: BTreeSet<u64>,
+    /// All deliveries up to this one have come.
+    came: u64,
+    /// Deliveries that came before one with a lower number.
+    early: BTreeSet<u64>,
+}
+
+impl Ledger {
+    /// A delivery came.
+    pub(crate) fn came(&mut self, entry: Entry, lease: Duration) {
+        if entry.tag == self.came + 1 {
+            self.came += 1;
+            while self.early.remove(&(self.came + 1)) {
+                self.came += 1;
+            }
+        } else {
+            self.early.insert(entry.tag);
+        }
+        if entry.uncounted {
+            self.uncounted.push(entry);
+        } else {
+            self.buffer.push_back((entry, Instant::now() + lease));
+        }
+    }
+
+    /// Takes what is to be written anew.
+    pub(crate) fn uncounted(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.uncounted)
+    }
+
+    /// Hands out up to `max` of what came.
+    pub(crate) fn hand_out(&mut self, max: usize, lease: Duration) -> Option<Arc<Entries>> {
+        let count = max.min(self.buffer.len());
+        if count == 0 {
+            return None;
+        }
+        let batch = Entries::new(self.buffer.drain(..count).map(|(entry, _)| entry).collect());
+        let until = Instant::now() + lease;
+        for (index, entry) in batch.iter().enumerate() {
+            let held = Held {
+                batch: Arc::clone(&batch),
+                index,
+                until,
+                settling: false,
+            };
+            self.out.insert(entry.tag, held);
+        }
+        Some(batch)
+    }
+
+    /// Takes all that came and was not handed out.
+    pub(crate) fn unseen(&mut self) -> Vec<Entry> {
+        let unseen = self.buffer.drain(..).map(|(entry, _)| entry);
+        self.uncounted.drain(..).chain(unseen).collect()
+    }
+
+    /// Whether nothing is in hand or waits to be.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.uncounted.is_empty() && self.out.is_empty()
+    }
+
+    /// How many deliveries are here.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len() + self.uncounted.len() + self.out.len()
+    }
+
+    /// Whether there is something to hand out.
+    pub(crate) fn has_unseen(&self) -> bool {
+        !self.buffer.is_empty() || !self.uncounted.is_empty()
+    }
+
+    /// Settles a delivery as done.
+    pub(crate) fn ack(&mut self, tag: u64) -> Settled {
+        match self.out.get(&tag) {
+            Some(held) if !held.settling => {
+                self.out.remove(&tag);
+                Settled::Acked
+            }
+            Some(_) => Settled::AlreadySettled,
+            None => self.absent(tag),
+        }
+    }
+
+    /// Begins to settle a delivery in some other way, unless that is over.
+    pub(crate) fn begin(&mut self, tag: u64) -> Result<Held, Settled> {
+        match self.out.get_mut(&tag) {
+            Some(held) if !held.settling => {
+                held.settling = true;
+                Ok(held.clone())
+            }
+            Some(_) => Err(Settled::AlreadySettled),
+            None => Err(self.absent(tag)),
+        }
+    }
+
+    /// The settling that was begun took effect, or it did not.
+    pub(crate) fn end(&mut self, tag: u64, settled: bool) {
+        if settled {
+            self.out.remove(&tag);
+        } else if let Some(held) = self.out.get_mut(&tag) {
+            held.settling = false;
+        }
+    }
+
+    /// Lets a lease end no sooner than `until`.
+    pub(crate) fn extend(&mut self, tag: u64, until: Instant) -> Settled {
+        match self.out.get_mut(&tag) {
+            Some(held) if !held.settling => {
+                held.until = held.until.max(until);
+                Settled::Acked
+            }
+            _ => self.absent(tag),
+        }
+    }
+
+    fn absent(&self, tag: u64) -> Settled {
+        if tag == 0 || (tag > self.came && !self.early.contains(&tag)) {
+            return Settled::NotPending;
+        }
+        if self.ended.contains(&tag) {
+            return Settled::Stale;
+        }
+        Settled::AlreadySettled
+    }
+
+    /// Takes the deliveries whose lease has ended, begun to be settled, and what was never handed out in that time.
+    pub(crate) fn lapsed(&mut self, now: Instant, keeps_unseen: bool) -> (Vec<(u64, Held)>, Vec<Entry>) {
+        let lapsed = self
+            .out
+            .iter_mut()
+            .filter(|(_, held)| !held.settling && held.until <= now);
+        let lapsed: Vec<_> = lapsed
+            .map(|(tag, held)| {
+                held.settling = true;
+                (*tag, held.clone())
+            })
+            .collect();
+        self.ended.extend(lapsed.iter().map(|(tag, _)| *tag));
+        while self.ended.len() > ENDED {
+            self.ended.pop_first();
+        }
+        let mut unseen = Vec::new();
+        while !keeps_unseen && self.buffer.front().is_some_and(|(_, until)| *until <= now) {
+            unseen.extend(self.buffer.pop_front().map(|(entry, _)| entry));
+        }
+        (lapsed, unseen)
+    }
+
+    /// The highest of `acked` for which an ack that covers all before it covers nothing that is still open.
+    pub(crate) fn covered(&self, acked: &[u64]) -> Option<u64> {
+        let open = self.out.keys().next().copied();
+        let unseen = self.buffer.iter().map(|(entry, _)| entry);
+        let unseen = unseen.chain(&self.uncounted).map(|entry| entry.tag).min();
+        let lowest = open.into_iter().chain(unseen).min().unwrap_or(u64::MAX);
+        let covered = |tag: &&u64| **tag < lowest && **tag <= self.came;
+        acked.iter().filter(covered).max().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::message::Delivery;
+
+    const LEASE: Duration = Duration::from_secs(1);
+
+    fn came(ledger: &mut Ledger, tags: &[u64]) {
+        for tag in tags {
+            let delivery = Delivery::mock(*tag, "".into(), "".into(), false, Vec::new());
+            ledger.came(Entry::new(delivery, crate::config::QueueType::Quorum), LEASE);
+        }
+    }
+
+    fn handed_out(tags: &[u64]) -> Ledger {
+        let mut ledger = Ledger::default();
+        came(&mut ledger, tags);
+        ledger.hand_out(usize::MAX, LEASE);
+        ledger
+    }
+
+    #[tokio::test]
+    async fn an_ack_for_many_never_covers_one_that_is_open_unseen_or_not_come_yet() {
+        let mut ledger = handed_out(&[1, 2, 3, 4]);
+        for tag in [1, 2, 4] {
+            assert_eq!(ledger.ack(tag), Settled::Acked);
+        }
+        assert_eq!(ledger.covered(&[1, 2, 4]), Some(2), "3 is open");
+        assert_eq!(ledger.ack(3), Settled::Acked);
+        assert_eq!(ledger.covered(&[3]), Some(3));
+
+        let mut ledger = handed_out(&[2, 3]);
+        assert_eq!((ledger.ack(2), ledger.ack(3)), (Settled::Acked, Settled::Acked));
+        assert_eq!(ledger.covered(&[2, 3]), None, "1 has not come");
+        came(&mut ledger, &[1]);
+        assert_eq!(ledger.covered(&[2, 3]), None, "1 was not handed out");
+    }
+
+    #[tokio::test]
+    async fn each_receipt_is_answered_for_what_became_of_it() {
+        let mut ledger = handed_out(&[1, 2]);
+        assert_eq!(ledger.ack(1), Settled::Acked);
+        assert_eq!(ledger.ack(1), Settled::AlreadySettled);
+        assert_eq!(ledger.ack(9), Settled::NotPending);
+        assert_eq!(ledger.ack(0), Settled::NotPending);
+        assert!(ledger.begin(2).is_ok());
+        assert_eq!(
+            ledger.ack(2),
+            Settled::AlreadySettled,
+            "while it is being refused"
+        );
+        ledger.end(2, false);
+        assert_eq!(ledger.ack(2), Settled::Acked, "the refusal failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_ends_once_unless_it_is_extended() {
+        let mut ledger = handed_out(&[1, 2]);
+        assert_eq!(ledger.extend(2, Instant::now() + LEASE * 2), Settled::Acked);
+        tokio::time::advance(LEASE).await;
+        let (lapsed, _) = ledger.lapsed(Instant::now(), false);
+        assert_eq!(lapsed.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [1]);
+        assert!(ledger.lapsed(Instant::now(), false).0.is_empty());
+        ledger.end(1, true);
+        assert_eq!(ledger.ack(1), Settled::Stale);
+        assert_eq!(ledger.extend(1, Instant::now()), Settled::Stale);
+        assert_eq!(ledger.ack(2), Settled::Acked);
+    }
+}

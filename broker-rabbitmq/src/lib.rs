@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+
+mod broker;
+mod claims;
+mod client;
+mod codec;
+mod config;
+mod connection;
+mod consumer;
+mod dead_letters;
+mod delayed;
+mod endpoint;
+mod entry;
+mod error;
+mod held;
+mod leases;
+mod listener;
+mod names;
+mod properties;
+mod publish;
+mod reader;
+mod sender;
+mod settle;
+mod topology;
+
+pub use broker::RabbitMq;
+pub use config::{QueueType, RabbitMqConfig};
+
+use broker_core::registry::Provider;
+
+/// The provider as the registry knows it.
+pub static PROVIDER: Provider = config::describe(
+    Provider::new::<RabbitMqConfig>("rabbitmq", env!("CARGO_PKG_NAME"))
+        .schemes(&["amqp", "amqps"])
+        .modes(&[("quorum", claims::QUEUES), ("classic", claims::QUEUES)]),
+);
+
+broker_core::register_provider!(PROVIDER);

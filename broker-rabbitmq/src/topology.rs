@@ -1,0 +1,199 @@
+//! Exchanges and queues: made once for each connection, and again where they are gone.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use broker_core::{GroupName, Result, StreamName};
+use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+use tokio::time::Instant;
+
+use crate::client::{Client, lock};
+use crate::config::QueueType;
+use crate::connection::Live;
+use crate::error::from_lapin;
+use crate::names;
+
+/// How many names are kept as made; beyond that they are made anew, which changes nothing.
+const KEPT: usize = 16_384;
+
+/// A server of the 4th series drops what was redelivered more often than its limit, 20 by default. How often a message
+/// is delivered is for the framework to say, which keeps it as a dead letter then.
+const DELIVERY_LIMIT: i32 = 1_000_000_000;
+
+/// What was made on which connection.
+#[derive(Default)]
+pub(crate) struct Known {
+    streams: Mutex<HashMap<StreamName, Weak<Live>>>,
+    queues: Mutex<HashMap<ShortString, Weak<Live>>>,
+    /// Queues that the server removes when they are idle, and when they were last made.
+    passing: Mutex<HashMap<ShortString, Instant>>,
+}
+
+impl Known {
+    /// Forgets a stream, so that its next use makes it again.
+    pub(crate) fn forget_stream(&self, stream: &StreamName) {
+        lock(&self.streams).remove(stream);
+    }
+
+    /// Forgets a queue.
+    pub(crate) fn forget_queue(&self, queue: &str) {
+        lock(&self.queues).remove(queue);
+        lock(&self.passing).remove(queue);
+    }
+}
+
+fn has<K: Hash + Eq>(map: &Mutex<HashMap<K, Weak<Live>>>, key: &K, live: &Arc<Live>) -> bool {
+    lock(map)
+        .get(key)
+        .is_some_and(|on| on.as_ptr() == Arc::as_ptr(live))
+}
+
+fn keep<K: Hash + Eq>(map: &Mutex<HashMap<K, Weak<Live>>>, key: K, live: &Arc<Live>) {
+    let mut map = lock(map);
+    if map.len() >= KEPT {
+        map.clear();
+    }
+    map.insert(key, Arc::downgrade(live));
+}
+
+impl Client {
+    /// The stream's exchange, which is there when this returns.
+    pub(crate) async fn stream(&self, stream: &StreamName) -> Result<ShortString> {
+        let exchange = names::exchange(&self.config, stream)?;
+        if !self.config.declare {
+            return Ok(exchange);
+        }
+        let live = self.to_consume().await?;
+        if has(&self.known.streams, stream, &live) {
+            return Ok(exchange);
+        }
+        let channel = live.channel().await?;
+        declare_stream(&channel, &exchange).await?;
+        keep(&self.known.streams, stream.clone(), &live);
+        Ok(exchange)
+    }
+
+    /// The exchange that all streams lead to, which is there when this returns.
+    pub(crate) async fn all_streams(&self) -> Result<()> {
+        let all = names::short("exchange's name", names::ALL_STREAMS)?;
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let channel = self.asking().await?;
+        let made = channel
+            .exchange_declare(all, ExchangeKind::Topic, durable, FieldTable::default())
+            .await;
+        made.map_err(|error| from_lapin(&error))
+    }
+
+    /// The group's queue, which is there and bound when this returns.
+    pub(crate) async fn group(&self, stream: &StreamName, group: &GroupName) -> Result<ShortString> {
+        let queue = names::queue(&self.config, stream, group)?;
+        if !self.config.declare {
+            return Ok(queue);
+        }
+        let live = self.to_consume().await?;
+        if has(&self.known.queues, &queue, &live) {
+            return Ok(queue);
+        }
+        let exchange = self.stream(stream).await?;
+        let channel = live.channel().await?;
+        declare_queue(&channel, &queue, self.config.queue_type, FieldTable::default()).await?;
+        let (binding, no_arguments) = (names::short("routing key", "#")?, FieldTable::default());
+        channel
+            .queue_bind(
+                queue.clone(),
+                exchange,
+                binding,
+                QueueBindOptions::default(),
+                no_arguments,
+            )
+            .await
+            .map_err(|error| from_lapin(&error))?;
+        keep(&self.known.queues, queue.clone(), &live);
+        Ok(queue)
+    }
+
+    /// A queue beside a group's or a stream's, which is there when this returns.
+    pub(crate) async fn beside(&self, queue: &ShortString, arguments: FieldTable) -> Result<()> {
+        let live = self.to_consume().await?;
+        if has(&self.known.queues, queue, &live) {
+            return Ok(());
+        }
+        let channel = live.channel().await?;
+        declare_queue(&channel, queue, self.config.queue_type, arguments).await?;
+        keep(&self.known.queues, queue.clone(), &live);
+        Ok(())
+    }
+
+    /// A queue that the server removes when it was idle for longer than `fresh`, which is there when this returns.
+    pub(crate) async fn passing(
+        &self,
+        queue: &ShortString,
+        fresh: Duration,
+        arguments: FieldTable,
+    ) -> Result<()> {
+        let made = lock(&self.known.passing).get(queue).copied();
+        if made.is_some_and(|made| made.elapsed() < fresh) {
+            return Ok(());
+        }
+        let (channel, now) = (self.asking().await?, Instant::now());
+        declare_queue(&channel, queue, self.config.queue_type, arguments).await?;
+        let mut passing = lock(&self.known.passing);
+        passing.retain(|_, made| made.elapsed() < fresh);
+        passing.insert(queue.clone(), now);
+        Ok(())
+    }
+}
+
+async fn declare_stream(channel: &Channel, exchange: &ShortString) -> Result<()> {
+    let all = names::short("exchange's name", names::ALL_STREAMS)?;
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let none = FieldTable::default;
+    let made = async {
+        for (name, kind) in [(&all, ExchangeKind::Topic), (exchange, ExchangeKind::Fanout)] {
+            channel
+                .exchange_declare(name.clone(), kind, durable, none())
+                .await?;
+        }
+        let options = ExchangeBindOptions::default();
+        channel
+            .exchange_bind(
+                all.clone(),
+                exchange.clone(),
+                ShortString::default(),
+                options,
+                none(),
+            )
+            .await
+    };
+    made.await.map_err(|error| from_lapin(&error))
+}
+
+async fn declare_queue(
+    channel: &Channel,
+    queue: &ShortString,
+    queue_type: QueueType,
+    mut arguments: FieldTable,
+) -> Result<()> {
+    let text = |text: &str| AMQPValue::LongString(text.as_bytes().into());
+    arguments.insert("x-queue-type".into(), text(queue_type.as_str()));
+    if queue_type == QueueType::Quorum {
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+    }
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    let made = channel.queue_declare(queue.clone(), durable, arguments).await;
+    made.map(drop)
+        .map_err(|error| from_lapin(&error).with("queue", queue))
+}
