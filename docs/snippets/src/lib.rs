@@ -45,6 +45,8 @@ mod pages {
     struct RedisPubsub;
     #[doc = include_str!("../../src/providers/kafka.md")]
     struct Kafka;
+    #[doc = include_str!("../../src/providers/rabbitmq.md")]
+    struct Rabbitmq;
     #[doc = include_str!("../../src/production.md")]
     struct Production;
     #[doc = include_str!("../../src/security.md")]
