@@ -51,12 +51,12 @@ async fn groups_tell_members_pending_and_lag() {
     );
     let text = run(&["groups", "orders", "--url", url]).await.good().output;
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines[0], "GROUP    CONSUMER   PENDING  LAG  OLDEST  IDLE");
+    assert_eq!(lines[0], "GROUP    CONSUMER  PENDING  LAG  OLDEST  IDLE");
     assert!(
         lines[1].starts_with("billing  1 member  2        3    0."),
         "{text}"
     );
-    assert!(lines[2].starts_with("         worker-1   2"), "{text}");
+    assert!(lines[2].starts_with("         worker-1  2"), "{text}");
     drop(held);
 }
 

@@ -39,3 +39,19 @@ pub(crate) fn output(answer: &Output) -> &str {
 pub(crate) fn errors(answer: &Output) -> &str {
     std::str::from_utf8(&answer.stderr).unwrap()
 }
+
+/// What is said of the provider `inlin`, in a program that has the providers of its features.
+pub(crate) fn unknown_provider(place: &str) -> String {
+    let linked = [
+        ("kafka", cfg!(feature = "kafka")),
+        ("rabbitmq", cfg!(feature = "rabbitmq")),
+        ("redis", cfg!(feature = "redis-streams")),
+        ("redis_pubsub", cfg!(feature = "redis-pubsub")),
+    ];
+    let linked = linked
+        .iter()
+        .filter(|(_, linked)| *linked)
+        .map(|(name, _)| format!(", {name}"));
+    let linked: String = linked.collect();
+    format!("{place}: unknown provider `inlin` (linked: inline{linked}); did you mean `inline`?")
+}
