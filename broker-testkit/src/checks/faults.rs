@@ -152,7 +152,10 @@ check!(
 
 async fn publish_uncertain(t: &Trial) -> CheckResult {
     let proxy = proxy(t)?;
-    let (broker, stream) = (t.broker().await?, t.stream("s"));
+    let (broker, stream, group) = (t.broker().await?, t.stream("s"), t.group("g"));
+    if t.has(Capabilities::CONSUMER_GROUPS) {
+        t.group_before(&broker, &stream, &group).await?;
+    }
     broker.publish(&stream, Message::text("before")).await?;
     proxy.cut_after(0).await?;
     let published = broker
@@ -171,7 +174,7 @@ async fn publish_uncertain(t: &Trial) -> CheckResult {
     .await?;
     if stored && t.has(Capabilities::CONSUMER_GROUPS) {
         // A client may send it again by itself, as long as that does not double it.
-        let deliveries = t.read(&broker, &stream, &t.group("g"), 3).await?;
+        let deliveries = t.read(&broker, &stream, &group, 3).await?;
         let again = |delivery: &&Delivery| delivery.payload().as_ref() == b"cut off";
         ensure_eq!(
             deliveries.iter().filter(again).count(),

@@ -193,7 +193,8 @@ check!(
 );
 
 async fn delayed(t: &Trial) -> CheckResult {
-    let delay = t.scale(Duration::from_millis(600), Duration::from_secs(3));
+    // Long enough that a message that does not wait comes within it on a busy machine, too.
+    let delay = t.scale(Duration::from_millis(1_500), Duration::from_secs(3));
     let (broker, stream) = (t.broker().await?, t.stream("a"));
     let mut reader = t.reader(&broker, &stream).await?;
     let start = Instant::now();
@@ -203,9 +204,8 @@ async fn delayed(t: &Trial) -> CheckResult {
     broker.publish(&stream, Message::text("now")).await?;
     let first = reader.take(1).await?;
     ensure_eq!(payloads(&first), ["now"], "the first to come");
-    // That it came first is the law; how long it took is the machine's affair as well.
     ensure!(
-        start.elapsed() < t.at_most(delay),
+        start.elapsed() < delay,
         "the undelayed message waited for {:?}",
         start.elapsed()
     );

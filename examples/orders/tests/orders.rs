@@ -124,10 +124,10 @@ fn bad_input_is_one_clear_line() {
     };
     let unknown = config("[brokers.default]\nprovider = \"inlien\"");
     let line = refused(&["--config", &unknown]);
+    // Which ones are linked is for the features to say.
     assert!(
-        line.ends_with(
-            "unknown provider `inlien` (linked: inline, redis, redis_pubsub); did you mean `inline`?"
-        ),
+        line.contains("unknown provider `inlien` (linked: inline, ")
+            && line.ends_with("; did you mean `inline`?"),
         "{line}"
     );
     let weak = config("[brokers.default]\nprovider = \"inline\"\ncapabilities = \"BASIC_PUBSUB\"");
