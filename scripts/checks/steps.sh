@@ -40,9 +40,10 @@ tests_quick() {
 # Each run of the suite in the functions below leaves its report there, for the tables of what is proved.
 reports=$PWD/target/conformance
 
+# The book's adapters certify themselves in a step of their own: what they claim is no provider's.
 every_test() {
     rm -rf "$reports"
-    BROKER_CONFORMANCE_REPORT=$reports/ cargo test --workspace --no-fail-fast
+    BROKER_CONFORMANCE_REPORT=$reports/ cargo test --workspace --exclude book-snippets --no-fail-fast
 }
 
 conformance() {

@@ -263,4 +263,8 @@ impl PrivateServer for RabbitMqServer {
     fn proxy(&self) -> Option<&dyn NetProxy> {
         self.proxy().map(|proxy| proxy.as_ref() as &dyn NetProxy)
     }
+
+    fn version(&self) -> Option<String> {
+        Some(self.version().to_string())
+    }
 }

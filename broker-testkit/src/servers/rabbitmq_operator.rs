@@ -48,7 +48,8 @@ impl RabbitMqServer {
     /// Where the server is down or the expression fails, with what it answered instead.
     pub fn evaluate(&self, expression: &str) -> Result<String> {
         let mut command = program("erl_call");
-        command.args(["-r", "-e", "-c", COOKIE, "-address"]);
+        // One that is paused does not answer.
+        command.args(["-timeout", "10", "-r", "-e", "-c", COOKIE, "-address"]);
         command.arg(format!("localhost:{}", self.distribution_port()));
         command.env("HOME", self.home());
         let answer = run_with_input(command, &format!("{expression}\n"), INSTALL)?;
