@@ -13,6 +13,7 @@ from pathlib import Path
 
 CRATES = [
     "broker", "broker_cli", "broker_core", "broker_engine", "broker_inline", "broker_kafka", "broker_macros",
+    "broker_rabbitmq",
     "broker_redis_common", "broker_redis_pubsub", "broker_redis_streams", "broker_testing", "broker_testkit", "broker_window",
 ]  # fmt: skip
 TAG = re.compile(r"<[^>]*>")
