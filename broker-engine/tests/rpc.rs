@@ -228,6 +228,34 @@ async fn a_reply_queue_that_is_dropped_makes_room_and_is_forgotten() {
     engine.stop().await.unwrap();
 }
 
+/// Who sends more than may be under way, before receiving anything, is not stuck behind its own answers.
+#[tokio::test(start_paused = true)]
+async fn one_s_own_answers_make_room_for_one_s_next_request() {
+    let brokers = inline();
+    let engine = start(&brokers).await;
+    let builder = RequestClient::builder(brokers.default_broker()).in_flight(2);
+    let client = builder.build().await.unwrap();
+    let mut queue = client.reply_queue().await.unwrap();
+    for number in 0..3 {
+        let sending = queue.send("asks", question(number, "well"));
+        tokio::time::timeout(LONG, sending).await.unwrap().unwrap();
+    }
+    let error = loop {
+        let sending = queue.send("asks", question(9, "well"));
+        if let Err(error) = tokio::time::timeout(LONG, sending).await.unwrap() {
+            break error;
+        }
+    };
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Throttled,
+        "it says so where too many wait"
+    );
+    assert!(!queue.receive_many(10, Duration::from_secs(1)).await.is_empty());
+    queue.send("asks", question(9, "well")).await.unwrap();
+    engine.stop().await.unwrap();
+}
+
 /// What is gathered when a call is dropped comes from the next one.
 #[tokio::test(start_paused = true)]
 async fn a_dropped_receive_many_loses_no_answer() {

@@ -92,13 +92,13 @@ pub struct RequestClientBuilder {
 impl RequestClientBuilder {
     /// Sets how many requests may be under way at once; the default is 1,024. Beyond it asking waits, within its time.
     pub fn in_flight(mut self, requests: usize) -> Self {
-        self.in_flight = requests.max(1);
+        self.in_flight = requests.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
     /// Sets how many [reply queues](RequestClient::reply_queue) may be in use at once; the default is 64.
     pub fn reply_queues(mut self, queues: usize) -> Self {
-        self.reply_queues = queues.max(1);
+        self.reply_queues = queues.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
@@ -113,7 +113,7 @@ impl RequestClientBuilder {
         let answers = subscribe(&self.broker, &stream).await?;
         let waiting = Arc::<Waiting>::default();
         let reading = tokio::spawn(read(answers, Arc::clone(&waiting)));
-        let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        let semaphore = |places| Arc::new(Semaphore::new(places));
         Ok(RequestClient(Arc::new(Inner {
             broker: self.broker,
             stream,
@@ -220,7 +220,7 @@ impl RequestClient {
         let _place = self.place("request").await?;
         let id = self.next_id();
         let (answer, answered) = oneshot::channel();
-        let _forget = Forget { client: self, id };
+        let _forget = Forget::new(self, id);
         self.publish(stream, message, id, Waiter::One(answer)).await?;
         answered
             .await
@@ -269,14 +269,28 @@ pub(super) fn no_answer(timeout: Duration) -> Error {
 }
 
 /// A request that nobody waits for any more, however it ended.
-struct Forget<'a> {
+pub(super) struct Forget<'a> {
     client: &'a RequestClient,
-    id: RequestId,
+    /// None where it goes on.
+    id: Option<RequestId>,
+}
+
+impl<'a> Forget<'a> {
+    pub(super) fn new(client: &'a RequestClient, id: RequestId) -> Self {
+        Self { client, id: Some(id) }
+    }
+
+    /// Somebody waits for it after all.
+    pub(super) fn keep(mut self) {
+        self.id = None;
+    }
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.client.forget(self.id);
+        if let Some(id) = self.id {
+            self.client.forget(id);
+        }
     }
 }
 

@@ -1,20 +1,22 @@
 //! Several requests whose answers are gathered.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::time::Duration;
 
-use broker_core::{Error, Message, Result, Retry, StreamName};
+use broker_core::{Error, ErrorKind, Message, Result, Retry, StreamName};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
-use super::client::{RequestClient, no_answer};
+use super::client::{Forget, RequestClient, no_answer};
 use super::waiting::{Answer, Waiter};
 use super::{RequestId, Response};
 
 /// Several requests whose answers are gathered: to different streams, or one to an event's stream that several groups
 /// answer. Made by [`RequestClient::reply_queue`]; how many there are at once is bounded.
 ///
-/// Dropping it gives its place back and forgets its requests: answers that come later are late.
+/// A request is remembered until it is [forgotten](Self::forget), as more answers may come. As many answers wait here as the
+/// client allows requests; what comes beyond is late. Dropping the queue gives its place back and forgets its requests.
 #[derive(Debug)]
 pub struct ReplyQueue {
     client: RequestClient,
@@ -22,7 +24,7 @@ pub struct ReplyQueue {
     asked: HashMap<RequestId, Option<OwnedSemaphorePermit>>,
     sender: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
-    /// What came while a call waited for more that was then dropped.
+    /// What came while a call waited for something else.
     gathered: VecDeque<(RequestId, Result<Response>)>,
     _place: OwnedSemaphorePermit,
 }
@@ -45,11 +47,12 @@ impl ReplyQueue {
     ///
     /// # Errors
     ///
-    /// What publishing answers; [`ErrorKind::Closed`](broker_core::ErrorKind::Closed) after the client was closed.
+    /// What publishing answers; [`ErrorKind::Throttled`] where as many answers as that have come and nobody received them;
+    /// [`ErrorKind::Closed`] after the client was closed.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future may leave the request under way; its answer may then come from [`receive`](Self::receive).
+    /// Dropping the future may leave the request under way; its answer is then late.
     pub async fn send<S>(&mut self, stream: S, message: Message) -> Result<RequestId>
     where
         S: TryInto<StreamName>,
@@ -58,18 +61,42 @@ impl ReplyQueue {
         let stream = stream
             .try_into()
             .map_err(|error| Error::from(error).operation("send"))?;
-        let place = self.client.place("send").await?;
+        let place = self.place().await?;
         let id = self.client.next_id();
-        self.asked.insert(id, Some(place));
+        let forget = Forget::new(&self.client, id);
         let waiter = Waiter::All(id.0, self.sender.clone());
         match self.client.publish(&stream, message, id, waiter).await {
+            Ok(()) => {}
             // It may be under way all the same, and is answered then.
-            Err(error) if error.retry_class() == Retry::Unknown => Err(error.with("request", id)),
-            Err(error) => {
-                self.forget(id);
-                Err(error)
+            Err(error) if error.retry_class() == Retry::Unknown => {
+                self.asked.insert(id, Some(place));
+                forget.keep();
+                return Err(error.with("request", id));
             }
-            Ok(()) => Ok(id),
+            Err(error) => return Err(error),
+        }
+        self.asked.insert(id, Some(place));
+        forget.keep();
+        Ok(id)
+    }
+
+    /// A place for one more request. The answers that would make room may lie here, so they are taken in meanwhile.
+    async fn place(&mut self) -> Result<OwnedSemaphorePermit> {
+        let client = self.client.clone();
+        let mut place = pin!(client.place("send"));
+        loop {
+            if self.gathered.len() >= self.answers.max_capacity() {
+                let line = "too many answers wait; receive them before sending more";
+                return Err(Error::new(ErrorKind::Throttled, line).operation("send"));
+            }
+            tokio::select! {
+                biased;
+                place = &mut place => return place,
+                Some(answer) = self.answers.recv() => {
+                    let answer = self.answered(answer);
+                    self.gathered.push_back(answer);
+                }
+            }
         }
     }
 
@@ -77,9 +104,9 @@ impl ReplyQueue {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`](broker_core::ErrorKind::Timeout) where none comes in time,
-    /// [`ErrorKind::InvalidMessage`](broker_core::ErrorKind::InvalidMessage) where the answer can't be read, and
-    /// [`ErrorKind::Closed`](broker_core::ErrorKind::Closed) once, for each request, when the client is closed.
+    /// [`ErrorKind::Timeout`] where none comes in time,
+    /// [`ErrorKind::InvalidMessage`] where the answer can't be read, and
+    /// [`ErrorKind::Closed`] once, for each request, when the client is closed.
     ///
     /// # Cancel safety
     ///
@@ -117,13 +144,17 @@ impl ReplyQueue {
 
     /// The next answer that comes before `ends`.
     async fn next(&mut self, ends: Instant) -> Option<(RequestId, Result<Response>)> {
-        let (number, response) = tokio::time::timeout_at(ends, self.answers.recv()).await.ok()??;
+        let answer = tokio::time::timeout_at(ends, self.answers.recv()).await.ok()??;
+        Some(self.answered(answer))
+    }
+
+    /// A request has an answer: another one may take its place.
+    fn answered(&mut self, (number, response): Answer) -> (RequestId, Result<Response>) {
         let id = RequestId(number);
-        // It has an answer: another request may take its place.
         if let Some(place) = self.asked.get_mut(&id) {
             *place = None;
         }
-        Some((id, response))
+        (id, response)
     }
 
     /// Stops waiting for the answers to a request: those that come later are late.
