@@ -53,32 +53,48 @@ gap() {
     echo "$1" >>"$gaps"
 }
 
+# What of a failed step's output tells what failed: said again at the end, where it is looked for.
+culprits() {
+    local sign='^(error|Error)|^test .* FAILED|panicked at|MISSED|REFUTED' found
+    found=$(sed 's/\x1b\[[0-9;]*m//g' "$2" | grep --extended-regexp --text --after-context=1 "$sign" | cut --characters 1-200 || true)
+    printf '%s failed; all of it is in %s:\n' "$1" "$2"
+    head -n 24 <<<"${found:-$(tail -n 12 "$2")}"
+}
+
 run_selected() {
-    local name code began number=0 failed=() table=""
+    local name code began log number=0 failed=() table=""
     gaps=$(mktemp)
+    mkdir -p target/checks
+    # Cargo writes to a pipe here, and would leave colours out.
+    [[ ! -t 1 ]] || export CARGO_TERM_COLOR=always
     trap 'rm -f "$gaps"' EXIT
     trap 'exit 130' INT
     for name in "${selected[@]}"; do
         number=$((number + 1))
         printf '\n==> [%d/%d] %s: %s\n' "$number" "${#selected[@]}" "$name" "${step_holds[$name]}"
         began=$SECONDS
+        log=target/checks/$name.log
         # Not as a condition: bash would switch `set -e` off within the step.
         set +e
         (
             set -e
             eval "${step_command[$name]}"
-        )
-        code=$?
+        ) 2>&1 | tee "$log"
+        code=${PIPESTATUS[0]}
         set -e
         local took=$((SECONDS - began)) word=passed
         if ((code != 0)); then
             failed+=("$name")
             word=FAILED
         fi
-        table+=$(printf '%-8s %-18s %5d s' "$word" "$name" "$took")$'\n'
+        table+=$(printf '%-7s %-18s %5d s' "$word" "$name" "$took")$'\n'
         printf '==> %s: %s (%d s)\n' "$name" "$word" "$took"
     done
-    printf '\n%s' "$table"
+    printf '\n'
+    paste -d ' ' - - - <<<"${table%$'\n'}"
+    for name in "${failed[@]}"; do
+        culprits "$name" "target/checks/$name.log"
+    done
     while read -r line; do
         echo "NOT CHECKED: $line"
     done <"$gaps"
