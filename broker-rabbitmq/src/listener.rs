@@ -59,13 +59,8 @@ impl Listener {
 
     /// Listens, unless it does; after a lost connection, tells what may be missing.
     async fn open(&self) -> Result<()> {
-        let up = |state: &State| {
-            state
-                .open
-                .as_ref()
-                .is_some_and(|open| open.channel.status().connected())
-        };
-        if up(&lock(&self.state)) {
+        // One that lost its connection first gives what has come, then tells of its end: only then is there a gap.
+        if lock(&self.state).open.is_some() {
             return Ok(());
         }
         let client = &self.client;

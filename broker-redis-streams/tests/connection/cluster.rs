@@ -1,20 +1,27 @@
 //! A cluster whose slots and nodes come and go.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker_core::{ErrorKind, Retry};
 use broker_testkit::servers::{RedisCluster, RedisConfig, RedisServer};
 
-use crate::scene::{eventually, open, round_trip, text};
+use crate::scene::{EVENTUALLY, eventually, open, round_trip, text};
 
 const RETRY: [(&str, &str); 2] = [("operation_retries", "30"), ("circuit_breaker_failures", "0")];
 
 /// The node that holds the stream's slot, by its number.
 fn owner(cluster: &RedisCluster, stream: &str) -> usize {
-    let held = |node: &RedisServer| match node.command(&["EXISTS", stream]) {
-        Ok(_) => true,
-        Err(error) => !error.to_string().contains("MOVED"),
+    let until = Instant::now() + EVENTUALLY;
+    let held = |node: &RedisServer| loop {
+        match node.command(&["EXISTS", stream]) {
+            Ok(_) => return true,
+            // On a busy machine the nodes lose sight of each other for a moment.
+            Err(error) if error.to_string().contains("CLUSTERDOWN") && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return !error.to_string().contains("MOVED"),
+        }
     };
     cluster.nodes().iter().position(held).unwrap()
 }

@@ -39,8 +39,8 @@ async fn what_nobody_has_seen_was_not_an_attempt() {
 async fn a_dropped_read_keeps_no_message_from_the_others() {
     let server = server();
     let (gone, other) = (
-        open(&server, "message_timeout=4s&consumer=a"),
-        open(&server, "message_timeout=4s&consumer=b"),
+        open(&server, "message_timeout=60s&consumer=a"),
+        open(&server, "message_timeout=60s&consumer=b"),
     );
     let read = gone.read_wait("orders", "billing", 10, EVENTUALLY);
     assert!(
@@ -49,9 +49,8 @@ async fn a_dropped_read_keeps_no_message_from_the_others() {
             .is_err()
     );
     publish(&other, "orders", 0..3).await;
-    let since = tokio::time::Instant::now();
+    // Long before a lease ends.
     let taken = take(&other, "orders", "billing", 3).await;
-    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
     assert!(taken.iter().all(|delivery| delivery.attempt() == 1));
 }
 

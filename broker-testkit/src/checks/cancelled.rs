@@ -33,7 +33,10 @@ async fn cancel_read(t: &Trial) -> CheckResult {
         Duration::ZERO
     };
     let (mut published, mut acked, mut dropped) = (0, 0, 0);
-    while dropped < drops {
+    // A slow machine drops fewer.
+    let time = t.at_most(t.timing().eventual);
+    let began = Instant::now();
+    while dropped < drops && (dropped < drops / 8 || began.elapsed() < time) {
         let answer = {
             let reading = scene.broker.read_wait(&scene.stream, &scene.group, 20, wait);
             let mut reading = std::pin::pin!(reading);
