@@ -47,31 +47,6 @@ impl Redis {
         name: &'static str,
         scripts: impl IntoIterator<Item = &'a Script>,
     ) -> Result<Self> {
-        let timeout = context.config.connect_timeout;
-        Self::told(settings, timeout, context.events.clone(), name, scripts)
-    }
-
-    /// As [`new`](Self::new), for who is no broker: nobody hears of its events.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub fn apart<'a>(
-        settings: ConnectionSettings,
-        connect_timeout: Duration,
-        name: &'static str,
-        scripts: impl IntoIterator<Item = &'a Script>,
-    ) -> Result<Self> {
-        Self::told(settings, connect_timeout, EventSender::new(), name, scripts)
-    }
-
-    fn told<'a>(
-        settings: ConnectionSettings,
-        connect_timeout: Duration,
-        events: EventSender,
-        name: &'static str,
-        scripts: impl IntoIterator<Item = &'a Script>,
-    ) -> Result<Self> {
         let nodes = Nodes::default();
         Ok(Self {
             way: Way::new(settings.topology()?, &nodes),
@@ -79,8 +54,8 @@ impl Redis {
             pool: Pool::new(settings.pool_size),
             settings,
             name,
-            connect_timeout,
-            events,
+            connect_timeout: context.config.connect_timeout,
+            events: context.events.clone(),
             lessons: scripts.into_iter().map(Script::load).collect(),
             server: Mutex::default(),
             closed: AtomicBool::new(false),

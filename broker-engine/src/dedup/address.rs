@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker_core::config::{BrokerUrl, Settings};
+use broker_core::config::{BrokerConfig, BrokerUrl, Settings};
 use broker_core::{Error, Result, Secret};
 use broker_redis_common::{ConnectionSettings, Sentinel};
 use serde::Deserialize;
@@ -50,8 +50,8 @@ impl Default for Address {
     }
 }
 
-/// How to connect to what `url` says, and how long that may take.
-pub(super) fn connection(url: &str) -> Result<(ConnectionSettings, Duration)> {
+/// How to connect to what `url` says, and what it says as any broker's address may.
+pub(super) fn connection(url: &str) -> Result<(ConnectionSettings, BrokerConfig)> {
     let mut settings = Settings::from_url(url)?;
     let scheme = settings.text("provider").unwrap_or_default();
     if !SCHEMES.contains(&scheme) {
@@ -60,7 +60,7 @@ pub(super) fn connection(url: &str) -> Result<(ConnectionSettings, Duration)> {
             format!("`{scheme}` is no address of Redis; write such as redis://localhost:6379/0"),
         ));
     }
-    let timeout = settings.take_common()?.connect_timeout;
+    let config = settings.take_common()?;
     let address: Address = settings.parse()?;
     let connection = ConnectionSettings {
         uri: address.uri,
@@ -78,5 +78,5 @@ pub(super) fn connection(url: &str) -> Result<(ConnectionSettings, Duration)> {
         ..ConnectionSettings::default()
     };
     connection.check()?;
-    Ok((connection, timeout))
+    Ok((connection, config))
 }

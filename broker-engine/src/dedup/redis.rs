@@ -79,14 +79,14 @@ impl RedisDedup {
     ///
     /// [`ErrorKind::Config`](broker_core::ErrorKind::Config) where `url` is none of Redis, or its options are wrong.
     pub fn new(url: &str, time_to_live: Duration) -> Result<Self> {
-        let (connection, timeout) = connection(url)?;
+        let (connection, config) = connection(url)?;
         let scripts = Arc::new(Scripts {
             take: Script::new(TAKE),
             remember: Script::new(REMEMBER),
             release: Script::new(RELEASE),
         });
         let known = [&scripts.take, &scripts.remember, &scripts.release];
-        let servers = Redis::apart(connection, timeout, env!("CARGO_PKG_NAME"), known)?;
+        let servers = Redis::apart(connection, config, env!("CARGO_PKG_NAME"), known)?;
         let token: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
         Ok(Self(Arc::new(Inner {
             servers: Arc::new(servers),
