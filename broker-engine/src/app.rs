@@ -34,6 +34,7 @@ pub struct App {
     retry: Option<RetryPolicy>,
     drain: Option<Duration>,
     observers: Vec<Arc<dyn Observer>>,
+    traced: bool,
 }
 
 /// Adds a state, whose type only it knows.
@@ -62,6 +63,7 @@ impl App {
             retry: None,
             drain: None,
             observers: Vec::new(),
+            traced: false,
         }
     }
 
@@ -96,6 +98,12 @@ impl App {
         self
     }
 
+    /// Makes a span for each handling, as a [`TracingLayer`](crate::layers::TracingLayer) below each subscriber would.
+    pub fn traced(mut self) -> Self {
+        self.traced = true;
+        self
+    }
+
     /// The names of the configured brokers that its subscribers are on.
     #[must_use]
     pub fn broker_names(&self) -> BTreeSet<String> {
@@ -119,6 +127,9 @@ impl App {
         for mut one in self.subscribers() {
             for observer in &self.observers {
                 one = one.observed(observer);
+            }
+            if self.traced {
+                one = one.traced();
             }
             builder = builder.subscribe(one);
         }

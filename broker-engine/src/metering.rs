@@ -30,6 +30,7 @@ use crate::plan::Plan;
 #[derive(Default)]
 pub struct Metering {
     handlers: RwLock<Handlers>,
+    leaves_groups: bool,
 }
 
 #[derive(Default)]
@@ -39,8 +40,16 @@ struct Handlers {
 }
 
 impl Metering {
-    /// Looks up how subscribers and brokers are.
-    pub async fn collect(&self, brokers: &Brokers, plan: &Plan, receipt: &Receipt) {
+    /// Leaves the numbers of whole groups (`broker_lag`, `broker_pending`, `broker_oldest_pending_seconds`) to another
+    /// process: they are the same for all members of a group, and added up they would be too high.
+    #[must_use]
+    pub fn without_groups(mut self) -> Self {
+        self.leaves_groups = true;
+        self
+    }
+
+    /// Tells what subscribers did so far.
+    pub fn count(&self, receipt: &Receipt) {
         for one in &receipt.subscribers {
             let tally = one.tally;
             for (how, count) in [
@@ -56,10 +65,20 @@ impl Metering {
                     .absolute(count);
             }
         }
+    }
+
+    /// Looks up how subscribers and brokers are.
+    pub async fn collect(&self, brokers: &Brokers, plan: &Plan, receipt: &Receipt) {
+        self.count(receipt);
         for broker in brokers.iter() {
             count(broker).await;
         }
-        for entry in &plan.entries {
+        let entries = if self.leaves_groups {
+            &[]
+        } else {
+            plan.entries.as_slice()
+        };
+        for entry in entries {
             if let Ok(broker) = brokers.get(&entry.broker) {
                 for stream in streams_of(broker, &entry.stream).await {
                     measure(broker, &stream, &entry.group).await;

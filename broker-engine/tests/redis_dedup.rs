@@ -9,7 +9,7 @@ use broker::engine::dedup::{Claim, DedupStore as _, RedisDedup};
 use broker::engine::layers::DedupLayer;
 use broker::inline::InlineConfig;
 use broker::prelude::*;
-use broker_testkit::servers::RedisConfig;
+use broker_testkit::servers::{RedisCluster, RedisConfig, RedisReplica, RedisServer, Reply};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -119,6 +119,66 @@ async fn a_message_id_is_handled_once_by_two_engines_and_a_failure_does_not_coun
         done += engine.stop().await.unwrap().of_group("billing").handled;
     }
     assert_eq!(done, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_known_all_over_a_cluster() {
+    let cluster = RedisCluster::start(&RedisConfig::new()).unwrap();
+    let (one, other) = (
+        RedisDedup::new(&cluster.url(), LONG).unwrap(),
+        RedisDedup::new(&cluster.url(), LONG).unwrap(),
+    );
+    // So many that each node has some.
+    for number in 0..50 {
+        let id = format!("orders/billing/{number}");
+        assert_eq!(one.claim(&id).await.unwrap(), Claim::Mine);
+        assert_eq!(other.claim(&id).await.unwrap(), Claim::Busy);
+        if number % 2 == 0 {
+            one.done(&id).await.unwrap();
+            assert_eq!(other.claim(&id).await.unwrap(), Claim::Done);
+        } else {
+            one.release(&id).await.unwrap();
+            assert_eq!(other.claim(&id).await.unwrap(), Claim::Mine);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_primary_is_found_by_sentinels_and_found_again_after_a_fail_over() {
+    let pair = RedisReplica::start(&RedisConfig::new().durable()).unwrap();
+    let (one, other) = (
+        RedisDedup::new(&pair.url(), LONG).unwrap(),
+        RedisDedup::new(&pair.url(), LONG).unwrap(),
+    );
+    assert_eq!(one.claim("a").await.unwrap(), Claim::Mine);
+    one.done("a").await.unwrap();
+    assert_eq!(other.claim("a").await.unwrap(), Claim::Done);
+    let port = pair.primary_port().unwrap();
+    let is_primary = |server: &&RedisServer| server.port() == port;
+    let replica = pair.servers().iter().find(|server| !is_primary(server)).unwrap();
+    let in_step = async {
+        // What is not with the replica yet would be gone with the primary.
+        while replica.command(&["GET", "broker:dedup:a"]).unwrap() != Reply::Text(b"done".to_vec()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), in_step)
+        .await
+        .unwrap();
+    pair.servers().iter().find(is_primary).unwrap().kill().unwrap();
+    let found = async {
+        loop {
+            match other.claim("a").await {
+                Ok(claim) => return claim,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let claim = tokio::time::timeout(Duration::from_secs(60), found)
+        .await
+        .unwrap();
+    assert_eq!(claim, Claim::Done, "the replica knows it too");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 //! This crate is for the providers `redis` and `redis_pubsub`; applications use those.
 
 mod address;
+mod apart;
 mod client;
 mod cluster;
 mod connection;

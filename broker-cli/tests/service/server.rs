@@ -111,7 +111,7 @@ pub(crate) fn workers() {
             && body.contains("worker=\"2\"")
             && body.lines().filter(lag).all(none)
             && body.lines().filter(pending).all(none)
-            && body.lines().filter(lag).count() == 2
+            && body.lines().filter(lag).count() == 1
     });
     assert_eq!(metrics.matches("# TYPE broker_lag gauge").count(), 1);
     running.terminate();

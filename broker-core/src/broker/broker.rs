@@ -131,7 +131,7 @@ impl Broker {
     {
         let stream = self.stream_name(stream, "publish")?;
         let endpoint = self.shared.publish_endpoint(&stream).await?;
-        self.shared.publish_checked(&*endpoint, messages).await
+        self.shared.publish_checked(&*endpoint, &stream, messages).await
     }
 
     /// Begins to build a publisher, which is the fast way to publish much to one stream.

@@ -14,6 +14,7 @@ use super::ack_buffer::AckBuffer;
 use super::attempts::NEVER;
 use super::lifecycle::Stage;
 use super::shared::Shared;
+use super::spans;
 use super::unclaimed::Unclaimed;
 use crate::base::{BoxFuture, Deliveries, Lot, Membership, ReadEndpoint};
 use crate::values::{Capabilities, Error, Ordering as KeyOrder, Result};
@@ -353,6 +354,7 @@ impl Consumer {
         } else {
             counters.released.add(count);
         }
+        spans::received(self, deliveries);
         tracing::trace!(stream = %self.member.stream, group = %self.member.group, count, "delivered");
     }
 

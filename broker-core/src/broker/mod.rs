@@ -29,6 +29,8 @@ mod refuse;
 mod sender;
 mod settle;
 mod shared;
+#[cfg_attr(not(feature = "opentelemetry"), path = "no_spans.rs")]
+mod spans;
 mod subscribe;
 mod subscription;
 mod together;

@@ -7,6 +7,7 @@ use super::attempts::{Attempts, Effect};
 use super::by_name::PublishByName;
 use super::publish_queue::Parcel;
 use super::shared::Shared;
+use super::spans::Publishing;
 use crate::base::{BoxFuture, PublishEndpoint};
 use crate::values::{
     Capabilities, Error, ErrorKind, Message, MessageId, Outcome, Published, Result, Retry, StreamName,
@@ -74,11 +75,15 @@ impl Shared {
     pub(super) async fn publish_checked(
         &self,
         endpoint: &dyn PublishEndpoint,
-        messages: Vec<Message>,
+        stream: &StreamName,
+        mut messages: Vec<Message>,
     ) -> Result<Published> {
         self.check("publish")?;
+        let publishing = Publishing::begin(self, stream, &mut messages);
         if messages.iter().all(|message| self.check_message(message).is_ok()) {
-            return Ok(self.publish_all(endpoint, messages, None).await);
+            let published = self.publish_all(endpoint, messages, None).await;
+            publishing.end_all(&published);
+            return Ok(published);
         }
         let mut good = Vec::with_capacity(messages.len());
         let refused: Vec<Option<Error>> = messages
@@ -98,7 +103,9 @@ impl Shared {
             .into_iter()
             .map(|refused| refused.map_or_else(|| sent.next().unwrap_or_else(unanswered), Outcome::NotSent))
             .collect();
-        Ok(Published::each(outcomes))
+        let published = Published::each(outcomes);
+        publishing.end_all(&published);
+        Ok(published)
     }
 
     /// Publishes in order, trying again what certainly was not stored. One of several batches on their way says so

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::publish_queue::{Limits, PublishQueue};
 use super::shared::Shared;
+use super::spans::Publishing;
 use super::turn::give_way;
 use crate::values::{Error, Message, MessageId, Published, Result, StreamName};
 
@@ -86,9 +87,11 @@ impl Publisher {
                 shared.counters.publish_failed.add(1);
                 return Err(error);
             }
+            let publishing = Publishing::begin(shared, &self.stream, message.as_mut_slice());
             if self.queue.is_idle()
                 && let Some(answer) = shared.try_publish_one(self.queue.endpoint(), &mut message)
             {
+                publishing.end(&answer);
                 // A task that only ever sends would never let another one run.
                 if shared.counters.published.get().is_multiple_of(SENDS_PER_TURN) {
                     give_way().await;
@@ -97,7 +100,9 @@ impl Publisher {
             }
             let message = message.take().unwrap_or_default();
             let (cell, index) = self.queue.enqueue(message).await?;
-            cell.outcome(index).await.into_result()
+            let answer = cell.outcome(index).await.into_result();
+            publishing.end(&answer);
+            answer
         }
     }
 
@@ -117,7 +122,7 @@ impl Publisher {
         let published = self
             .queue
             .shared()
-            .publish_checked(self.queue.endpoint(), messages)
+            .publish_checked(self.queue.endpoint(), &self.stream, messages)
             .await;
         // A task that only ever sends would never let another one run.
         tokio::task::coop::consume_budget().await;

@@ -9,6 +9,7 @@ use super::attempts::NEVER;
 use super::consumer::Consumer;
 use super::nack_options::{Fate, NackOptions};
 use super::settle::count;
+use super::spans::Settling;
 use crate::base::{BoxFuture, Deliveries, Disposition, Lot};
 use crate::values::{Capabilities, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
 
@@ -30,6 +31,7 @@ impl Consumer {
     ) -> Result<Settlements> {
         self.check_settles(Capabilities::MESSAGE_REJECTION, "nack")?;
         self.flush().await?;
+        let _settling = Settling::begin(self, "nack", count(runs));
         self.refuse(runs, self.disposition(attempt, options.fate), &options.failure)
             .await
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ack_buffer::AckBuffer;
 use super::consumer::Consumer;
 use super::lifecycle::Stage;
+use super::spans::Settling;
 use crate::base::Settle;
 use crate::values::{Capabilities, Error, ErrorKind, Receipt, ReceiptRun, Result, Settled, Settlements};
 
@@ -22,6 +23,7 @@ impl Consumer {
     pub(super) async fn ack(self: &Arc<Self>, runs: &[ReceiptRun]) -> Result<Settlements> {
         self.check_settles(Capabilities::MESSAGE_ACKNOWLEDGEMENT, "ack")?;
         self.flush().await?;
+        let _settling = Settling::begin(self, "ack", count(runs));
         let answer = match self.endpoint.try_ack(runs) {
             Some(Ok(answer)) => answer,
             Some(Err(_)) | None => self.shared.settle("ack", || self.endpoint.ack(runs)).await?,
@@ -88,6 +90,7 @@ impl Consumer {
         };
         // Should this future be dropped, or the call fail, the receipts go back: a lost ack is a duplicate.
         let mut unsent = Unsent { consumer: self, runs };
+        let _settling = Settling::begin(self, "ack", count(&unsent.runs));
         let answer = self
             .shared
             .settle("ack", || self.endpoint.ack(&unsent.runs))
@@ -112,6 +115,8 @@ impl Consumer {
                 let count = acks.len();
                 acks.clear();
                 drop(acks);
+                // It is over: where acks have to be waited for, another call tells of them.
+                Settling::begin(self, "ack", count);
                 self.count_acked(&answer);
                 self.release(count);
                 true

@@ -7,6 +7,7 @@ use super::batch::Batch;
 use super::consumer::Consumer;
 use super::delivery::Delivery;
 use super::shared::Shared;
+use super::spans::Publishing;
 use crate::base::{Settle, Transact, Work};
 use crate::values::{
     Capabilities, Error, ErrorKind, Message, MessageId, ReceiptRun, Result, StreamName, TransactorName,
@@ -107,7 +108,7 @@ impl Transaction {
     ///
     /// Why it can't be published: a bad name or message; [`ErrorKind::TooLarge`] beyond 65,536 messages or 32 MiB of
     /// payload. The transaction is as before then.
-    pub fn publish<S>(&mut self, stream: S, message: Message) -> Result<()>
+    pub fn publish<S>(&mut self, stream: S, mut message: Message) -> Result<()>
     where
         S: TryInto<StreamName>,
         Error: From<S::Error>,
@@ -116,6 +117,8 @@ impl Transaction {
             .try_into()
             .map_err(|error| Error::from(error).operation("publish"))?;
         self.shared().check_message(&message)?;
+        // It is sent with the rest, and what handles it goes on from here.
+        Publishing::begin(self.shared(), &stream, std::slice::from_mut(&mut message));
         let bytes = self.bytes.saturating_add(message.payload().len());
         if self.places.len() >= MOST || bytes > MOST_BYTES {
             return Err(self.too_large("messages"));

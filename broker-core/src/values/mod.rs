@@ -21,6 +21,8 @@ mod position;
 mod receipt;
 mod secret;
 mod settled;
+#[cfg(feature = "opentelemetry")]
+mod trace_context;
 
 pub use capabilities::{Capabilities, LostCapability, ParseCapabilitiesError, Tier};
 pub use dead_letter::{DeadLetter, DeadLetterPage, DeadLetterQuery, Selection};

@@ -1,5 +1,7 @@
 //! Which message ids were handled already.
 
+#[cfg(feature = "redis-dedup")]
+mod address;
 mod memory;
 #[cfg(feature = "redis-dedup")]
 mod redis;

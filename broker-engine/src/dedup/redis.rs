@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{Error, ErrorKind, Result, Retry, async_trait};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo as _, RedisError, Script};
-use tokio::sync::OnceCell;
+use broker_core::{Error, Result, Retry, async_trait};
+use broker_redis_common::{Redis, Script, reply};
 
+use super::address::connection;
 use super::{Claim, DedupStore};
 
 /// What the keys start with, unless told otherwise.
@@ -17,11 +16,11 @@ const PREFIX: &str = "broker:dedup:";
 /// How long a claim holds whose process has died.
 const CLAIM: Duration = Duration::from_secs(300);
 
-/// How long connecting and an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// What a handled id's key says.
 const DONE: &str = "done";
+
+/// Marks an id as handled.
+const REMEMBER: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])";
 
 /// Lets a claim go that is still its claimer's own.
 const RELEASE: &str =
@@ -31,10 +30,12 @@ const RELEASE: &str =
 const TAKE: &str = "local known = redis.call('GET', KEYS[1]) \
     if not known then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end return known";
 
-/// Remembers message ids in a Redis server, so that several processes and their restarts know of them. Clones share it.
+/// Remembers message ids in Redis, so that several processes and their restarts know of them. Clones share it.
 ///
-/// A key for each id, by name `broker:dedup:STREAM/GROUP/ID`; it goes by itself when its time is over. It connects when it
-/// is first asked, and again after a lost connection; while the server is away handlings fail, and are tried again.
+/// The address is one as the provider `redis` takes it: a server, several nodes of a cluster, or Sentinels, with the same
+/// options in its query. A key for each id, by name `broker:dedup:STREAM/GROUP/ID`; it goes by itself when its time is
+/// over. It connects when it is first asked, and again after a lost connection; while the server is away handlings fail,
+/// and are tried again.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -45,7 +46,10 @@ const TAKE: &str = "local known = redis.call('GET', KEYS[1]) \
 /// # fn main() -> broker_core::Result<()> {
 /// let seen = RedisDedup::new("redis://localhost:6379/0", Duration::from_secs(86_400))?;
 /// let layer = DedupLayer::new(seen);
-/// # let _ = layer;
+/// // A cluster, and a primary that Sentinels know the place of:
+/// let seen = RedisDedup::new("redis://one:6379,two:6379,three:6379", Duration::from_secs(86_400))?;
+/// let seen = RedisDedup::new("redis://one:26379,two:26379?sentinel=mymaster", Duration::from_secs(86_400))?;
+/// # let _ = (layer, seen);
 /// # Ok(())
 /// # }
 /// ```
@@ -53,10 +57,8 @@ const TAKE: &str = "local known = redis.call('GET', KEYS[1]) \
 pub struct RedisDedup(Arc<Inner>);
 
 struct Inner {
-    client: Client,
-    connection: OnceCell<ConnectionManager>,
-    take: Script,
-    release: Script,
+    servers: Arc<Redis>,
+    scripts: Arc<Scripts>,
     prefix: String,
     /// What this process's claims say: another's claim is not let go.
     own: String,
@@ -64,29 +66,31 @@ struct Inner {
     claim: Duration,
 }
 
+struct Scripts {
+    take: Script,
+    remember: Script,
+    release: Script,
+}
+
 impl RedisDedup {
     /// Remembers ids for `time_to_live`, which is no shorter than a millisecond; no I/O yet.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] where `url` is none of a Redis server.
+    /// [`ErrorKind::Config`](broker_core::ErrorKind::Config) where `url` is none of Redis, or its options are wrong.
     pub fn new(url: &str, time_to_live: Duration) -> Result<Self> {
-        let client = url
-            .into_connection_info()
-            .and_then(Client::open)
-            // The address may have a password in it.
-            .map_err(|_| {
-                Error::config(
-                    "url",
-                    "is no address of a Redis server, such as redis://localhost:6379/0",
-                )
-            })?;
+        let (connection, config) = connection(url)?;
+        let scripts = Arc::new(Scripts {
+            take: Script::new(TAKE),
+            remember: Script::new(REMEMBER),
+            release: Script::new(RELEASE),
+        });
+        let known = [&scripts.take, &scripts.remember, &scripts.release];
+        let servers = Redis::apart(connection, config, env!("CARGO_PKG_NAME"), known)?;
         let token: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
         Ok(Self(Arc::new(Inner {
-            client,
-            connection: OnceCell::new(),
-            take: Script::new(TAKE),
-            release: Script::new(RELEASE),
+            servers: Arc::new(servers),
+            scripts,
             prefix: PREFIX.to_owned(),
             own: format!("claimed {token}"),
             time_to_live: time_to_live.max(Duration::from_millis(1)),
@@ -110,10 +114,8 @@ impl RedisDedup {
     fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
         let old = &self.0;
         let mut inner = Inner {
-            client: old.client.clone(),
-            connection: OnceCell::new(),
-            take: old.take.clone(),
-            release: old.release.clone(),
+            servers: Arc::clone(&old.servers),
+            scripts: Arc::clone(&old.scripts),
             prefix: old.prefix.clone(),
             own: old.own.clone(),
             time_to_live: old.time_to_live,
@@ -121,18 +123,6 @@ impl RedisDedup {
         };
         change(&mut inner);
         Self(Arc::new(inner))
-    }
-
-    async fn connection(&self) -> Result<ConnectionManager> {
-        let connect = || async {
-            let config = ConnectionManagerConfig::new()
-                .set_number_of_retries(1)
-                .set_connection_timeout(Some(PATIENCE))
-                .set_response_timeout(Some(PATIENCE));
-            ConnectionManager::new_with_config(self.0.client.clone(), config).await
-        };
-        let connection = self.0.connection.get_or_try_init(connect).await;
-        connection.cloned().map_err(failed)
     }
 
     fn key(&self, id: &str) -> String {
@@ -143,17 +133,11 @@ impl RedisDedup {
 #[async_trait]
 impl DedupStore for RedisDedup {
     async fn claim(&self, id: &str) -> Result<Claim> {
-        let mut connection = self.connection().await?;
-        let known: Option<String> = self
-            .0
-            .take
-            .key(self.key(id))
-            .arg(&self.0.own)
-            .arg(millis(self.0.claim))
-            .invoke_async(&mut connection)
-            .await
-            .map_err(failed)?;
-        Ok(match known.as_deref() {
+        let take = &self.0.scripts.take;
+        let mut call = take.call(&[&self.key(id)]);
+        call.arg(&self.0.own).arg(millis(self.0.claim));
+        let known = self.0.servers.run(take, &call).await.map_err(failed)?;
+        Ok(match reply::text(&known) {
             None => Claim::Mine,
             Some(DONE) => Claim::Done,
             Some(_) => Claim::Busy,
@@ -161,27 +145,22 @@ impl DedupStore for RedisDedup {
     }
 
     async fn done(&self, id: &str) -> Result<()> {
-        let mut connection = self.connection().await?;
-        redis::cmd("SET")
-            .arg(self.key(id))
-            .arg(DONE)
-            .arg("PX")
-            .arg(millis(self.0.time_to_live))
-            .exec_async(&mut connection)
+        let remember = &self.0.scripts.remember;
+        let mut call = remember.call(&[&self.key(id)]);
+        call.arg(DONE).arg(millis(self.0.time_to_live));
+        self.0
+            .servers
+            .run(remember, &call)
             .await
+            .map(drop)
             .map_err(failed)
     }
 
     async fn release(&self, id: &str) -> Result<()> {
-        let mut connection = self.connection().await?;
-        self.0
-            .release
-            .key(self.key(id))
-            .arg(&self.0.own)
-            .invoke_async::<i64>(&mut connection)
-            .await
-            .map(drop)
-            .map_err(failed)
+        let release = &self.0.scripts.release;
+        let mut call = release.call(&[&self.key(id)]);
+        call.arg(&self.0.own);
+        self.0.servers.run(release, &call).await.map(drop).map_err(failed)
     }
 }
 
@@ -198,16 +177,10 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn failed(error: RedisError) -> Error {
-    let kind = if error.is_timeout() {
-        ErrorKind::Timeout
-    } else if error.is_io_error() || error.is_connection_dropped() {
-        ErrorKind::Connection
-    } else {
-        ErrorKind::Unexpected
-    };
+/// Whatever went wrong, the handling that asked is tried again.
+fn failed(error: Error) -> Error {
     Error::new(
-        kind,
+        error.kind(),
         "the Redis server of the handled ids does not answer as it should",
     )
     .retry(Retry::Safe)

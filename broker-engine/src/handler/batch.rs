@@ -16,6 +16,14 @@ impl IncomingBatch {
     }
 }
 
+impl IncomingBatch {
+    /// A second look at the same messages, for a layer that may have to hand them in again.
+    #[must_use]
+    pub fn view(&self) -> Self {
+        self.iter().map(Incoming::view).collect()
+    }
+}
+
 impl Deref for IncomingBatch {
     type Target = [Incoming];
 

@@ -1,5 +1,6 @@
 //! What a handler may answer.
 
+use super::boxed::boxed;
 use super::{BoxError, Outcome, Outgoing};
 
 /// What a handler may answer: unit, an [`Outcome`], messages to publish, or a result of one of these.
@@ -44,12 +45,12 @@ impl<T: IntoOutcome> IntoOutcome for Option<T> {
     }
 }
 
-impl<T: IntoOutcome, E: Into<BoxError>> IntoOutcome for Result<T, E> {
+impl<T: IntoOutcome, E: Into<BoxError> + 'static> IntoOutcome for Result<T, E> {
     #[inline]
     fn into_outcome(self) -> Result<Outcome, BoxError> {
         match self {
             Ok(value) => value.into_outcome(),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(boxed(error)),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod batch_function;
 mod batch_service;
+mod boxed;
 mod error;
 mod function;
 mod into_outcome;

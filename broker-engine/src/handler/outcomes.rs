@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
+use super::boxed::boxed;
 use super::{BoxError, IntoOutcome, Outcome};
 
 /// What becomes of each message of a batch, in the order of the messages.
@@ -31,6 +32,10 @@ impl Outcomes {
         self.0.iter()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Result<Outcome, BoxError>> {
+        self.0.iter_mut()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -41,6 +46,13 @@ impl Outcomes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// An outcome for each of `count` messages, whatever was answered: an error of all of them is that of each.
+    pub(crate) fn each(answer: Result<Self, BoxError>, count: usize) -> Self {
+        answer
+            .and_then(|outcomes| outcomes.of(count))
+            .unwrap_or_else(|error| Self::failed(error, count))
     }
 
     /// These, if there is one for each of `count` messages.
@@ -101,9 +113,9 @@ impl<T: IntoOutcome> IntoOutcomes for Vec<T> {
     }
 }
 
-impl<T: IntoOutcomes, E: Into<BoxError>> IntoOutcomes for Result<T, E> {
+impl<T: IntoOutcomes, E: Into<BoxError> + 'static> IntoOutcomes for Result<T, E> {
     fn into_outcomes(self, count: usize) -> Result<Outcomes, BoxError> {
-        self.map_err(Into::into)?.into_outcomes(count)
+        self.map_err(boxed)?.into_outcomes(count)
     }
 }
 

@@ -6,14 +6,14 @@ use broker_core::{Error, Failure, Result, StreamName};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::LayerFuture;
-use crate::handler::{BoxError, Outcome};
+use super::{BatchLayerFuture, LayerFuture};
+use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, cause};
 use crate::incoming::Incoming;
 use crate::retry::RetryPolicy;
 use crate::run::dead_letter;
 
 /// Publishes what is given up to a stream of one's own choice, and then settles it: in place of the broker's own dead
-/// letters. While it can't be published the message stays, and is tried again.
+/// letters. While it can't be published the message stays, and is tried again. Of a batch each message goes its own way.
 ///
 /// ```
 /// use broker::engine::layers::DeadLetterLayer;
@@ -88,23 +88,58 @@ where
     fn call(&mut self, incoming: Incoming) -> LayerFuture {
         let (layer, seen) = (self.layer.clone(), incoming.view());
         let handling = self.inner.call(incoming);
+        Box::pin(async move { layer.conclude(&seen, handling.await.map_err(Into::into)).await })
+    }
+}
+
+impl<S> Service<IncomingBatch> for DeadLetterService<S>
+where
+    S: Service<IncomingBatch, Response = Outcomes>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Outcomes;
+    type Error = BoxError;
+    type Future = BatchLayerFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
+        let (layer, seen) = (self.layer.clone(), batch.view());
+        let handling = self.inner.call(batch);
         Box::pin(async move {
-            let reason = match handling.await.map_err(Into::into) {
-                Err(error) if layer.gives_up(&seen, &error) => error,
-                Ok(Outcome::DeadLetter { reason }) => reason,
-                Ok(Outcome::Nack { reason, .. }) if layer.gives_up(&seen, &reason) => reason,
-                other => return other,
-            };
-            let letter = dead_letter(&seen.delivery, &Failure::from_error(&*reason));
-            // Written before the message is settled; where that fails, it is tried again and not given up.
-            seen.context.broker().publish(&layer.stream, letter).await?;
-            Ok(Outcome::Ack)
+            let answers = Outcomes::each(handling.await.map_err(Into::into), seen.len());
+            let mut outcomes = Vec::with_capacity(seen.len());
+            for (one, answer) in seen.iter().zip(answers) {
+                outcomes.push(layer.conclude(one, answer).await);
+            }
+            Ok(outcomes.into_iter().collect())
         })
     }
 }
 
 impl DeadLetterLayer {
+    /// What becomes of a message after its handler's answer: what is given up is published, and done.
+    async fn conclude(
+        &self,
+        seen: &Incoming,
+        answer: Result<Outcome, BoxError>,
+    ) -> Result<Outcome, BoxError> {
+        let reason = match answer {
+            Err(error) if self.gives_up(seen, &error) => error,
+            Ok(Outcome::DeadLetter { reason }) => reason,
+            Ok(Outcome::Nack { reason, .. }) if self.gives_up(seen, &reason) => reason,
+            other => return other,
+        };
+        let letter = dead_letter(&seen.delivery, &Failure::from_error(cause(&reason)));
+        // Written before the message is settled; where that fails, it is tried again and not given up.
+        seen.context.broker().publish(&self.stream, letter).await?;
+        Ok(Outcome::Ack)
+    }
+
     fn gives_up(&self, seen: &Incoming, error: &BoxError) -> bool {
-        seen.delivery.attempt() >= self.policy.attempts || self.policy.is_permanent(&**error)
+        seen.delivery.attempt() >= self.policy.attempts || self.policy.is_permanent(cause(error))
     }
 }

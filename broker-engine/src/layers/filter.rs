@@ -125,11 +125,8 @@ where
         let handling = (count > 0).then(|| self.inner.call(kept.into_iter().collect()));
         Box::pin(async move {
             let outcomes = match handling {
-                Some(handling) => match handling.await {
-                    Ok(outcomes) => outcomes.of(count)?,
-                    // Those that were not handled have an outcome of their own.
-                    Err(error) => Outcomes::failed(error, count),
-                },
+                // Those that were not handled have an outcome of their own.
+                Some(handling) => Outcomes::each(handling.await.map_err(Into::into), count),
                 None => Outcomes::default(),
             };
             let mut outcomes = outcomes.into_iter();

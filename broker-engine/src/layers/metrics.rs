@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::LayerFuture;
-use crate::handler::{BoxError, Outcome};
+use super::{BatchLayerFuture, LayerFuture};
+use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes};
 use crate::incoming::Incoming;
 
 /// Hears of each handling; what it makes of that (a facade, an exporter) is its own affair.
@@ -24,7 +24,7 @@ pub trait Meter: Send + Sync + 'static {
     fn ended(&self, stream: &str, group: &str, took: Duration, outcome: &Result<Outcome, BoxError>);
 }
 
-/// Tells a [`Meter`] of each handling.
+/// Tells a [`Meter`] of each handling. In a batch each message is one, and takes as long as the batch.
 #[derive(Clone)]
 pub struct MetricsLayer(Arc<dyn Meter>);
 
@@ -88,6 +88,41 @@ where
                 &answer,
             );
             answer
+        }))
+    }
+}
+
+impl<S> Service<IncomingBatch> for MetricsService<S>
+where
+    S: Service<IncomingBatch, Response = Outcomes>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Outcomes;
+    type Error = BoxError;
+    type Future = BatchLayerFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
+        let meter = Arc::clone(&self.meter);
+        let (count, context) = (batch.len(), batch.first().map(|first| first.context.clone()));
+        batch
+            .iter()
+            .for_each(|incoming| meter.started(&incoming.delivery));
+        let began = Instant::now();
+        let handling = self.inner.call(batch);
+        Box::pin(handling.map(move |answer| {
+            let outcomes = Outcomes::each(answer.map_err(Into::into), count);
+            if let Some(context) = context {
+                let (stream, group, took) = (context.stream(), context.group(), began.elapsed());
+                outcomes
+                    .iter()
+                    .for_each(|outcome| meter.ended(stream.as_str(), group.as_str(), took, outcome));
+            }
+            Ok(outcomes)
         }))
     }
 }

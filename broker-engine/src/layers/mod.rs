@@ -4,17 +4,24 @@ mod correlation;
 mod dead_letter;
 mod dedup;
 mod filter;
+#[cfg_attr(not(feature = "opentelemetry"), path = "unlinked.rs")]
+mod links;
 mod metrics;
 mod retry;
+mod span;
 mod tracing;
+#[cfg(feature = "opentelemetry")]
+mod unlinked;
 
 pub use self::metrics::{Meter, MetricsLayer, MetricsService};
-pub use self::tracing::{TracingLayer, TracingService};
+pub use self::tracing::{TracingFuture, TracingLayer, TracingService};
 pub use correlation::{CorrelationLayer, CorrelationService, Current, current};
 pub use dead_letter::{DeadLetterLayer, DeadLetterService};
 pub use dedup::{DedupLayer, DedupService};
 pub use filter::{FilterLayer, FilterService};
 pub use retry::{RetryLayer, RetryService};
+pub use span::Handled;
+pub(crate) use span::sealed;
 
 use std::pin::Pin;
 

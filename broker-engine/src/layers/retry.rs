@@ -1,17 +1,20 @@
 //! Tries again within the process, before the broker hears of a failure.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::LayerFuture;
-use crate::handler::{BoxError, Outcome, RetryAfter};
+use super::{BatchLayerFuture, LayerFuture};
+use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, RetryAfter, cause};
 use crate::incoming::Incoming;
 use crate::retry::RetryPolicy;
 
 /// Tries a failed message again within the process, by a policy: for failures that pass in less time than a redelivery
 /// takes. The message stays in its lane meanwhile. What fails then too is the broker's affair, by the subscriber's policy.
+///
+/// Of a batch those that failed are tried again, as a batch that is smaller.
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,16 +79,10 @@ where
         Box::pin(async move {
             let mut answer = first.await.map_err(Into::into);
             for attempt in 1..policy.attempts {
-                let error: BoxError = match answer {
-                    Err(error) => error,
-                    Ok(Outcome::Nack { delay: None, reason }) => reason,
-                    done => return done,
+                let Some(rest) = policy.rest(&answer, attempt) else {
+                    break;
                 };
-                if policy.is_permanent(&*error) {
-                    return Err(error);
-                }
-                let asked = error.downcast_ref::<RetryAfter>().map(RetryAfter::delay);
-                tokio::time::sleep(asked.unwrap_or_else(|| policy.wait_after(attempt))).await;
+                tokio::time::sleep(rest).await;
                 std::future::poll_fn(|context| inner.poll_ready(context))
                     .await
                     .map_err(Into::into)?;
@@ -93,5 +90,77 @@ where
             }
             answer
         })
+    }
+}
+
+impl<S> Service<IncomingBatch> for RetryService<S>
+where
+    S: Service<IncomingBatch, Response = Outcomes> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    type Response = Outcomes;
+    type Error = BoxError;
+    type Future = BatchLayerFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
+        let policy = self.policy.clone();
+        let spare = batch.view();
+        let first = self.inner.call(batch);
+        let mut inner = self.inner.clone();
+        Box::pin(async move {
+            let answer = first.await.map_err(Into::into);
+            let mut outcomes: Vec<_> = Outcomes::each(answer, spare.len()).into_iter().collect();
+            for attempt in 1..policy.attempts {
+                let failed: Vec<_> = outcomes
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(place, outcome)| Some((place, policy.rest(outcome, attempt)?)))
+                    .collect();
+                // They go together, so the one that rests longest says when.
+                let Some(rest) = failed.iter().map(|(_, rest)| *rest).max() else {
+                    break;
+                };
+                tokio::time::sleep(rest).await;
+                let again = failed.iter().filter_map(|(place, _)| spare.get(*place));
+                let again = again.map(Incoming::view).collect();
+                // That it is not ready concerns only those that would be tried again.
+                let ready = std::future::poll_fn(|context| inner.poll_ready(context)).await;
+                let answer = match ready.map_err(Into::into) {
+                    Ok(()) => inner.call(again).await.map_err(Into::into),
+                    Err(error) => Err(error),
+                };
+                let answers = Outcomes::each(answer, failed.len());
+                for ((place, _), answer) in failed.into_iter().zip(answers) {
+                    if let Some(outcome) = outcomes.get_mut(place) {
+                        *outcome = answer;
+                    }
+                }
+            }
+            Ok(outcomes.into_iter().collect())
+        })
+    }
+}
+
+impl RetryPolicy {
+    /// How long a message with this outcome rests before it is tried again within the process; `None` where it is not.
+    fn rest(&self, outcome: &Result<Outcome, BoxError>, attempt: u32) -> Option<Duration> {
+        let error = match outcome {
+            Err(error)
+            | Ok(Outcome::Nack {
+                delay: None,
+                reason: error,
+            }) => cause(error),
+            Ok(_) => return None,
+        };
+        if self.is_permanent(error) {
+            return None;
+        }
+        let asked = error.downcast_ref::<RetryAfter>().map(RetryAfter::delay);
+        Some(asked.unwrap_or_else(|| self.wait_after(attempt)))
     }
 }

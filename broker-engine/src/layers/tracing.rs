@@ -1,17 +1,23 @@
 //! A span for each handling, by OpenTelemetry's messaging conventions.
 
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::Instrument as _;
-use tracing::instrument::Instrumented;
+use tracing::Span;
 
-use crate::handler::{BoxError, Outcome};
-use crate::incoming::Incoming;
+use super::span::Handled;
+use super::span::sealed::Answer;
+use crate::handler::BoxError;
 
 /// A span for each handling, by OpenTelemetry's messaging conventions: `process STREAM` with system, destination, group,
-/// message id, attempt, and the `traceparent` that the message came with.
+/// message id and attempt. A handling that failed says so.
+///
+/// With the feature `opentelemetry` its parent is what the message came with, a batch is linked with each of its
+/// messages, and what the handler publishes or answers with goes on from it. Without it the span has the message's
+/// `traceparent` as a field. [`App::traced`](crate::App::traced) is this for all subscribers of a service.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingLayer;
 
@@ -27,38 +33,50 @@ impl<S> Layer<S> for TracingLayer {
 #[derive(Clone, Debug)]
 pub struct TracingService<S>(S);
 
-impl<S> Service<Incoming> for TracingService<S>
+impl<S, R> Service<R> for TracingService<S>
 where
-    S: Service<Incoming, Response = Outcome>,
+    R: Handled,
+    S: Service<R, Response = R::Answer>,
     S::Error: Into<BoxError>,
 {
-    type Response = Outcome;
-    type Error = S::Error;
-    type Future = Instrumented<S::Future>;
+    type Response = R::Answer;
+    type Error = BoxError;
+    type Future = TracingFuture<S::Future>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, incoming: Incoming) -> Self::Future {
-        let delivery = &incoming.delivery;
-        let parent = delivery.headers().get_str("traceparent").ok().flatten();
-        let span = tracing::info_span!(
-            "process",
-            otel.name = format_args!("process {}", delivery.stream()),
-            otel.kind = "consumer",
-            messaging.system = incoming.context.broker().provider(),
-            messaging.operation.type = "process",
-            messaging.operation.name = "process",
-            messaging.destination.name = %delivery.stream(),
-            messaging.consumer.group.name = %incoming.context.group(),
-            messaging.client.id = %delivery.consumer(),
-            messaging.message.id = %delivery.id(),
-            messaging.message.body.size = delivery.payload().len(),
-            messaging.delivery.attempt = delivery.attempt(),
-            traceparent = parent,
-        );
-        let handling = span.in_scope(|| self.0.call(incoming));
-        handling.instrument(span)
+    fn call(&mut self, request: R) -> Self::Future {
+        let span = request.span();
+        let handling = span.in_scope(|| self.0.call(request));
+        TracingFuture { handling, span }
+    }
+}
+
+pin_project! {
+    /// The future of a [`TracingService`].
+    pub struct TracingFuture<F> {
+        #[pin]
+        handling: F,
+        span: Span,
+    }
+}
+
+impl<F, A, E> Future for TracingFuture<F>
+where
+    F: Future<Output = Result<A, E>>,
+    A: Answer,
+    E: Into<BoxError>,
+{
+    type Output = Result<A, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let handling = this.handling;
+        let answer = std::task::ready!(this.span.in_scope(|| handling.poll(context)));
+        let mut answer = answer.map_err(Into::into);
+        A::end(&mut answer, this.span);
+        Poll::Ready(answer)
     }
 }

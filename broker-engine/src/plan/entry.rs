@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::engine::Assembled;
 use crate::retry::RetryPolicy;
+use crate::subscriber::{OrderedBy, Settings};
 
 /// What one subscriber is guaranteed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +28,8 @@ pub struct PlanEntry {
     pub kinds: Vec<String>,
     /// How many messages are handled at once.
     pub concurrency: usize,
+    /// Whether a failing message parks its key.
+    pub sequential: bool,
     /// How often a message is tried.
     pub attempts: u32,
     /// What is required.
@@ -56,13 +59,7 @@ impl PlanEntry {
             let rest = declared.handles_rest.then(|| "*".to_owned());
             declared.kinds.iter().map(ToString::to_string).chain(rest)
         });
-        let (by_engine, absent) = added(
-            broker,
-            attempts,
-            dead_streams,
-            settings.concurrency,
-            settings.sequential,
-        );
+        let (by_engine, absent) = added(broker, attempts, dead_streams, settings);
         Self {
             stream: one.source.to_string(),
             group: one.group.to_string(),
@@ -75,6 +72,7 @@ impl PlanEntry {
                 .collect(),
             kinds: kinds.collect(),
             concurrency: settings.concurrency,
+            sequential: settings.sequential,
             attempts,
             require: settings.require,
             by_broker: broker.capabilities(),
@@ -90,18 +88,26 @@ fn added(
     broker: &Broker,
     attempts: u32,
     dead_streams: bool,
-    lanes: usize,
-    sequential: bool,
+    settings: &Settings,
 ) -> (Vec<String>, Vec<String>) {
     let has = |flags| broker.has_capability(flags);
     let (mut adds, mut absent) = (Vec::new(), Vec::new());
+    let (lanes, sequential) = (settings.concurrency, settings.sequential);
     if !has(Capabilities::MESSAGE_REJECTION) && attempts > 1 {
         adds.push(format!(
             "retry: {attempts} attempts within the process, which a crash forgets"
         ));
     }
-    if lanes > 1 {
-        adds.push(format!("order of each key over {lanes} lanes within the process"));
+    match settings.ordered_by {
+        OrderedBy::Key if lanes > 1 => {
+            adds.push(format!("order of each key over {lanes} lanes within the process"));
+        }
+        OrderedBy::Nothing if lanes > 1 => {
+            absent.push(format!(
+                "order: any message may overlap any other over {lanes} lanes, as asked for"
+            ));
+        }
+        OrderedBy::Key | OrderedBy::Nothing => {}
     }
     if !has(Capabilities::DEAD_LETTER_QUEUE) {
         match (
@@ -120,6 +126,13 @@ fn added(
         if sequential {
             absent.push("sequential mode: it needs MESSAGE_ORDERING".to_owned());
         }
+    } else if sequential {
+        adds.push("sequential mode: a message that fails parks its key, and only its key".to_owned());
+    } else if attempts > 1 && settings.ordered_by == OrderedBy::Key && has(Capabilities::MESSAGE_REJECTION) {
+        absent.push(
+            "order after a failure: later messages of its key overtake one that is tried again, unless `sequential`"
+                .to_owned(),
+        );
     }
     if !has(Capabilities::REPLAY) {
         absent.push("replay: a group can't be moved back".to_owned());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker::Brokers;
-use broker::engine::{Attempt, OnUndecodable, Permanent};
+use broker::engine::{Attempt, OnUndecodable, Payload, Permanent, RetryAfter};
 use broker::prelude::*;
 use tokio::time::Instant;
 
@@ -107,6 +107,44 @@ async fn a_permanent_error_is_not_tried_again() {
     let receipt = engine.stop().await.unwrap();
     assert_eq!(receipt.of_group("worker").started, 1);
     assert_eq!(dead(&brokers, "jobs", "worker").await[0].attempts, 1);
+}
+
+/// Where the error is `anyhow`'s, as handlers mostly have it, what is in it counts: by itself, and below a context.
+#[tokio::test(start_paused = true)]
+async fn a_permanent_error_is_known_within_any_other() {
+    use anyhow::Context as _;
+
+    let brokers = inline();
+    async fn number(Payload(text): Payload) -> anyhow::Result<()> {
+        match &*text {
+            b"marked" => return Err(Permanent::new("closed").into()),
+            b"below" => return Err(Permanent::new("closed")).context("billing"),
+            b"later" => return Err(RetryAfter::new(Duration::from_secs(30), "closed today").into()),
+            text => std::str::from_utf8(text)?.parse::<u32>()?,
+        };
+        Ok(())
+    }
+    let policy = policy(5).permanent::<std::num::ParseIntError>();
+    let engine = Engine::builder(brokers.clone())
+        .retry(policy)
+        .subscribe(Subscriber::new("jobs", "worker").handle(number).concurrency(4))
+        .start()
+        .await
+        .unwrap();
+    let began = Instant::now();
+    for text in ["marked", "below", "x", "later"] {
+        brokers.publish("jobs", Message::text(text)).await.unwrap();
+    }
+    let tally = |engine: &Engine| engine.receipt().of_group("worker");
+    until("three are given up", || tally(&engine).dead == 3).await;
+    assert_eq!((tally(&engine).started, tally(&engine).retried), (4, 1));
+    assert!(began.elapsed() < Duration::from_secs(30));
+    until("one rested as long as it asked for", || {
+        tally(&engine).started == 5
+    })
+    .await;
+    assert!(began.elapsed() >= Duration::from_secs(30));
+    engine.stop().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

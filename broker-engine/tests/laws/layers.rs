@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use broker::engine::dedup::MemoryDedup;
+use broker::engine::dedup::{Claim, DedupStore, MemoryDedup};
 use broker::engine::layers::{
     DeadLetterLayer, DedupLayer, FilterLayer, Meter, MetricsLayer, RetryLayer, TracingLayer,
 };
-use broker::engine::{BoxError, Outcome};
+use broker::engine::{BoxError, Outcome, Outgoing};
 use broker::prelude::{Delivery, Engine, Json, Message, RetryPolicy, State, Subscriber};
 use tower::limit::ConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -134,6 +134,58 @@ async fn a_message_id_is_handled_once_and_a_failed_handling_does_not_count() {
         4,
         "and the one that failed once more"
     );
+}
+
+/// Looks, as an id is remembered, whether what followed from it is there.
+#[derive(Debug)]
+struct Looking {
+    ids: MemoryDedup,
+    brokers: broker::Brokers,
+    found: Arc<AtomicUsize>,
+}
+
+#[broker::async_trait]
+impl DedupStore for Looking {
+    async fn claim(&self, id: &str) -> broker::Result<Claim> {
+        self.ids.claim(id).await
+    }
+
+    async fn done(&self, id: &str) -> broker::Result<()> {
+        let found = self.brokers.default_broker().read("bills", "looking", 10).await?;
+        self.found.fetch_add(found.len(), Ordering::SeqCst);
+        self.ids.done(id).await
+    }
+
+    async fn release(&self, id: &str) -> broker::Result<()> {
+        self.ids.release(id).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_from_a_message_is_published_before_its_id_counts_as_handled() {
+    let (brokers, found) = (inline(), Arc::new(AtomicUsize::new(0)));
+    let store = Looking {
+        ids: MemoryDedup::new(Duration::from_secs(60), 1000),
+        brokers: brokers.clone(),
+        found: Arc::clone(&found),
+    };
+    let answer = || async { Outgoing::new("bills", Message::text("7 euros")) };
+    let engine = Engine::builder(brokers.clone())
+        .subscribe(
+            Subscriber::new("jobs", "worker")
+                .handle(answer)
+                .layer(DedupLayer::new(store)),
+        )
+        .start()
+        .await
+        .unwrap();
+    brokers.publish("jobs", Message::text("x").id("a")).await.unwrap();
+    until("it is handled", || {
+        engine.receipt().of_group("worker").handled == 1
+    })
+    .await;
+    engine.stop().await.unwrap();
+    assert_eq!(found.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

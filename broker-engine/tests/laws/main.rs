@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod batch_layers;
 mod batches;
 mod batches_gathering;
 mod dead_letters;

@@ -1,6 +1,6 @@
 //! The plan says who guarantees what, and a start that could not keep it fails.
 
-use broker::engine::{Engine, RetryPolicy, Subscriber};
+use broker::engine::{Engine, OrderedBy, RetryPolicy, Subscriber};
 use broker::prelude::Capabilities;
 
 use crate::support::{inline, weak};
@@ -75,5 +75,40 @@ async fn what_sequential_mode_needs_is_required_in_the_plan_already() {
     assert!(
         error.contains("orders/billing requires MESSAGE_ORDERING"),
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_plan_says_how_far_the_order_of_a_key_goes() {
+    let of = |subscriber: broker::engine::Declared| {
+        let engine = Engine::builder(inline()).subscribe(subscriber);
+        engine.plan().unwrap().entries.remove(0)
+    };
+    let has = |lines: &[String], start: &str| lines.iter().any(|line| line.starts_with(start));
+    let lanes = || Subscriber::new("orders", "billing").concurrency(8);
+
+    let plain = of(lanes().handle(nothing).into());
+    assert!(plain.by_broker.contains(Capabilities::MESSAGE_ORDERING) && plain.require.is_empty());
+    assert!(has(&plain.by_engine, "order of each key over 8 lanes"), "{plain}");
+    assert!(has(&plain.absent, "order after a failure"), "{plain}");
+
+    let sequential = of(lanes().handle(nothing).sequential().into());
+    assert_eq!(sequential.require, Capabilities::MESSAGE_ORDERING);
+    assert!(
+        sequential.sequential && sequential.missing.is_empty() && sequential.absent.is_empty(),
+        "{sequential}"
+    );
+    assert!(
+        has(
+            &sequential.by_engine,
+            "sequential mode: a message that fails parks its key"
+        ),
+        "{sequential}"
+    );
+
+    let free = of(lanes().handle(nothing).ordered_by(OrderedBy::Nothing).into());
+    assert!(
+        has(&free.absent, "order: any message may overlap any other") && !has(&free.by_engine, "order"),
+        "{free}"
     );
 }

@@ -2,6 +2,9 @@
 
 mod child;
 mod counts;
+#[cfg(feature = "metrics")]
+#[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
+mod otlp;
 mod pages;
 mod pulse;
 mod signals;
@@ -35,6 +38,10 @@ pub(crate) struct Server {
     /// Answer /livez, /readyz and /metrics here, such as 0.0.0.0:9464; needs the feature `metrics`.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Send spans and metrics to this OpenTelemetry collector, by OTLP over HTTP, such as http://localhost:4318; the
+    /// default is what the OTEL_ variables say. Needs the feature `otlp`.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     /// The number of this worker; its parent reads its lines, and stops it by closing its standard input.
     #[arg(long, hide = true, value_name = "N")]
     worker: Option<u16>,
@@ -50,6 +57,11 @@ impl Server {
         if cfg!(not(feature = "metrics")) && self.listen.is_some() {
             return Err(Stop::usage(
                 "--listen needs the feature `metrics` of the crate `broker`",
+            ));
+        }
+        if cfg!(not(feature = "otlp")) && self.otlp.is_some() {
+            return Err(Stop::usage(
+                "--otlp needs the feature `otlp` of the crate `broker`",
             ));
         }
         match self.workers {

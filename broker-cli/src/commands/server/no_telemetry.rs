@@ -1,17 +1,23 @@
 //! Without the feature `metrics` nobody can ask.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use broker_core::Brokers;
 use broker_engine::{App, Plan, Receipt};
 
+use super::Server;
 use super::pulse::Pulse;
 use crate::exit::Stop;
 
 pub(super) struct Telemetry;
 
 impl Telemetry {
-    pub(super) async fn start(_: Option<SocketAddr>, _: bool, _: &Pulse) -> Result<Self, Stop> {
+    pub(super) async fn start(_: &Server, _: &Pulse) -> Result<Self, Stop> {
+        Ok(Self)
+    }
+
+    pub(super) async fn serve(_: Option<SocketAddr>, _: &Pulse) -> Result<Self, Stop> {
         Ok(Self)
     }
 
@@ -22,4 +28,6 @@ impl Telemetry {
     pub(super) async fn page(&self, _: &Brokers, _: &Plan, _: &Receipt) -> String {
         String::new()
     }
+
+    pub(super) async fn end(self, _: Option<&Receipt>, _: Option<Duration>) {}
 }

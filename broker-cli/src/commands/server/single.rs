@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(2);
 pub(super) async fn run(server: &Server, session: &mut Session<'_, '_>) -> Result<(), Stop> {
     let mut ends = Ends::new(server.worker.is_some())?;
     let pulse = Pulse::default();
-    let telemetry = Telemetry::start(server.listen, server.worker.is_some(), &pulse).await?;
+    let telemetry = Telemetry::start(server, &pulse).await?;
     let brokers = Brokers::open(&config(server, session)?)?;
     let mut app = telemetry.observe(session.app().clone());
     if let Some(drain) = server.drain {
@@ -42,7 +42,9 @@ pub(super) async fn run(server: &Server, session: &mut Session<'_, '_>) -> Resul
         telemetry: &telemetry,
         began: Instant::now(),
     };
-    let receipt = service.run(engine, &mut ends, session).await?;
+    let ended = service.run(engine, &mut ends, session).await;
+    telemetry.end(ended.as_ref().ok(), server.drain).await;
+    let receipt = ended?;
     if receipt.drained {
         Ok(())
     } else {
@@ -68,7 +70,8 @@ fn config(server: &Server, session: &Session<'_, '_>) -> Result<Config, Stop> {
     Ok(config)
 }
 
-fn host() -> String {
+/// The name of this machine, as far as it can be part of a consumer's name.
+pub(super) fn host() -> String {
     let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/proc/sys/kernel/hostname"));
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let host = host.unwrap_or_else(|_| "localhost".to_owned());

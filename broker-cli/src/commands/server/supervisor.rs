@@ -30,7 +30,7 @@ const STEADY: Duration = Duration::from_secs(60);
 pub(super) async fn run(server: &Server, workers: u16, session: &mut Session<'_, '_>) -> Result<(), Stop> {
     let mut signals = Signals::new()?;
     let pulse = Pulse::default();
-    let _telemetry = Telemetry::start(server.listen, false, &pulse).await?;
+    let _telemetry = Telemetry::serve(server.listen, &pulse).await?;
     let spec = spec(server, session)?;
     let (stop, stops) = watch::channel(0);
     let (sender, mut news) = mpsc::channel(64);
@@ -89,6 +89,9 @@ fn spec(server: &Server, session: &Session<'_, '_>) -> Result<Spec, Stop> {
             "--drain".into(),
             humantime::format_duration(drain).to_string().into(),
         ]);
+    }
+    if let Some(collector) = &server.otlp {
+        arguments.extend(["--otlp".into(), collector.into()]);
     }
     Ok(Spec { program, arguments })
 }

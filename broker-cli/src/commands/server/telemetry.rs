@@ -14,10 +14,13 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::layers::FanoutBuilder;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::Server;
+use super::otlp::Exporting;
 use super::pulse::Pulse;
 use crate::exit::Stop;
 
@@ -35,16 +38,24 @@ const BUCKETS: [f64; 12] = [
 /// Liveness, readiness and metrics over HTTP, and the numbers behind them.
 pub(super) struct Telemetry {
     metering: Option<(Arc<Metering>, PrometheusHandle)>,
+    exporting: Option<Exporting>,
     serving: Option<JoinHandle<()>>,
 }
 
 impl Telemetry {
-    /// Begins to answer at `address`, and to count if somebody can ask.
-    pub(super) async fn start(
-        address: Option<SocketAddr>,
-        is_worker: bool,
-        pulse: &Pulse,
-    ) -> Result<Self, Stop> {
+    /// Begins to answer and to export as `server` says, and to count if that is for somebody.
+    pub(super) async fn start(server: &Server, pulse: &Pulse) -> Result<Self, Stop> {
+        let mut telemetry = Self::serve(server.listen, pulse).await?;
+        telemetry.exporting = Exporting::start(server.otlp.as_deref(), server.worker)?;
+        let wanted = telemetry.serving.is_some() || telemetry.exporting.is_some() || server.worker.is_some();
+        if wanted {
+            telemetry.metering = recorder(telemetry.exporting.as_ref(), server.worker);
+        }
+        Ok(telemetry)
+    }
+
+    /// Begins to answer at `address`, with what others count.
+    pub(super) async fn serve(address: Option<SocketAddr>, pulse: &Pulse) -> Result<Self, Stop> {
         let serving = match address {
             Some(address) => {
                 let listener = TcpListener::bind(address)
@@ -54,15 +65,18 @@ impl Telemetry {
             }
             None => None,
         };
-        let wanted = serving.is_some() || is_worker;
         Ok(Self {
-            metering: if wanted { recorder() } else { None },
+            metering: None,
+            exporting: None,
             serving,
         })
     }
 
-    /// The application, whose handlings are timed.
-    pub(super) fn observe(&self, app: App) -> App {
+    /// The application, whose handlings are timed, and traced if spans are exported.
+    pub(super) fn observe(&self, mut app: App) -> App {
+        if self.exporting.is_some() {
+            app = app.traced();
+        }
         match &self.metering {
             Some((metering, _)) => app.observe(Arc::clone(metering) as Arc<dyn Observer>),
             None => app,
@@ -78,6 +92,16 @@ impl Telemetry {
         handle.run_upkeep();
         handle.render()
     }
+
+    /// Tells the last numbers, and sends what is left to be exported.
+    pub(super) async fn end(mut self, receipt: Option<&Receipt>, drain: Option<Duration>) {
+        if let (Some((metering, _)), Some(receipt)) = (&self.metering, receipt) {
+            metering.count(receipt);
+        }
+        if let Some(exporting) = self.exporting.take() {
+            exporting.end(drain).await;
+        }
+    }
 }
 
 impl Drop for Telemetry {
@@ -89,16 +113,25 @@ impl Drop for Telemetry {
 }
 
 /// The process's recorder, unless the application has installed one of its own: the numbers go there then.
-fn recorder() -> Option<(Arc<Metering>, PrometheusHandle)> {
+fn recorder(exporting: Option<&Exporting>, worker: Option<u16>) -> Option<(Arc<Metering>, PrometheusHandle)> {
     let name = Matcher::Full("broker_handler_seconds".to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(name, &BUCKETS)
         .ok()?
         .build_recorder();
     let handle = recorder.handle();
+    let mut recorders = FanoutBuilder::default().add_recorder(recorder);
+    if let Some(exported) = exporting.and_then(|exporting| exporting.recorder(&BUCKETS)) {
+        recorders = recorders.add_recorder(exported);
+    }
     // Refused where there is another; that one then has the numbers.
-    let _other = metrics::set_global_recorder(recorder);
-    Some((Arc::default(), handle))
+    let _other = metrics::set_global_recorder(recorders.build());
+    // A group's numbers are the same whichever worker asks: the first one does, so that sums are right.
+    let metering = match worker {
+        None | Some(1) => Metering::default(),
+        Some(_) => Metering::default().without_groups(),
+    };
+    Some((Arc::new(metering), handle))
 }
 
 async fn serve(listener: TcpListener, pulse: Pulse) {

@@ -257,8 +257,7 @@ impl BatchLane {
     /// Sees to each message's own outcome.
     fn judge(&mut self, answers: Result<Outcomes, BoxError>, wiring: &Wiring, budget: &mut Budget) {
         self.state = State::Concluding;
-        let answers = answers.and_then(|answers| answers.of(self.hands.len()));
-        let answers = answers.unwrap_or_else(|error| Outcomes::failed(error, self.hands.len()));
+        let answers = Outcomes::each(answers, self.hands.len());
         for (hand, answer) in self.hands.iter_mut().zip(answers) {
             hand.judge(answer, 0, wiring, budget);
         }
