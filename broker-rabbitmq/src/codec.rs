@@ -31,6 +31,23 @@ pub(crate) struct Meta {
     pub(crate) attempts: u32,
     /// When it failed for the first time, in ms since 1970.
     pub(crate) first_failed: Option<u64>,
+    /// The how-manieth copy of the published message it is: each move from one queue to another makes one.
+    pub(crate) copy: u32,
+}
+
+/// Which message it is among all that any broker ever published, and which copy of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: (u64, u64),
+    pub(crate) copy: u32,
+}
+
+/// The copies between two replays from the dead letters: one that was replayed is to be handled again.
+const GENERATION: u32 = 1 << 16;
+
+/// How often a copy was replayed.
+pub(crate) const fn generation(copy: u32) -> u32 {
+    copy / GENERATION
 }
 
 impl Meta {
@@ -39,6 +56,37 @@ impl Meta {
             id,
             attempts: 0,
             first_failed: None,
+            copy: 0,
+        }
+    }
+
+    /// What is written beside a copy that takes this one's place.
+    pub(crate) fn moved(&self, attempts: u32, first_failed: Option<u64>) -> Self {
+        Self {
+            id: self.id.clone(),
+            attempts,
+            first_failed,
+            copy: self.copy.saturating_add(1),
+        }
+    }
+
+    /// What is written beside a copy that begins anew.
+    pub(crate) fn replayed(&self) -> Self {
+        let generation = generation(self.copy).saturating_add(1);
+        Self {
+            copy: generation.saturating_mul(GENERATION),
+            ..Self::new(self.id.clone())
+        }
+    }
+
+    /// Which message it is, if it was published by a broker: another program's id may be that of many.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        match self.id {
+            MessageId::Entry { ms, seq } => Some(Identity {
+                id: (ms, seq),
+                copy: self.copy,
+            }),
+            _ => None,
         }
     }
 }
@@ -88,6 +136,9 @@ pub(crate) fn encode(
             "broker-attempts".into(),
             AMQPValue::LongLongInt(i64::from(meta.attempts)),
         );
+    }
+    if meta.copy > 0 {
+        table.insert("broker-copy".into(), AMQPValue::LongLongInt(i64::from(meta.copy)));
     }
     if let Some(first) = meta.first_failed.and_then(|first| i64::try_from(first).ok()) {
         table.insert("broker-first-failed".into(), AMQPValue::LongLongInt(first));
@@ -232,6 +283,9 @@ pub(crate) fn decode(payload: Vec<u8>, properties: &BasicProperties) -> Content 
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(0),
             first_failed: whole("broker-first-failed").and_then(|ms| u64::try_from(ms).ok()),
+            copy: whole("broker-copy")
+                .and_then(|copy| u32::try_from(copy).ok())
+                .unwrap_or(0),
         },
         count: whole("x-delivery-count")
             .and_then(|count| u32::try_from(count).ok())
@@ -312,6 +366,7 @@ mod tests {
                 id: MessageId::Entry { ms: 7, seq: 8 },
                 attempts: 3,
                 first_failed: Some(9),
+                copy: 4,
             };
             let back = there_and_back(&message, &meta);
             assert_eq!(back.message, message);

@@ -37,6 +37,8 @@ pub(crate) struct Ledger {
     /// What came and is to be written anew with its count before it is handed out.
     uncounted: Vec<Entry>,
     out: BTreeMap<u64, Held>,
+    /// What was taken from here and has not been told to the server yet.
+    aside: BTreeSet<u64>,
     /// Leases that ended, the oldest first to be forgotten.
     ended: BTreeSet<u64>,
     /// All deliveries up to this one have come.
@@ -46,16 +48,21 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A delivery came.
-    pub(crate) fn came(&mut self, entry: Entry, lease: Duration) {
-        if entry.tag == self.came + 1 {
+    /// A delivery came that is not to be handed out.
+    pub(crate) fn passed(&mut self, tag: u64) {
+        if tag == self.came + 1 {
             self.came += 1;
             while self.early.remove(&(self.came + 1)) {
                 self.came += 1;
             }
         } else {
-            self.early.insert(entry.tag);
+            self.early.insert(tag);
         }
+    }
+
+    /// A delivery came.
+    pub(crate) fn came(&mut self, entry: Entry, lease: Duration) {
+        self.passed(entry.tag);
         if entry.uncounted {
             self.uncounted.push(entry);
         } else {
@@ -65,6 +72,7 @@ impl Ledger {
 
     /// Takes what is to be written anew.
     pub(crate) fn uncounted(&mut self) -> Vec<Entry> {
+        self.aside.extend(self.uncounted.iter().map(|entry| entry.tag));
         std::mem::take(&mut self.uncounted)
     }
 
@@ -91,7 +99,9 @@ impl Ledger {
     /// Takes all that came and was not handed out.
     pub(crate) fn unseen(&mut self) -> Vec<Entry> {
         let unseen = self.buffer.drain(..).map(|(entry, _)| entry);
-        self.uncounted.drain(..).chain(unseen).collect()
+        let unseen: Vec<_> = self.uncounted.drain(..).chain(unseen).collect();
+        self.aside.extend(unseen.iter().map(|entry| entry.tag));
+        unseen
     }
 
     /// Whether nothing is in hand or waits to be.
@@ -114,15 +124,18 @@ impl Ledger {
         !self.buffer.is_empty() || !self.uncounted.is_empty()
     }
 
-    /// Settles a delivery as done.
-    pub(crate) fn ack(&mut self, tag: u64) -> Settled {
-        match self.out.get(&tag) {
+    /// Settles a delivery as done, which the server is to be told of.
+    pub(crate) fn ack(&mut self, tag: u64) -> Result<Held, Settled> {
+        match self.out.remove(&tag) {
             Some(held) if !held.settling => {
-                self.out.remove(&tag);
-                Settled::Acked
+                self.aside.insert(tag);
+                Ok(held)
             }
-            Some(_) => Settled::AlreadySettled,
-            None => self.absent(tag),
+            Some(held) => {
+                self.out.insert(tag, held);
+                Err(Settled::AlreadySettled)
+            }
+            None => Err(self.absent(tag)),
         }
     }
 
@@ -188,17 +201,40 @@ impl Ledger {
         while !keeps_unseen && self.buffer.front().is_some_and(|(_, until)| *until <= now) {
             unseen.extend(self.buffer.pop_front().map(|(entry, _)| entry));
         }
+        self.aside.extend(unseen.iter().map(|entry| entry.tag));
         (lapsed, unseen)
     }
 
-    /// The highest of `acked` for which an ack that covers all before it covers nothing that is still open.
-    pub(crate) fn covered(&self, acked: &[u64]) -> Option<u64> {
-        let open = self.out.keys().next().copied();
+    /// What was handed out and not settled.
+    pub(crate) fn out(&self) -> impl Iterator<Item = &Entry> {
+        self.out.values().filter_map(Held::entry)
+    }
+
+    /// The server is told of these in some other way.
+    pub(crate) fn forget(&mut self, tags: &[u64]) {
+        for tag in tags {
+            self.aside.remove(tag);
+        }
+    }
+
+    /// The acks by which the server is told of `acked` at once, each with whether it covers all before it. One does as
+    /// far as it covers nothing that is still open, unseen, or about to be told by somebody else.
+    pub(crate) fn tell(&mut self, mut acked: Vec<u64>) -> Vec<(bool, u64)> {
+        self.forget(&acked);
+        let open = [self.out.keys().next(), self.aside.first()];
         let unseen = self.buffer.iter().map(|(entry, _)| entry);
         let unseen = unseen.chain(&self.uncounted).map(|entry| entry.tag).min();
-        let lowest = open.into_iter().chain(unseen).min().unwrap_or(u64::MAX);
-        let covered = |tag: &&u64| **tag < lowest && **tag <= self.came;
-        acked.iter().filter(covered).max().copied()
+        let open = open.into_iter().flatten().copied().chain(unseen).min();
+        let covers = |tag: &u64| open.is_none_or(|open| *tag < open) && *tag <= self.came;
+        let covered = acked.iter().copied().filter(covers).max();
+        if let Some(covered) = covered {
+            acked.retain(|tag| *tag > covered);
+        }
+        let covered = covered.map(|tag| (true, tag));
+        covered
+            .into_iter()
+            .chain(acked.into_iter().map(|tag| (false, tag)))
+            .collect()
     }
 }
 
@@ -216,6 +252,10 @@ mod tests {
         }
     }
 
+    fn ack(ledger: &mut Ledger, tag: u64) -> Settled {
+        ledger.ack(tag).map_or_else(|answer| answer, |_| Settled::Acked)
+    }
+
     fn handed_out(tags: &[u64]) -> Ledger {
         let mut ledger = Ledger::default();
         came(&mut ledger, tags);
@@ -227,34 +267,57 @@ mod tests {
     async fn an_ack_for_many_never_covers_one_that_is_open_unseen_or_not_come_yet() {
         let mut ledger = handed_out(&[1, 2, 3, 4]);
         for tag in [1, 2, 4] {
-            assert_eq!(ledger.ack(tag), Settled::Acked);
+            assert_eq!(ack(&mut ledger, tag), Settled::Acked);
         }
-        assert_eq!(ledger.covered(&[1, 2, 4]), Some(2), "3 is open");
-        assert_eq!(ledger.ack(3), Settled::Acked);
-        assert_eq!(ledger.covered(&[3]), Some(3));
+        assert_eq!(ledger.tell(vec![1, 2, 4]), [(true, 2), (false, 4)], "3 is open");
+        assert_eq!(ack(&mut ledger, 3), Settled::Acked);
+        assert_eq!(ledger.tell(vec![3]), [(true, 3)]);
 
         let mut ledger = handed_out(&[2, 3]);
-        assert_eq!((ledger.ack(2), ledger.ack(3)), (Settled::Acked, Settled::Acked));
-        assert_eq!(ledger.covered(&[2, 3]), None, "1 has not come");
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked);
+        assert_eq!(ledger.tell(vec![2]), [(false, 2)], "1 has not come");
         came(&mut ledger, &[1]);
-        assert_eq!(ledger.covered(&[2, 3]), None, "1 was not handed out");
+        assert_eq!(ack(&mut ledger, 3), Settled::Acked);
+        assert_eq!(ledger.tell(vec![3]), [(false, 3)], "1 was not handed out");
+    }
+
+    #[tokio::test]
+    async fn an_ack_for_many_never_covers_one_that_somebody_else_is_about_to_tell() {
+        let mut ledger = handed_out(&[1, 2, 3]);
+        came(&mut ledger, &[4]);
+        for tag in [1, 3] {
+            assert_eq!(ack(&mut ledger, tag), Settled::Acked);
+        }
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked);
+        assert_eq!(
+            ledger.tell(vec![1, 3]),
+            [(true, 1), (false, 3)],
+            "2 is on its way"
+        );
+        assert_eq!(ledger.tell(vec![2]), [(true, 2)]);
+        assert_eq!(ledger.unseen().len(), 1);
+        came(&mut ledger, &[5]);
+        ledger.hand_out(1, LEASE);
+        assert_eq!(ack(&mut ledger, 5), Settled::Acked);
+        assert_eq!(ledger.tell(vec![5]), [(false, 5)], "4 is being written elsewhere");
+        assert_eq!(ledger.tell(vec![4]), [(true, 4)]);
     }
 
     #[tokio::test]
     async fn each_receipt_is_answered_for_what_became_of_it() {
         let mut ledger = handed_out(&[1, 2]);
-        assert_eq!(ledger.ack(1), Settled::Acked);
-        assert_eq!(ledger.ack(1), Settled::AlreadySettled);
-        assert_eq!(ledger.ack(9), Settled::NotPending);
-        assert_eq!(ledger.ack(0), Settled::NotPending);
+        assert_eq!(ack(&mut ledger, 1), Settled::Acked);
+        assert_eq!(ack(&mut ledger, 1), Settled::AlreadySettled);
+        assert_eq!(ack(&mut ledger, 9), Settled::NotPending);
+        assert_eq!(ack(&mut ledger, 0), Settled::NotPending);
         assert!(ledger.begin(2).is_ok());
         assert_eq!(
-            ledger.ack(2),
+            ack(&mut ledger, 2),
             Settled::AlreadySettled,
             "while it is being refused"
         );
         ledger.end(2, false);
-        assert_eq!(ledger.ack(2), Settled::Acked, "the refusal failed");
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked, "the refusal failed");
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,8 +329,8 @@ mod tests {
         assert_eq!(lapsed.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [1]);
         assert!(ledger.lapsed(Instant::now(), false).0.is_empty());
         ledger.end(1, true);
-        assert_eq!(ledger.ack(1), Settled::Stale);
+        assert_eq!(ack(&mut ledger, 1), Settled::Stale);
         assert_eq!(ledger.extend(1, Instant::now()), Settled::Stale);
-        assert_eq!(ledger.ack(2), Settled::Acked);
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked);
     }
 }

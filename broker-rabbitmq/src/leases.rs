@@ -66,16 +66,20 @@ impl Consumer {
                 self.stop_stream().await;
             }
         }
+        self.memory.fade();
         let (fence, channel, lapsed, unseen) = {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else { return };
+            if !session.channel.status().connected() {
+                self.memory.lost();
+            }
             // A subscription's lease begins when it takes a message.
             let keeps_unseen = self.subscribed.load(Ordering::Acquire);
             let (lapsed, unseen) = session.ledger.lapsed(Instant::now(), keeps_unseen);
             (session.fence, session.channel.clone(), lapsed, unseen)
         };
         if !unseen.is_empty() {
-            let _ = self.return_unseen(&channel, unseen).await;
+            let _ = self.return_unseen(fence, unseen).await;
         }
         for (tag, held) in lapsed {
             let given_up = match self.client.config.queue_type {

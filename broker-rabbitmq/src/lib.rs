@@ -16,12 +16,14 @@ mod held;
 mod leases;
 mod letter;
 mod listener;
+mod memory;
 mod names;
 mod properties;
 mod publish;
 mod reader;
 mod sender;
 mod settle;
+mod told;
 mod topology;
 mod walk;
 
