@@ -252,9 +252,9 @@ impl Consumer {
             self.copy_to(self.queue.clone(), entry, seen, entry.meta.first_failed)
         };
         let copies: Result<Vec<_>> = entries.iter().map(copy).collect();
-        let copied = match copies {
-            Ok(copies) => self.client.put(copies).await,
-            Err(error) => Err(error),
+        let copied = match (self.is_heard(fence).await, copies) {
+            (Ok(()), Ok(copies)) => self.client.put(copies).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
         };
         let tags: Vec<_> = entries.iter().map(|entry| entry.tag).collect();
         if copied.is_ok() {

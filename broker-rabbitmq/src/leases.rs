@@ -71,7 +71,9 @@ impl Consumer {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else { return };
             if !session.channel.status().connected() {
+                // The server gives it to others, which is noted when the next read finds out.
                 self.memory.lost();
+                return;
             }
             // A subscription's lease begins when it takes a message.
             let keeps_unseen = self.subscribed.load(Ordering::Acquire);

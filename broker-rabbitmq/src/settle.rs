@@ -141,20 +141,18 @@ impl Consumer {
 
     /// Tells the server of acks, and waits until it has them.
     async fn send_acks(&self, fence: u64, held: Vec<Held>) -> Result<()> {
-        let entries: Vec<_> = held.iter().filter_map(Held::entry).collect();
-        let told = match self.tell(fence, entries.iter().map(|entry| entry.tag).collect()) {
+        let mut doubtful = Doubtful { consumer: self, held };
+        let tags = doubtful.entries().map(|entry| entry.tag).collect();
+        let told = match self.tell(fence, tags) {
             Some(told) => told.await,
             None => Err(gone()),
         };
         if told.is_ok() {
-            self.memory
-                .note(entries.iter().filter_map(|entry| entry.identity()), Fate::Done);
-        } else {
-            // Nobody knows; whoever asked is told that it comes again, and so it may.
-            for entry in entries {
-                self.memory.note(entry.identity(), Fate::Seen(entry.attempt));
-            }
+            let done = doubtful.entries().filter_map(Entry::identity);
+            self.memory.note(done, Fate::Done);
+            doubtful.held.clear();
         }
+        drop(doubtful);
         self.end_if_over();
         told
     }
@@ -174,7 +172,11 @@ impl Consumer {
         failure: &Failure,
     ) -> Result<()> {
         let entries: Vec<_> = held.iter().filter_map(Held::entry).collect();
-        let written = self.write_elsewhere(&entries, disposition, failure).await;
+        // What the server has given to somebody else by now is not to be doubled by a copy.
+        let written = match self.is_heard(fence).await {
+            Ok(()) => self.write_elsewhere(&entries, disposition, failure).await,
+            Err(error) => Err(error),
+        };
         if written.is_ok() {
             let fate = match disposition {
                 Disposition::Discard => Fate::Done,
@@ -191,6 +193,14 @@ impl Consumer {
         }
         self.end_if_over();
         Ok(())
+    }
+
+    /// Sees that the server hears this session, and so has given nothing of it to others.
+    pub(crate) async fn is_heard(&self, fence: u64) -> Result<()> {
+        let limit = self.client.context.config.operation_timeout;
+        let told = self.tell(fence, Vec::new()).ok_or_else(gone)?;
+        let told = tokio::time::timeout(limit, told).await;
+        told.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Takes note of how a nack ended. Answers what tells the server, if there is anything to tell.
@@ -244,5 +254,27 @@ impl Consumer {
             self.client.resting(&self.queue, delay).await?
         };
         self.copy_to(queue, entry, entry.attempt, Some(first))
+    }
+}
+
+/// What was acked and may come again: nobody knows whether the server has heard.
+struct Doubtful<'a> {
+    consumer: &'a Consumer,
+    held: Vec<Held>,
+}
+
+impl Doubtful<'_> {
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.held.iter().filter_map(Held::entry)
+    }
+}
+
+impl Drop for Doubtful<'_> {
+    fn drop(&mut self) {
+        for entry in self.entries() {
+            self.consumer
+                .memory
+                .note(entry.identity(), Fate::Seen(entry.attempt));
+        }
     }
 }
