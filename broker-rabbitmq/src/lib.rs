@@ -12,6 +12,7 @@ mod delayed;
 mod endpoint;
 mod entry;
 mod error;
+mod flight;
 mod held;
 mod leases;
 mod letter;

@@ -1,4 +1,4 @@
-//! Publishing: one batch under way, one confirmation a message.
+//! Publishing: several batches under way, one confirmation a message.
 
 use std::sync::Arc;
 
@@ -28,11 +28,6 @@ impl Publisher {
             client: Arc::clone(client),
             stream: stream.clone(),
         })
-    }
-
-    /// Whether several batches may be under way; one that waits for returned messages has its channel for itself.
-    pub(crate) fn overlaps(&self) -> bool {
-        !self.client.config.mandatory
     }
 
     /// Stores messages in order.
