@@ -29,7 +29,7 @@ mod topology;
 mod walk;
 
 pub use broker::RabbitMq;
-pub use config::{QueueType, RabbitMqConfig};
+pub use config::{ExchangeType, QueueType, RabbitMqConfig};
 
 use broker_core::registry::Provider;
 
