@@ -36,7 +36,7 @@ pub(crate) struct Meta {
 }
 
 /// Which message it is among all that any broker ever published, and which copy of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     pub(crate) id: (u64, u64),
     pub(crate) copy: u32,

@@ -167,9 +167,19 @@ impl Consumer {
 
     /// Forgets the session, whose deliveries the server gives to others.
     pub(crate) fn end_session(&self) {
-        let Some(session) = lock(&self.session).take() else {
-            return;
-        };
+        let session = lock(&self.session).take();
+        self.note_end(session);
+    }
+
+    /// Forgets the session if its channel is gone: what it had in hand is noted before it comes to anybody again.
+    pub(crate) fn end_if_lost(&self) {
+        let lost = |session: &mut Session| !session.channel.status().connected();
+        let session = lock(&self.session).take_if(lost);
+        self.note_end(session);
+    }
+
+    fn note_end(&self, session: Option<Session>) {
+        let Some(session) = session else { return };
         self.client.forget(session.fence);
         for entry in session.ledger.out() {
             self.memory.note(entry.identity(), Fate::Seen(entry.attempt));

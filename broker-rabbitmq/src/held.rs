@@ -8,6 +8,7 @@ use broker_core::Settled;
 use tokio::time::Instant;
 
 use crate::entry::{Entries, Entry};
+use crate::memory::{InHand, Memory, Twin};
 
 /// How many ended leases are remembered, so that a late settlement is told apart from a second one.
 const ENDED: usize = 4_096;
@@ -18,6 +19,8 @@ pub(crate) struct Held {
     batch: Arc<Entries>,
     index: usize,
     until: Instant,
+    /// That it is in hand, where there may be another like it.
+    in_hand: Option<Arc<InHand>>,
     /// Whether it is being settled at this moment.
     settling: bool,
 }
@@ -34,6 +37,8 @@ impl Held {
 pub(crate) struct Ledger {
     /// What came and was not handed out, with the time until which it stays here.
     buffer: VecDeque<(Entry, Instant)>,
+    /// What came and has its like in hand.
+    twins: VecDeque<(Entry, Instant)>,
     /// What came and is to be written anew with its count before it is handed out.
     uncounted: Vec<Entry>,
     out: BTreeMap<u64, Held>,
@@ -70,35 +75,68 @@ impl Ledger {
         }
     }
 
+    /// What waits for its like to be settled.
+    pub(crate) fn twins(&self) -> impl Iterator<Item = &Entry> {
+        self.twins.iter().map(|(entry, _)| entry)
+    }
+
+    /// A message goes back to the server as it is, which may hand it out again before this session is done with it.
+    pub(crate) fn let_go(&mut self, tag: u64) {
+        if let Some(held) = self.out.get_mut(&tag) {
+            drop(held.in_hand.take());
+        }
+    }
+
     /// Takes what is to be written anew.
     pub(crate) fn uncounted(&mut self) -> Vec<Entry> {
         self.aside.extend(self.uncounted.iter().map(|entry| entry.tag));
         std::mem::take(&mut self.uncounted)
     }
 
-    /// Hands out up to `max` of what came.
-    pub(crate) fn hand_out(&mut self, max: usize, lease: Duration) -> Option<Arc<Entries>> {
-        let count = max.min(self.buffer.len());
-        if count == 0 {
-            return None;
+    /// Hands out up to `max` of what came, and tells what of it is settled already.
+    pub(crate) fn hand_out(
+        &mut self,
+        max: usize,
+        lease: Duration,
+        memory: &Arc<Memory>,
+    ) -> (Option<Arc<Entries>>, Vec<u64>) {
+        let (mut entries, mut in_hand, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut waiting = std::mem::take(&mut self.twins);
+        while entries.len() < max
+            && let Some((mut entry, until)) = waiting.pop_front().or_else(|| self.buffer.pop_front())
+        {
+            match memory.twin(&mut entry) {
+                Twin::None(held) => {
+                    entries.push(entry);
+                    in_hand.push(held);
+                }
+                Twin::InHand => self.twins.push_back((entry, until)),
+                Twin::Settled => settled.push(entry.tag),
+            }
         }
-        let batch = Entries::new(self.buffer.drain(..count).map(|(entry, _)| entry).collect());
+        self.twins.append(&mut waiting);
+        if entries.is_empty() {
+            return (None, settled);
+        }
+        let batch = Entries::new(entries);
         let until = Instant::now() + lease;
-        for (index, entry) in batch.iter().enumerate() {
+        for (index, (entry, in_hand)) in batch.iter().zip(in_hand).enumerate() {
             let held = Held {
                 batch: Arc::clone(&batch),
                 index,
                 until,
+                in_hand,
                 settling: false,
             };
             self.out.insert(entry.tag, held);
         }
-        Some(batch)
+        (Some(batch), settled)
     }
 
     /// Takes all that came and was not handed out.
     pub(crate) fn unseen(&mut self) -> Vec<Entry> {
-        let unseen = self.buffer.drain(..).map(|(entry, _)| entry);
+        let unseen = self.twins.drain(..).chain(self.buffer.drain(..));
+        let unseen = unseen.map(|(entry, _)| entry);
         let unseen: Vec<_> = self.uncounted.drain(..).chain(unseen).collect();
         self.aside.extend(unseen.iter().map(|entry| entry.tag));
         unseen
@@ -106,12 +144,12 @@ impl Ledger {
 
     /// Whether nothing is in hand or waits to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.uncounted.is_empty() && self.out.is_empty()
+        self.len() == 0
     }
 
     /// How many deliveries are here.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len() + self.uncounted.len() + self.out.len()
+        self.unseen_len() + self.twins.len() + self.out.len()
     }
 
     /// How many deliveries wait to be handed out.
@@ -201,6 +239,9 @@ impl Ledger {
         while !keeps_unseen && self.buffer.front().is_some_and(|(_, until)| *until <= now) {
             unseen.extend(self.buffer.pop_front().map(|(entry, _)| entry));
         }
+        while !keeps_unseen && self.twins.front().is_some_and(|(_, until)| *until <= now) {
+            unseen.extend(self.twins.pop_front().map(|(entry, _)| entry));
+        }
         self.aside.extend(unseen.iter().map(|entry| entry.tag));
         (lapsed, unseen)
     }
@@ -222,7 +263,7 @@ impl Ledger {
     pub(crate) fn tell(&mut self, mut acked: Vec<u64>) -> Vec<(bool, u64)> {
         self.forget(&acked);
         let open = [self.out.keys().next(), self.aside.first()];
-        let unseen = self.buffer.iter().map(|(entry, _)| entry);
+        let unseen = self.twins.iter().chain(&self.buffer).map(|(entry, _)| entry);
         let unseen = unseen.chain(&self.uncounted).map(|entry| entry.tag).min();
         let open = open.into_iter().flatten().copied().chain(unseen).min();
         let covers = |tag: &u64| open.is_none_or(|open| *tag < open) && *tag <= self.came;
@@ -256,10 +297,14 @@ mod tests {
         ledger.ack(tag).map_or_else(|answer| answer, |_| Settled::Acked)
     }
 
+    fn hand_out(ledger: &mut Ledger, max: usize) {
+        ledger.hand_out(max, LEASE, &Arc::default());
+    }
+
     fn handed_out(tags: &[u64]) -> Ledger {
         let mut ledger = Ledger::default();
         came(&mut ledger, tags);
-        ledger.hand_out(usize::MAX, LEASE);
+        hand_out(&mut ledger, usize::MAX);
         ledger
     }
 
@@ -297,7 +342,7 @@ mod tests {
         assert_eq!(ledger.tell(vec![2]), [(true, 2)]);
         assert_eq!(ledger.unseen().len(), 1);
         came(&mut ledger, &[5]);
-        ledger.hand_out(1, LEASE);
+        hand_out(&mut ledger, 1);
         assert_eq!(ack(&mut ledger, 5), Settled::Acked);
         assert_eq!(ledger.tell(vec![5]), [(false, 5)], "4 is being written elsewhere");
         assert_eq!(ledger.tell(vec![4]), [(true, 4)]);

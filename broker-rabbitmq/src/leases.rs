@@ -67,14 +67,10 @@ impl Consumer {
             }
         }
         self.memory.fade();
+        self.end_if_lost();
         let (fence, channel, lapsed, unseen) = {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else { return };
-            if !session.channel.status().connected() {
-                // The server gives it to others, which is noted when the next read finds out.
-                self.memory.lost();
-                return;
-            }
             // A subscription's lease begins when it takes a message.
             let keeps_unseen = self.subscribed.load(Ordering::Acquire);
             let (lapsed, unseen) = session.ledger.lapsed(Instant::now(), keeps_unseen);
@@ -87,6 +83,8 @@ impl Consumer {
             let given_up = match self.client.config.queue_type {
                 // The server counts it.
                 QueueType::Quorum => {
+                    drop(held);
+                    self.let_go(fence, tag);
                     let requeue = BasicNackOptions {
                         requeue: true,
                         multiple: false,
@@ -108,6 +106,13 @@ impl Consumer {
             if let Some(session) = session.as_mut().filter(|session| session.fence == fence) {
                 session.ledger.end(tag, given_up);
             }
+        }
+    }
+
+    fn let_go(&self, fence: u64, tag: u64) {
+        let mut session = lock(&self.session);
+        if let Some(session) = session.as_mut().filter(|session| session.fence == fence) {
+            session.ledger.let_go(tag);
         }
     }
 }

@@ -4,8 +4,9 @@
 //! connection that breaks, or a server that goes down in between, has the message come again. So do the original of a
 //! copy whose ack was lost, and, from a classic queue of a killed server, a message as if it had never been handed out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use lapin::types::ShortString;
@@ -36,6 +37,10 @@ pub(crate) struct Memory(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<(u64, u64), Known>,
+    /// Messages in hand of which there may be two, as one was written anew and nobody knows whether it was before.
+    in_hand: HashSet<Identity>,
+    /// Who waits for one of them to be settled or given up.
+    waiting: Vec<Waker>,
     /// The oldest first; one that was noted anew since is here twice.
     order: VecDeque<((u64, u64), Instant)>,
     lost: Option<Instant>,
@@ -99,6 +104,40 @@ impl Memory {
         lock(&self.0).fade(Instant::now());
     }
 
+    /// What to do with a message that may be there twice.
+    pub(crate) fn twin(self: &Arc<Self>, entry: &mut Entry) -> Twin {
+        if self.is_settled(entry) {
+            return Twin::Settled;
+        }
+        let Some(identity) = entry.identity() else {
+            return Twin::None(None);
+        };
+        if identity.copy == 0 && entry.attempt == 1 {
+            return Twin::None(None);
+        }
+        if !lock(&self.0).in_hand.insert(identity) {
+            return Twin::InHand;
+        }
+        Twin::None(Some(Arc::new(InHand {
+            memory: Arc::clone(self),
+            identity,
+        })))
+    }
+
+    /// Whether one of these has its twin in hand no more; where none has, `waker` is woken when that may have changed.
+    pub(crate) fn is_any_free<'a>(&self, twins: impl Iterator<Item = &'a Entry>, waker: &Waker) -> bool {
+        let mut state = lock(&self.0);
+        let mut identities = twins.filter_map(Entry::identity).peekable();
+        let has_twins = identities.peek().is_some();
+        if identities.any(|identity| !state.in_hand.contains(&identity)) {
+            return true;
+        }
+        if has_twins && !state.waiting.iter().any(|known| known.will_wake(waker)) {
+            state.waiting.push(waker.clone());
+        }
+        false
+    }
+
     /// Whether a message that came is to be settled once more instead of being handed out; what was seen of it counts.
     pub(crate) fn is_settled(&self, entry: &mut Entry) -> bool {
         let Some(Identity { id, copy }) = entry.identity() else {
@@ -118,6 +157,34 @@ impl Memory {
                 false
             }
         }
+    }
+}
+
+/// What became of a message's twin.
+pub(crate) enum Twin {
+    /// There is none in hand: this is the one, for as long as what this holds is kept.
+    None(Option<Arc<InHand>>),
+    /// It is in hand, so that this one waits for what becomes of it.
+    InHand,
+    /// It is settled, and so is this one.
+    Settled,
+}
+
+/// That a message is in hand.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    memory: Arc<Memory>,
+    identity: Identity,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = lock(&self.memory.0);
+            state.in_hand.remove(&self.identity);
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -235,6 +302,23 @@ mod tests {
         memory.fade();
         assert!(!settled(&memory, 10, 0));
         assert!(lock(&memory.0).known.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_two_alike_one_waits_until_the_other_is_settled_or_given_up() {
+        let memory = Arc::new(Memory::default());
+        let Twin::None(Some(in_hand)) = memory.twin(&mut entry(1, 1)) else {
+            panic!("there is no other yet");
+        };
+        assert!(matches!(memory.twin(&mut entry(1, 1)), Twin::InHand));
+        drop(in_hand);
+        let Twin::None(Some(in_hand)) = memory.twin(&mut entry(1, 1)) else {
+            panic!("the other was given up");
+        };
+        note(&memory, 1, 1, Fate::Done);
+        drop(in_hand);
+        assert!(matches!(memory.twin(&mut entry(1, 1)), Twin::Settled));
+        assert!(matches!(memory.twin(&mut entry(2, 0)), Twin::None(None)));
     }
 
     #[tokio::test]

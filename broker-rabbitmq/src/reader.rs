@@ -16,7 +16,7 @@ use crate::client::lock;
 use crate::consumer::Consumer;
 use crate::entry::Entry;
 use crate::error::from_lapin;
-use crate::told::gone;
+use crate::told::{gone, tell};
 
 /// The most messages that one read fetches or waits for.
 const MOST: usize = 4_096;
@@ -132,8 +132,14 @@ impl Consumer {
             self,
             &mut std::task::Context::from_waker(std::task::Waker::noop()),
         );
-        let batch = session.ledger.hand_out(max, self.member.lease)?;
-        Some(batch.deliver(session.fence))
+        let (batch, settled) = session.ledger.hand_out(max, self.member.lease, &self.memory);
+        if !settled.is_empty() {
+            session.passed += settled.len();
+            let acks = session.ledger.tell(settled);
+            // They are on their way when this returns.
+            drop(tell(&session.channel, acks));
+        }
+        Some(batch?.deliver(session.fence))
     }
 
     /// Waits until something has come.
@@ -144,7 +150,8 @@ impl Consumer {
                 return Poll::Ready(false);
             };
             let goes_on = session.drain(self, context);
-            if session.ledger.has_unseen() || !goes_on {
+            let is_free = self.memory.is_any_free(session.ledger.twins(), context.waker());
+            if session.ledger.has_unseen() || is_free || !goes_on {
                 return Poll::Ready(goes_on);
             }
             Poll::Pending
