@@ -7,8 +7,9 @@ use broker_core::base::{Deliveries, Lot, MessageStore};
 use broker_core::{Message, MessageId, Receipt};
 use lapin::message::Delivery;
 
-use crate::codec::{self, Content, Identity, Meta};
+use crate::codec::{self, Content};
 use crate::config::QueueType;
+use crate::meta::{Identity, Meta};
 
 /// A message that the server gave to a session.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::codec;
 use crate::consumer::Consumer;
 use crate::entry::Entry;
+use crate::meta::Meta;
 use crate::names;
 use crate::properties::{bytes, number, text_of};
 use crate::sender::Outgoing;
@@ -69,7 +70,7 @@ const LONGEST: usize = 2_048;
 pub(crate) struct Walked {
     pub(crate) tag: u64,
     pub(crate) letter: DeadLetter,
-    meta: codec::Meta,
+    meta: Meta,
 }
 
 /// Reads a letter, whoever put it there.

@@ -18,6 +18,7 @@ mod leases;
 mod letter;
 mod listener;
 mod memory;
+mod meta;
 mod names;
 mod properties;
 mod publish;

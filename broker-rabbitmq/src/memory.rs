@@ -13,9 +13,9 @@ use lapin::types::ShortString;
 use tokio::time::Instant;
 
 use crate::client::lock;
-use crate::codec::{Identity, generation};
 use crate::config::RabbitMqConfig;
 use crate::entry::Entry;
+use crate::meta::{Identity, generation};
 
 /// How many messages are remembered for each queue. A classic queue may write as many acks at once, late.
 const KEPT: usize = 65_536;
@@ -229,8 +229,9 @@ mod tests {
     use broker_core::{Message, MessageId};
     use lapin::message::Delivery;
 
-    use crate::codec::{self, Meta};
+    use crate::codec;
     use crate::config::QueueType;
+    use crate::meta::Meta;
 
     fn entry(seq: u64, copy: u32) -> Entry {
         let meta = Meta {

@@ -6,7 +6,8 @@ use broker_core::{Error, ErrorKind, Message, Outcome, Published, Result, StreamN
 use lapin::types::ShortString;
 
 use crate::client::Client;
-use crate::codec::{self, Meta};
+use crate::codec;
+use crate::meta::Meta;
 use crate::names;
 use crate::sender::Outgoing;
 
