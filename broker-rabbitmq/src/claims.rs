@@ -25,6 +25,15 @@ pub(crate) fn lost(config: &RabbitMqConfig) -> Vec<LostCapability> {
         all.push(lost(Capabilities::DELAYED_DELIVERY, reason));
         all.push(lost(Capabilities::PATTERN_SUBSCRIPTION, reason));
     }
+    if config.declare && config.routing_key != "{stream}" {
+        let reason = "routing_key is not `{stream}`: patterns go by the streams' names";
+        all.push(lost(Capabilities::PATTERN_SUBSCRIPTION, reason));
+    }
+    if config.declare && config.is_by_key() {
+        let reason =
+            "the exchange goes by the messages' keys, which a rest in a queue for delayed ones would lose";
+        all.push(lost(Capabilities::DELAYED_DELIVERY, reason));
+    }
     if !config.persistent {
         let reason = "persistent is off: a restart of the server loses what is in memory";
         all.push(lost(Capabilities::DELIVERY_GUARANTEES, reason));
@@ -37,4 +46,33 @@ pub(crate) fn of(config: &RabbitMqConfig) -> Capabilities {
     lost(config)
         .into_iter()
         .fold(QUEUES, |left, lost| left.without(lost.capability))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ExchangeType;
+
+    #[test]
+    fn each_flag_goes_with_the_setting_that_takes_it_and_says_so() {
+        let usual = RabbitMqConfig::default();
+        assert_eq!(of(&usual), QUEUES);
+        let by_key = RabbitMqConfig {
+            exchange_type: ExchangeType::Topic,
+            routing_key: "{stream}.{key}".to_owned(),
+            ..RabbitMqConfig::default()
+        };
+        let lacks = QUEUES.difference(of(&by_key));
+        assert_eq!(
+            lacks,
+            Capabilities::PATTERN_SUBSCRIPTION | Capabilities::DELAYED_DELIVERY
+        );
+        for exchange_type in [ExchangeType::Direct, ExchangeType::Topic, ExchangeType::Headers] {
+            let settings = RabbitMqConfig {
+                exchange_type,
+                ..RabbitMqConfig::default()
+            };
+            assert_eq!(of(&settings), QUEUES, "{exchange_type:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use crate::meta::Meta;
 use crate::properties::{self, bytes, number, text_of};
 
 /// What our own ids begin with in the property `message-id`, where the application has none of its own.
@@ -22,26 +23,6 @@ const PRIORITY: &str = "amqp-priority";
 const EXPIRATION: &str = "amqp-expiration";
 const APP_ID: &str = "amqp-app-id";
 const ENCODING: &str = "amqp-content-encoding";
-
-/// What is written beside a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Meta {
-    pub(crate) id: MessageId,
-    /// How often it was handed out before it was written.
-    pub(crate) attempts: u32,
-    /// When it failed for the first time, in ms since 1970.
-    pub(crate) first_failed: Option<u64>,
-}
-
-impl Meta {
-    pub(crate) const fn new(id: MessageId) -> Self {
-        Self {
-            id,
-            attempts: 0,
-            first_failed: None,
-        }
-    }
-}
 
 /// Writes a message.
 pub(crate) fn encode(
@@ -88,6 +69,9 @@ pub(crate) fn encode(
             "broker-attempts".into(),
             AMQPValue::LongLongInt(i64::from(meta.attempts)),
         );
+    }
+    if meta.copy > 0 {
+        table.insert("broker-copy".into(), AMQPValue::LongLongInt(i64::from(meta.copy)));
     }
     if let Some(first) = meta.first_failed.and_then(|first| i64::try_from(first).ok()) {
         table.insert("broker-first-failed".into(), AMQPValue::LongLongInt(first));
@@ -232,6 +216,9 @@ pub(crate) fn decode(payload: Vec<u8>, properties: &BasicProperties) -> Content 
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or(0),
             first_failed: whole("broker-first-failed").and_then(|ms| u64::try_from(ms).ok()),
+            copy: whole("broker-copy")
+                .and_then(|copy| u32::try_from(copy).ok())
+                .unwrap_or(0),
         },
         count: whole("x-delivery-count")
             .and_then(|count| u32::try_from(count).ok())
@@ -312,6 +299,7 @@ mod tests {
                 id: MessageId::Entry { ms: 7, seq: 8 },
                 attempts: 3,
                 first_failed: Some(9),
+                copy: 4,
             };
             let back = there_and_back(&message, &meta);
             assert_eq!(back.message, message);

@@ -1,5 +1,6 @@
 //! The provider's own settings.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use broker_core::base::OpenContext;
@@ -56,6 +57,12 @@ pub struct RabbitMqConfig {
     /// The exchange of a stream; `{stream}` stands for its name. Empty is the server's default exchange, which leads
     /// straight to the queue that the routing key names.
     pub exchange: String,
+    /// What a stream's exchange is: how its messages find the groups' queues.
+    pub exchange_type: ExchangeType,
+    /// What a group takes of a direct or topic exchange; `{stream}` stands for the stream's name. Without it, all.
+    pub binding_key: Option<String>,
+    /// What a group takes of a headers exchange: messages with all of these headers.
+    pub binding_headers: BTreeMap<String, String>,
     /// The queue of a group; `{stream}` and `{group}` stand for their names.
     pub queue: String,
     /// What messages are routed by; `{stream}` and `{key}` stand for the stream's name and the message's key.
@@ -64,6 +71,23 @@ pub struct RabbitMqConfig {
     pub mandatory: bool,
     /// Whether messages are written to disk.
     pub persistent: bool,
+}
+
+/// What a stream's exchange is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ExchangeType {
+    /// Each message goes to each group.
+    #[default]
+    Fanout,
+    /// It goes to the groups whose binding key is its routing key.
+    Direct,
+    /// It goes to the groups whose binding key, with `*` for a word and `#` for any number of them, fits its routing key.
+    Topic,
+    /// It goes to the groups whose headers it has.
+    Headers,
 }
 
 /// What a group's queue is.
@@ -107,6 +131,9 @@ impl Default for RabbitMqConfig {
             queue_type: QueueType::default(),
             declare: true,
             exchange: "{stream}".to_owned(),
+            exchange_type: ExchangeType::default(),
+            binding_key: None,
+            binding_headers: BTreeMap::new(),
             queue: "{stream}/{group}".to_owned(),
             routing_key: "{stream}".to_owned(),
             mandatory: true,
@@ -188,10 +215,12 @@ impl RabbitMqConfig {
         if self.heartbeat.subsec_nanos() != 0 || self.heartbeat.as_secs() > u64::from(u16::MAX) {
             return refuse("heartbeat", "whole seconds up to 65535 are expected");
         }
+        let binding_key = self.binding_key.clone().unwrap_or_default();
         for (key, text, holes) in [
             ("exchange", &self.exchange, &["{stream}"][..]),
             ("queue", &self.queue, &["{stream}", "{group}"]),
             ("routing_key", &self.routing_key, &["{stream}", "{key}"]),
+            ("binding_key", &binding_key, &["{stream}"]),
         ] {
             let rest = holes
                 .iter()
@@ -201,7 +230,9 @@ impl RabbitMqConfig {
                 return refuse(key, &format!("it has a brace that is none of {known}"));
             }
         }
-        if self.declare && !(self.exchange.contains("{stream}") && self.queue.contains("{group}")) {
+        self.check_bindings()?;
+        let apart = self.exchange.contains("{stream}") || self.is_shared();
+        if self.declare && !(apart && self.queue.contains("{group}")) {
             return refuse(
                 "declare",
                 "streams would share an exchange or groups a queue; name them by `{stream}` and `{group}`, or set `declare = false`",
@@ -211,6 +242,58 @@ impl RabbitMqConfig {
             return refuse(
                 "queue",
                 "groups of different streams would share it; add `{stream}`",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// How messages find their groups.
+impl RabbitMqConfig {
+    /// Whether streams share one exchange, which tells them apart by their routing keys.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic)
+            && !self.exchange.contains("{stream}")
+            && self.routing_key.contains("{stream}")
+    }
+
+    /// Whether a message's way goes by its key.
+    pub(crate) fn is_by_key(&self) -> bool {
+        matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic)
+            && self.routing_key.contains("{key}")
+    }
+
+    fn check_bindings(&self) -> Result<()> {
+        let refuse = |key: &str, line: &str| Err(Error::config(key, line));
+        let by_key = matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic);
+        if self.binding_key.is_some() && !by_key {
+            return refuse(
+                "binding_key",
+                "only direct and topic exchanges go by it; set `exchange_type`, or leave it out",
+            );
+        }
+        if !self.binding_headers.is_empty() && self.exchange_type != ExchangeType::Headers {
+            return refuse(
+                "binding_headers",
+                "only headers exchanges go by them; set `exchange_type = \"headers\"`, or leave them out",
+            );
+        }
+        if !self.declare && self.exchange_type != ExchangeType::Fanout {
+            return refuse(
+                "exchange_type",
+                "with `declare = false` exchanges are used as they are, whatever their type; leave it out",
+            );
+        }
+        if self.exchange_type == ExchangeType::Direct && self.is_by_key() && self.binding_key.is_none() {
+            return refuse(
+                "binding_key",
+                "messages are routed by their keys, and a direct exchange has no binding for all; name one, or use `topic`",
+            );
+        }
+        if self.is_shared() && (self.is_by_key() || self.binding_key.is_some()) {
+            return refuse(
+                "exchange",
+                "streams that share an exchange are told apart by their routing keys alone; name it by `{stream}` to go by keys as well",
             );
         }
         Ok(())

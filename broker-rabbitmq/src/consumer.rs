@@ -9,16 +9,16 @@ use broker_core::base::Membership;
 use broker_core::{BrokerEvent, Result};
 use futures_util::Stream;
 use lapin::Channel;
-use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 
 use crate::client::{Client, lock};
 use crate::entry::Entry;
 use crate::error::from_lapin;
 use crate::held::Ledger;
+use crate::memory::{Fate, Memory};
 use crate::names;
+use crate::told::{Told, at_once, tell};
 
 /// A member of a group.
 pub(crate) struct Consumer {
@@ -34,6 +34,8 @@ pub(crate) struct Consumer {
     /// Reads that wait at this moment.
     pub(crate) reading: AtomicUsize,
     left: AtomicBool,
+    /// What is known of the queue's messages beyond what the server may have kept.
+    pub(crate) memory: Arc<Memory>,
     /// Whether it had a session before.
     seen: AtomicBool,
 }
@@ -46,25 +48,39 @@ pub(crate) struct Session {
     pub(crate) stream: Option<lapin::Consumer>,
     /// How many unsettled deliveries the server was asked to stop at.
     pub(crate) credit: usize,
+    /// How many deliveries came that were settled once more instead of being handed out.
+    pub(crate) passed: usize,
 }
 
 impl Session {
     /// Takes what the server has sent by now. Answers whether the sending goes on.
     pub(crate) fn drain(&mut self, consumer: &Consumer, context: &mut Context<'_>) -> bool {
-        let Some(stream) = &mut self.stream else {
-            return true;
-        };
         loop {
-            match Pin::new(&mut *stream).poll_next(context) {
+            let Some(stream) = &mut self.stream else {
+                return true;
+            };
+            match Pin::new(stream).poll_next(context) {
                 Poll::Pending => return true,
                 Poll::Ready(Some(Ok(delivery))) => {
                     let entry = Entry::new(delivery, consumer.client.config.queue_type);
-                    self.ledger.came(entry, consumer.member.lease);
+                    self.take(entry, consumer);
                 }
                 // The queue was deleted, or the channel is gone.
                 Poll::Ready(Some(Err(_)) | None) => return false,
             }
         }
+    }
+
+    /// Takes what the server has given.
+    pub(crate) fn take(&mut self, mut entry: Entry, consumer: &Consumer) {
+        if !consumer.memory.is_settled(&mut entry) {
+            self.ledger.came(entry, consumer.member.lease);
+            return;
+        }
+        self.ledger.passed(entry.tag);
+        self.passed += 1;
+        // It is on its way when this returns; should it be lost too, the message comes once more.
+        drop(tell(&self.channel, vec![(false, entry.tag)]));
     }
 }
 
@@ -74,6 +90,7 @@ impl Consumer {
         client.check_open()?;
         let queue = client.group(&member.stream, &member.group).await?;
         client.keep_leases();
+        let memory = Memory::of(&client.config, &queue);
         Ok(Arc::new_cyclic(|myself| Self {
             client: Arc::clone(client),
             member: member.clone(),
@@ -84,6 +101,7 @@ impl Consumer {
             subscribed: AtomicBool::new(false),
             reading: AtomicUsize::new(0),
             left: AtomicBool::new(false),
+            memory,
             seen: AtomicBool::new(false),
         }))
     }
@@ -107,6 +125,7 @@ impl Consumer {
             ledger: Ledger::default(),
             stream: None,
             credit: 0,
+            passed: 0,
         };
         *lock(&self.session) = Some(session);
         Ok((channel, fence))
@@ -148,8 +167,25 @@ impl Consumer {
 
     /// Forgets the session, whose deliveries the server gives to others.
     pub(crate) fn end_session(&self) {
-        if let Some(session) = lock(&self.session).take() {
-            self.client.forget(session.fence);
+        let session = lock(&self.session).take();
+        self.note_end(session);
+    }
+
+    /// Forgets the session if its channel is gone: what it had in hand is noted before it comes to anybody again.
+    pub(crate) fn end_if_lost(&self) {
+        let lost = |session: &mut Session| !session.channel.status().connected();
+        let session = lock(&self.session).take_if(lost);
+        self.note_end(session);
+    }
+
+    fn note_end(&self, session: Option<Session>) {
+        let Some(session) = session else { return };
+        self.client.forget(session.fence);
+        for entry in session.ledger.out() {
+            self.memory.note(entry.identity(), Fate::Seen(entry.attempt));
+        }
+        if !session.channel.status().connected() {
+            self.memory.lost();
         }
     }
 
@@ -207,17 +243,17 @@ impl Consumer {
 
     /// Gives back what was never handed out.
     pub(crate) async fn give_back_unseen(&self) {
-        let unseen = {
+        let (fence, unseen) = {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else { return };
-            (session.channel.clone(), session.ledger.unseen())
+            (session.fence, session.ledger.unseen())
         };
-        let _ = self.return_unseen(&unseen.0, unseen.1).await;
+        let _ = self.return_unseen(fence, unseen).await;
     }
 
     /// Puts back what nobody saw, which must not count as an attempt. Where it can't be written, the server is left to
     /// count it, and the error says so.
-    pub(crate) async fn return_unseen(&self, channel: &Channel, entries: Vec<Entry>) -> Result<()> {
+    pub(crate) async fn return_unseen(&self, fence: u64, entries: Vec<Entry>) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -226,22 +262,50 @@ impl Consumer {
             self.copy_to(self.queue.clone(), entry, seen, entry.meta.first_failed)
         };
         let copies: Result<Vec<_>> = entries.iter().map(copy).collect();
-        let copied = match copies {
-            Ok(copies) => self.client.put(copies).await,
-            Err(error) => Err(error),
+        let copied = match (self.is_heard(fence).await, copies) {
+            (Ok(()), Ok(copies)) => self.client.put(copies).await,
+            (Err(error), _) | (_, Err(error)) => Err(error),
         };
-        let requeue = BasicNackOptions {
-            requeue: true,
-            multiple: false,
-        };
-        for Entry { tag, .. } in entries {
-            // A channel that is gone gives them back as well.
-            let _ = match copied {
-                Ok(()) => channel.basic_ack(tag, BasicAckOptions::default()).await,
-                Err(_) => channel.basic_nack(tag, requeue).await,
-            };
+        let tags: Vec<_> = entries.iter().map(|entry| entry.tag).collect();
+        if copied.is_ok() {
+            self.memory
+                .note(entries.iter().filter_map(Entry::identity), Fate::Moved);
+            if let Some(told) = self.tell(fence, tags) {
+                let _ = told.await;
+            }
+        } else {
+            self.requeue(fence, tags).await;
         }
         copied
+    }
+
+    /// Leaves messages to the server, which counts that they were delivered. A channel that is gone does so as well.
+    async fn requeue(&self, fence: u64, tags: Vec<u64>) {
+        let requeueing = {
+            let mut session = lock(&self.session);
+            let Some(session) = session.as_mut().filter(|session| session.fence == fence) else {
+                return;
+            };
+            session.ledger.forget(&tags);
+            let channel = session.channel.clone();
+            let requeue = BasicNackOptions {
+                requeue: true,
+                multiple: false,
+            };
+            at_once(async move {
+                let nacks = tags.into_iter().map(|tag| channel.basic_nack(tag, requeue));
+                drop(futures_util::future::join_all(nacks).await);
+            })
+        };
+        requeueing.await;
+    }
+
+    /// Tells the server of what is done with, if the session still is that one: it is on its way when this returns.
+    pub(crate) fn tell(&self, fence: u64, tags: Vec<u64>) -> Option<Told> {
+        let mut session = lock(&self.session);
+        let session = session.as_mut().filter(|session| session.fence == fence)?;
+        let acks = session.ledger.tell(tags);
+        Some(tell(&session.channel, acks))
     }
 
     /// Nobody reads from here any more: what the server sent ahead goes to others.
@@ -301,11 +365,7 @@ impl Consumer {
         attempts: u32,
         first_failed: Option<u64>,
     ) -> Result<crate::sender::Outgoing> {
-        let meta = crate::codec::Meta {
-            id: entry.meta.id.clone(),
-            attempts,
-            first_failed,
-        };
+        let meta = entry.meta.moved(attempts, first_failed);
         let (properties, table) = crate::codec::encode(&entry.message, &meta, self.client.config.persistent)?;
         Ok(crate::sender::Outgoing {
             id: meta.id,

@@ -141,9 +141,7 @@ impl RabbitMq {
                 .filter(|walked| is_chosen(selection, &walked.letter))
                 .collect();
             if replay {
-                let copies = chosen
-                    .iter()
-                    .map(|walked| replayed(client, &queue, &walked.letter));
+                let copies = chosen.iter().map(|walked| replayed(client, &queue, walked));
                 client.put(copies.collect::<Result<_>>()?).await?;
             }
             for walked in &chosen {

@@ -44,7 +44,10 @@ impl Client {
     ) -> Result<ShortString> {
         let ms = rest(delay);
         let name = names::delayed(stream, ms)?;
-        let arguments = arguments(self.config.queue_type, ms, exchange, Some(stream.as_str()));
+        // Where messages are routed by their keys, none is delayed unless the exchange does not ask.
+        let key = names::routing(&self.config, stream)?;
+        let key = key.as_ref().map_or(stream.as_str(), |key| key.as_str());
+        let arguments = arguments(self.config.queue_type, ms, exchange, Some(key));
         self.to_rest_in(&name, arguments).await?;
         Ok(name)
     }

@@ -38,7 +38,7 @@ impl PublishEndpoint for Publisher {
     }
 
     fn batches_in_flight(&self) -> usize {
-        if self.overlaps() { BATCHES_IN_FLIGHT } else { 1 }
+        BATCHES_IN_FLIGHT
     }
 }
 

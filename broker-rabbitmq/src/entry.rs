@@ -7,8 +7,9 @@ use broker_core::base::{Deliveries, Lot, MessageStore};
 use broker_core::{Message, MessageId, Receipt};
 use lapin::message::Delivery;
 
-use crate::codec::{self, Content, Meta};
+use crate::codec::{self, Content};
 use crate::config::QueueType;
+use crate::meta::{Identity, Meta};
 
 /// A message that the server gave to a session.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Entry {
     pub(crate) meta: Meta,
     /// How often the message was handed out, this time included.
     pub(crate) attempt: u32,
-    /// Whether it came back from a consumer that is gone, and the server does not count how often.
+    /// Whether it came back from a consumer that is gone, and the server does not tell how often.
     pub(crate) uncounted: bool,
     stored_at: Option<SystemTime>,
 }
@@ -46,6 +47,19 @@ impl Entry {
             message,
             meta,
             stored_at,
+        }
+    }
+
+    /// Which message it is.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.meta.identity()
+    }
+
+    /// It was handed out as this attempt before, whatever the server says.
+    pub(crate) fn was_seen(&mut self, attempt: u32) {
+        if self.attempt <= attempt {
+            self.attempt = attempt.saturating_add(1);
+            self.uncounted = true;
         }
     }
 }

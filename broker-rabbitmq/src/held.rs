@@ -8,6 +8,7 @@ use broker_core::Settled;
 use tokio::time::Instant;
 
 use crate::entry::{Entries, Entry};
+use crate::memory::{InHand, Memory, Twin};
 
 /// How many ended leases are remembered, so that a late settlement is told apart from a second one.
 const ENDED: usize = 4_096;
@@ -18,6 +19,8 @@ pub(crate) struct Held {
     batch: Arc<Entries>,
     index: usize,
     until: Instant,
+    /// That it is in hand, where there may be another like it.
+    in_hand: Option<Arc<InHand>>,
     /// Whether it is being settled at this moment.
     settling: bool,
 }
@@ -34,9 +37,13 @@ impl Held {
 pub(crate) struct Ledger {
     /// What came and was not handed out, with the time until which it stays here.
     buffer: VecDeque<(Entry, Instant)>,
+    /// What came and has its like in hand.
+    twins: VecDeque<(Entry, Instant)>,
     /// What came and is to be written anew with its count before it is handed out.
     uncounted: Vec<Entry>,
     out: BTreeMap<u64, Held>,
+    /// What was taken from here and has not been told to the server yet.
+    aside: BTreeSet<u64>,
     /// Leases that ended, the oldest first to be forgotten.
     ended: BTreeSet<u64>,
     /// All deliveries up to this one have come.
@@ -46,16 +53,21 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A delivery came.
-    pub(crate) fn came(&mut self, entry: Entry, lease: Duration) {
-        if entry.tag == self.came + 1 {
+    /// A delivery came that is not to be handed out.
+    pub(crate) fn passed(&mut self, tag: u64) {
+        if tag == self.came + 1 {
             self.came += 1;
             while self.early.remove(&(self.came + 1)) {
                 self.came += 1;
             }
         } else {
-            self.early.insert(entry.tag);
+            self.early.insert(tag);
         }
+    }
+
+    /// A delivery came.
+    pub(crate) fn came(&mut self, entry: Entry, lease: Duration) {
+        self.passed(entry.tag);
         if entry.uncounted {
             self.uncounted.push(entry);
         } else {
@@ -63,45 +75,81 @@ impl Ledger {
         }
     }
 
+    /// What waits for its like to be settled.
+    pub(crate) fn twins(&self) -> impl Iterator<Item = &Entry> {
+        self.twins.iter().map(|(entry, _)| entry)
+    }
+
+    /// A message goes back to the server as it is, which may hand it out again before this session is done with it.
+    pub(crate) fn let_go(&mut self, tag: u64) {
+        if let Some(held) = self.out.get_mut(&tag) {
+            drop(held.in_hand.take());
+        }
+    }
+
     /// Takes what is to be written anew.
     pub(crate) fn uncounted(&mut self) -> Vec<Entry> {
+        self.aside.extend(self.uncounted.iter().map(|entry| entry.tag));
         std::mem::take(&mut self.uncounted)
     }
 
-    /// Hands out up to `max` of what came.
-    pub(crate) fn hand_out(&mut self, max: usize, lease: Duration) -> Option<Arc<Entries>> {
-        let count = max.min(self.buffer.len());
-        if count == 0 {
-            return None;
+    /// Hands out up to `max` of what came, and tells what of it is settled already.
+    pub(crate) fn hand_out(
+        &mut self,
+        max: usize,
+        lease: Duration,
+        memory: &Arc<Memory>,
+    ) -> (Option<Arc<Entries>>, Vec<u64>) {
+        let (mut entries, mut in_hand, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut waiting = std::mem::take(&mut self.twins);
+        while entries.len() < max
+            && let Some((mut entry, until)) = waiting.pop_front().or_else(|| self.buffer.pop_front())
+        {
+            match memory.twin(&mut entry) {
+                Twin::None(held) => {
+                    entries.push(entry);
+                    in_hand.push(held);
+                }
+                Twin::InHand => self.twins.push_back((entry, until)),
+                Twin::Settled => settled.push(entry.tag),
+            }
         }
-        let batch = Entries::new(self.buffer.drain(..count).map(|(entry, _)| entry).collect());
+        self.twins.append(&mut waiting);
+        if entries.is_empty() {
+            return (None, settled);
+        }
+        let batch = Entries::new(entries);
         let until = Instant::now() + lease;
-        for (index, entry) in batch.iter().enumerate() {
+        for (index, (entry, in_hand)) in batch.iter().zip(in_hand).enumerate() {
             let held = Held {
                 batch: Arc::clone(&batch),
                 index,
                 until,
+                in_hand,
                 settling: false,
             };
             self.out.insert(entry.tag, held);
         }
-        Some(batch)
+        (Some(batch), settled)
     }
 
     /// Takes all that came and was not handed out.
     pub(crate) fn unseen(&mut self) -> Vec<Entry> {
-        let unseen = self.buffer.drain(..).map(|(entry, _)| entry);
-        self.uncounted.drain(..).chain(unseen).collect()
+        let unseen = self.twins.drain(..).chain(self.buffer.drain(..));
+        let unseen = unseen.map(|(entry, _)| entry);
+        let unseen: Vec<_> = self.uncounted.drain(..).chain(unseen).collect();
+        self.aside.extend(unseen.iter().map(|entry| entry.tag));
+        unseen
     }
 
     /// Whether nothing is in hand or waits to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.uncounted.is_empty() && self.out.is_empty()
+        self.len() == 0
     }
 
     /// How many deliveries are here.
     pub(crate) fn len(&self) -> usize {
-        self.buffer.len() + self.uncounted.len() + self.out.len()
+        self.unseen_len() + self.twins.len() + self.out.len()
     }
 
     /// How many deliveries wait to be handed out.
@@ -114,15 +162,18 @@ impl Ledger {
         !self.buffer.is_empty() || !self.uncounted.is_empty()
     }
 
-    /// Settles a delivery as done.
-    pub(crate) fn ack(&mut self, tag: u64) -> Settled {
-        match self.out.get(&tag) {
+    /// Settles a delivery as done, which the server is to be told of.
+    pub(crate) fn ack(&mut self, tag: u64) -> Result<Held, Settled> {
+        match self.out.remove(&tag) {
             Some(held) if !held.settling => {
-                self.out.remove(&tag);
-                Settled::Acked
+                self.aside.insert(tag);
+                Ok(held)
             }
-            Some(_) => Settled::AlreadySettled,
-            None => self.absent(tag),
+            Some(held) => {
+                self.out.insert(tag, held);
+                Err(Settled::AlreadySettled)
+            }
+            None => Err(self.absent(tag)),
         }
     }
 
@@ -188,17 +239,43 @@ impl Ledger {
         while !keeps_unseen && self.buffer.front().is_some_and(|(_, until)| *until <= now) {
             unseen.extend(self.buffer.pop_front().map(|(entry, _)| entry));
         }
+        while !keeps_unseen && self.twins.front().is_some_and(|(_, until)| *until <= now) {
+            unseen.extend(self.twins.pop_front().map(|(entry, _)| entry));
+        }
+        self.aside.extend(unseen.iter().map(|entry| entry.tag));
         (lapsed, unseen)
     }
 
-    /// The highest of `acked` for which an ack that covers all before it covers nothing that is still open.
-    pub(crate) fn covered(&self, acked: &[u64]) -> Option<u64> {
-        let open = self.out.keys().next().copied();
-        let unseen = self.buffer.iter().map(|(entry, _)| entry);
+    /// What was handed out and not settled.
+    pub(crate) fn out(&self) -> impl Iterator<Item = &Entry> {
+        self.out.values().filter_map(Held::entry)
+    }
+
+    /// The server is told of these in some other way.
+    pub(crate) fn forget(&mut self, tags: &[u64]) {
+        for tag in tags {
+            self.aside.remove(tag);
+        }
+    }
+
+    /// The acks by which the server is told of `acked` at once, each with whether it covers all before it. One does as
+    /// far as it covers nothing that is still open, unseen, or about to be told by somebody else.
+    pub(crate) fn tell(&mut self, mut acked: Vec<u64>) -> Vec<(bool, u64)> {
+        self.forget(&acked);
+        let open = [self.out.keys().next(), self.aside.first()];
+        let unseen = self.twins.iter().chain(&self.buffer).map(|(entry, _)| entry);
         let unseen = unseen.chain(&self.uncounted).map(|entry| entry.tag).min();
-        let lowest = open.into_iter().chain(unseen).min().unwrap_or(u64::MAX);
-        let covered = |tag: &&u64| **tag < lowest && **tag <= self.came;
-        acked.iter().filter(covered).max().copied()
+        let open = open.into_iter().flatten().copied().chain(unseen).min();
+        let covers = |tag: &u64| open.is_none_or(|open| *tag < open) && *tag <= self.came;
+        let covered = acked.iter().copied().filter(covers).max();
+        if let Some(covered) = covered {
+            acked.retain(|tag| *tag > covered);
+        }
+        let covered = covered.map(|tag| (true, tag));
+        covered
+            .into_iter()
+            .chain(acked.into_iter().map(|tag| (false, tag)))
+            .collect()
     }
 }
 
@@ -216,10 +293,18 @@ mod tests {
         }
     }
 
+    fn ack(ledger: &mut Ledger, tag: u64) -> Settled {
+        ledger.ack(tag).map_or_else(|answer| answer, |_| Settled::Acked)
+    }
+
+    fn hand_out(ledger: &mut Ledger, max: usize) {
+        ledger.hand_out(max, LEASE, &Arc::default());
+    }
+
     fn handed_out(tags: &[u64]) -> Ledger {
         let mut ledger = Ledger::default();
         came(&mut ledger, tags);
-        ledger.hand_out(usize::MAX, LEASE);
+        hand_out(&mut ledger, usize::MAX);
         ledger
     }
 
@@ -227,34 +312,57 @@ mod tests {
     async fn an_ack_for_many_never_covers_one_that_is_open_unseen_or_not_come_yet() {
         let mut ledger = handed_out(&[1, 2, 3, 4]);
         for tag in [1, 2, 4] {
-            assert_eq!(ledger.ack(tag), Settled::Acked);
+            assert_eq!(ack(&mut ledger, tag), Settled::Acked);
         }
-        assert_eq!(ledger.covered(&[1, 2, 4]), Some(2), "3 is open");
-        assert_eq!(ledger.ack(3), Settled::Acked);
-        assert_eq!(ledger.covered(&[3]), Some(3));
+        assert_eq!(ledger.tell(vec![1, 2, 4]), [(true, 2), (false, 4)], "3 is open");
+        assert_eq!(ack(&mut ledger, 3), Settled::Acked);
+        assert_eq!(ledger.tell(vec![3]), [(true, 3)]);
 
         let mut ledger = handed_out(&[2, 3]);
-        assert_eq!((ledger.ack(2), ledger.ack(3)), (Settled::Acked, Settled::Acked));
-        assert_eq!(ledger.covered(&[2, 3]), None, "1 has not come");
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked);
+        assert_eq!(ledger.tell(vec![2]), [(false, 2)], "1 has not come");
         came(&mut ledger, &[1]);
-        assert_eq!(ledger.covered(&[2, 3]), None, "1 was not handed out");
+        assert_eq!(ack(&mut ledger, 3), Settled::Acked);
+        assert_eq!(ledger.tell(vec![3]), [(false, 3)], "1 was not handed out");
+    }
+
+    #[tokio::test]
+    async fn an_ack_for_many_never_covers_one_that_somebody_else_is_about_to_tell() {
+        let mut ledger = handed_out(&[1, 2, 3]);
+        came(&mut ledger, &[4]);
+        for tag in [1, 3] {
+            assert_eq!(ack(&mut ledger, tag), Settled::Acked);
+        }
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked);
+        assert_eq!(
+            ledger.tell(vec![1, 3]),
+            [(true, 1), (false, 3)],
+            "2 is on its way"
+        );
+        assert_eq!(ledger.tell(vec![2]), [(true, 2)]);
+        assert_eq!(ledger.unseen().len(), 1);
+        came(&mut ledger, &[5]);
+        hand_out(&mut ledger, 1);
+        assert_eq!(ack(&mut ledger, 5), Settled::Acked);
+        assert_eq!(ledger.tell(vec![5]), [(false, 5)], "4 is being written elsewhere");
+        assert_eq!(ledger.tell(vec![4]), [(true, 4)]);
     }
 
     #[tokio::test]
     async fn each_receipt_is_answered_for_what_became_of_it() {
         let mut ledger = handed_out(&[1, 2]);
-        assert_eq!(ledger.ack(1), Settled::Acked);
-        assert_eq!(ledger.ack(1), Settled::AlreadySettled);
-        assert_eq!(ledger.ack(9), Settled::NotPending);
-        assert_eq!(ledger.ack(0), Settled::NotPending);
+        assert_eq!(ack(&mut ledger, 1), Settled::Acked);
+        assert_eq!(ack(&mut ledger, 1), Settled::AlreadySettled);
+        assert_eq!(ack(&mut ledger, 9), Settled::NotPending);
+        assert_eq!(ack(&mut ledger, 0), Settled::NotPending);
         assert!(ledger.begin(2).is_ok());
         assert_eq!(
-            ledger.ack(2),
+            ack(&mut ledger, 2),
             Settled::AlreadySettled,
             "while it is being refused"
         );
         ledger.end(2, false);
-        assert_eq!(ledger.ack(2), Settled::Acked, "the refusal failed");
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked, "the refusal failed");
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,8 +374,8 @@ mod tests {
         assert_eq!(lapsed.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), [1]);
         assert!(ledger.lapsed(Instant::now(), false).0.is_empty());
         ledger.end(1, true);
-        assert_eq!(ledger.ack(1), Settled::Stale);
+        assert_eq!(ack(&mut ledger, 1), Settled::Stale);
         assert_eq!(ledger.extend(1, Instant::now()), Settled::Stale);
-        assert_eq!(ledger.ack(2), Settled::Acked);
+        assert_eq!(ack(&mut ledger, 2), Settled::Acked);
     }
 }

@@ -66,6 +66,8 @@ impl Consumer {
                 self.stop_stream().await;
             }
         }
+        self.memory.fade();
+        self.end_if_lost();
         let (fence, channel, lapsed, unseen) = {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else { return };
@@ -75,12 +77,14 @@ impl Consumer {
             (session.fence, session.channel.clone(), lapsed, unseen)
         };
         if !unseen.is_empty() {
-            let _ = self.return_unseen(&channel, unseen).await;
+            let _ = self.return_unseen(fence, unseen).await;
         }
         for (tag, held) in lapsed {
             let given_up = match self.client.config.queue_type {
                 // The server counts it.
                 QueueType::Quorum => {
+                    drop(held);
+                    self.let_go(fence, tag);
                     let requeue = BasicNackOptions {
                         requeue: true,
                         multiple: false,
@@ -102,6 +106,13 @@ impl Consumer {
             if let Some(session) = session.as_mut().filter(|session| session.fence == fence) {
                 session.ledger.end(tag, given_up);
             }
+        }
+    }
+
+    fn let_go(&self, fence: u64, tag: u64) {
+        let mut session = lock(&self.session);
+        if let Some(session) = session.as_mut().filter(|session| session.fence == fence) {
+            session.ledger.let_go(tag);
         }
     }
 }

@@ -8,9 +8,10 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::client::Client;
-use crate::codec::{self, Meta};
+use crate::codec;
 use crate::consumer::Consumer;
 use crate::entry::Entry;
+use crate::meta::Meta;
 use crate::names;
 use crate::properties::{bytes, number, text_of};
 use crate::sender::Outgoing;
@@ -26,11 +27,8 @@ pub(crate) async fn bury(
     let client = &consumer.client;
     let queue = names::dead(consumer.queue.as_str())?;
     client.beside(&queue, FieldTable::default()).await?;
-    let meta = Meta {
-        attempts: disposition.attempts(entry.attempt),
-        first_failed: Some(entry.meta.first_failed.unwrap_or(now)),
-        ..entry.meta.clone()
-    };
+    let first = entry.meta.first_failed.unwrap_or(now);
+    let meta = entry.meta.moved(disposition.attempts(entry.attempt), Some(first));
     let (properties, mut table) = codec::encode(&entry.message, &meta, client.config.persistent)?;
     let id = MessageId::Entry {
         ms: now,
@@ -72,6 +70,7 @@ const LONGEST: usize = 2_048;
 pub(crate) struct Walked {
     pub(crate) tag: u64,
     pub(crate) letter: DeadLetter,
+    meta: Meta,
 }
 
 /// Reads a letter, whoever put it there.
@@ -113,7 +112,11 @@ pub(crate) fn read(delivery: Delivery, stream: &StreamName, group: &GroupName) -
         consumer: consumer.map_or_else(|| ConsumerName::new("unknown"), Ok)?,
         message: content.message,
     };
-    Ok(Walked { tag, letter })
+    Ok(Walked {
+        tag,
+        letter,
+        meta: content.meta,
+    })
 }
 
 fn moment(ms: u64) -> SystemTime {
@@ -121,12 +124,13 @@ fn moment(ms: u64) -> SystemTime {
 }
 
 /// A letter as a message for its group once more.
-pub(crate) fn replayed(client: &Client, queue: &ShortString, letter: &DeadLetter) -> Result<Outgoing> {
+pub(crate) fn replayed(client: &Client, queue: &ShortString, walked: &Walked) -> Result<Outgoing> {
+    let letter = &walked.letter;
     let message = letter
         .message
         .clone()
         .header("replayed-from", letter.id.to_string());
-    let meta = Meta::new(letter.original_id.clone());
+    let meta = walked.meta.replayed();
     let (properties, table) = codec::encode(&message, &meta, client.config.persistent)?;
     Ok(Outgoing {
         id: meta.id,

@@ -12,21 +12,25 @@ mod delayed;
 mod endpoint;
 mod entry;
 mod error;
+mod flight;
 mod held;
 mod leases;
 mod letter;
 mod listener;
+mod memory;
+mod meta;
 mod names;
 mod properties;
 mod publish;
 mod reader;
 mod sender;
 mod settle;
+mod told;
 mod topology;
 mod walk;
 
 pub use broker::RabbitMq;
-pub use config::{QueueType, RabbitMqConfig};
+pub use config::{ExchangeType, QueueType, RabbitMqConfig};
 
 use broker_core::registry::Provider;
 

@@ -64,12 +64,13 @@ impl Listener {
             return Ok(());
         }
         let client = &self.client;
-        let (exchange, binding) = match &self.source {
-            Source::Stream(stream) => (client.stream(stream).await?, names::short("routing key", "#")?),
+        let (exchange, (binding, wanted)) = match &self.source {
+            Source::Stream(stream) => (client.stream(stream).await?, client.binding(stream)?),
             Source::Pattern(pattern) => {
                 client.all_streams().await?;
                 let all = names::short("exchange's name", names::ALL_STREAMS)?;
-                (all, names::short("routing key", words(pattern))?)
+                let binding = names::short("binding key", words(pattern))?;
+                (all, (binding, FieldTable::default()))
             }
         };
         let channel = client.asking().await?;
@@ -89,7 +90,7 @@ impl Listener {
                 .await?;
             let (queue, options) = (queue.name().clone(), QueueBindOptions::default());
             channel
-                .queue_bind(queue.clone(), exchange, binding, options, none())
+                .queue_bind(queue.clone(), exchange, binding, options, wanted)
                 .await?;
             channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions {

@@ -3,7 +3,7 @@
 use broker_core::{Error, ErrorKind, GroupName, Message, Result, StreamName};
 use lapin::types::ShortString;
 
-use crate::config::RabbitMqConfig;
+use crate::config::{ExchangeType, RabbitMqConfig};
 
 /// The exchange that all streams' exchanges lead to, for patterns: by the stream's name.
 pub(crate) const ALL_STREAMS: &str = "broker.streams";
@@ -70,6 +70,17 @@ pub(crate) fn routing(config: &RabbitMqConfig, stream: &StreamName) -> Result<Op
         config.routing_key.replace("{stream}", stream.as_str()),
     )
     .map(Some)
+}
+
+/// What a group's queue is bound to its stream's exchange by.
+pub(crate) fn binding(config: &RabbitMqConfig, stream: &StreamName) -> Result<ShortString> {
+    let routed = match (config.exchange_type, &config.binding_key) {
+        (_, Some(key)) => key,
+        (ExchangeType::Direct, None) => &config.routing_key,
+        (ExchangeType::Topic, None) if config.is_shared() => &config.routing_key,
+        (ExchangeType::Fanout | ExchangeType::Topic | ExchangeType::Headers, None) => "#",
+    };
+    short("binding key", routed.replace("{stream}", stream.as_str()))
 }
 
 /// What a message is routed by where its key has a part in it.

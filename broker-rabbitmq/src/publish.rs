@@ -1,4 +1,4 @@
-//! Publishing: one batch under way, one confirmation a message.
+//! Publishing: several batches under way, one confirmation a message.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use broker_core::{Error, ErrorKind, Message, Outcome, Published, Result, StreamN
 use lapin::types::ShortString;
 
 use crate::client::Client;
-use crate::codec::{self, Meta};
+use crate::codec;
+use crate::meta::Meta;
 use crate::names;
 use crate::sender::Outgoing;
 
@@ -28,11 +29,6 @@ impl Publisher {
             client: Arc::clone(client),
             stream: stream.clone(),
         })
-    }
-
-    /// Whether several batches may be under way; one that waits for returned messages has its channel for itself.
-    pub(crate) fn overlaps(&self) -> bool {
-        !self.client.config.mandatory
     }
 
     /// Stores messages in order.

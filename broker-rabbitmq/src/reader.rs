@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use broker_core::base::Deliveries;
-use broker_core::{Error, Result};
+use broker_core::{Error, ErrorKind, Result, Retry};
 use lapin::Channel;
 use lapin::message::BasicGetMessage;
 use lapin::options::BasicGetOptions;
@@ -16,6 +16,7 @@ use crate::client::lock;
 use crate::consumer::Consumer;
 use crate::entry::Entry;
 use crate::error::from_lapin;
+use crate::told::{gone, tell};
 
 /// The most messages that one read fetches or waits for.
 const MOST: usize = 4_096;
@@ -53,8 +54,8 @@ impl Consumer {
             if !subscribed {
                 // One that a dropped read has left may have no credit any more.
                 self.stop(&turn).await;
-                self.fetch(&turn, channel.clone(), fence, max).await?;
-                if self.write_anew(&turn).await? {
+                let passed = self.fetch(&turn, channel.clone(), fence, max).await?;
+                if self.write_anew(&turn).await? || passed {
                     continue;
                 }
                 if let Some(batch) = self.hand_out(max) {
@@ -82,36 +83,43 @@ impl Consumer {
         }
     }
 
-    /// Does something to its end, in a task of its own: a dropped read must not drop the server's answer.
+    /// Does something to its end, in a task of its own: a dropped read must not drop the server's answer. A server that
+    /// does not answer in `operation_timeout` loses the session, as what it may still send belongs to nobody.
     async fn to_the_end<T: Send + 'static>(
+        self: &Arc<Self>,
         turn: &Turn,
         doing: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let turn = Arc::clone(turn);
+        let (turn, consumer) = (Arc::clone(turn), Arc::clone(self));
+        let limit = self.client.context.config.operation_timeout;
         let doing = tokio::spawn(async move {
-            let answer = doing.await;
+            let answer = tokio::time::timeout(limit, doing).await;
+            let answer = answer.unwrap_or_else(|_| {
+                consumer.end_session();
+                Err(silent(limit))
+            });
             drop(turn);
             answer
         });
-        doing.await.unwrap_or_else(|_| Err(lost()))
+        doing.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Writes what came back from a consumer that is gone anew with its count, where the server does not count. Answers
     /// whether there was any.
     async fn write_anew(self: &Arc<Self>, turn: &Turn) -> Result<bool> {
-        let (channel, uncounted) = {
+        let (fence, uncounted) = {
             let mut session = lock(&self.session);
             let Some(session) = &mut *session else {
                 return Ok(false);
             };
-            (session.channel.clone(), session.ledger.uncounted())
+            (session.fence, session.ledger.uncounted())
         };
         if uncounted.is_empty() {
             return Ok(false);
         }
         let consumer = Arc::clone(self);
-        let writing = async move { consumer.return_unseen(&channel, uncounted).await };
-        Self::to_the_end(turn, writing).await.map(|()| true)
+        let writing = async move { consumer.return_unseen(fence, uncounted).await };
+        self.to_the_end(turn, writing).await.map(|()| true)
     }
 
     /// Hands out what has come, if anything has.
@@ -124,8 +132,14 @@ impl Consumer {
             self,
             &mut std::task::Context::from_waker(std::task::Waker::noop()),
         );
-        let batch = session.ledger.hand_out(max, self.member.lease)?;
-        Some(batch.deliver(session.fence))
+        let (batch, settled) = session.ledger.hand_out(max, self.member.lease, &self.memory);
+        if !settled.is_empty() {
+            session.passed += settled.len();
+            let acks = session.ledger.tell(settled);
+            // They are on their way when this returns.
+            drop(tell(&session.channel, acks));
+        }
+        Some(batch?.deliver(session.fence))
     }
 
     /// Waits until something has come.
@@ -136,7 +150,8 @@ impl Consumer {
                 return Poll::Ready(false);
             };
             let goes_on = session.drain(self, context);
-            if session.ledger.has_unseen() || !goes_on {
+            let is_free = self.memory.is_any_free(session.ledger.twins(), context.waker());
+            if session.ledger.has_unseen() || is_free || !goes_on {
                 return Poll::Ready(goes_on);
             }
             Poll::Pending
@@ -148,15 +163,21 @@ impl Consumer {
                 .is_some_and(|session| session.ledger.has_unseen());
             if !has_unseen {
                 self.end_session();
-                return Err(lost());
+                return Err(gone());
             }
         }
         Ok(())
     }
 
-    /// Fetches what is there: a few messages one by one, and many by having them sent.
-    async fn fetch(self: &Arc<Self>, turn: &Turn, channel: Channel, fence: u64, max: usize) -> Result<()> {
-        let consumer = Arc::clone(self);
+    /// Fetches what is there: a few messages one by one, and many by having them sent. Answers whether some of it was
+    /// settled once more, so that there may be others in its place.
+    async fn fetch(self: &Arc<Self>, turn: &Turn, channel: Channel, fence: u64, max: usize) -> Result<bool> {
+        let passed = |consumer: &Self| {
+            lock(&consumer.session)
+                .as_ref()
+                .map_or(0, |session| session.passed)
+        };
+        let (consumer, before) = (Arc::clone(self), passed(self));
         let fetching = async move {
             let Some(first) = consumer.get(&channel).await? else {
                 return Ok(());
@@ -178,7 +199,8 @@ impl Consumer {
             }
             failed
         };
-        Self::to_the_end(turn, fetching).await
+        self.to_the_end(turn, fetching).await?;
+        Ok(passed(self) > before)
     }
 
     /// Has up to `count` messages sent that are there, and waits for them unless others are quicker.
@@ -216,7 +238,7 @@ impl Consumer {
     async fn start(self: &Arc<Self>, turn: &Turn, channel: Channel, max: usize) -> Result<()> {
         let consumer = Arc::clone(self);
         let starting = async move { consumer.start_stream(&channel, max).await };
-        Self::to_the_end(turn, starting).await
+        self.to_the_end(turn, starting).await
     }
 
     async fn get(&self, channel: &Channel) -> Result<Option<BasicGetMessage>> {
@@ -230,7 +252,7 @@ impl Consumer {
         let entry = Entry::new(got.delivery, self.client.config.queue_type);
         let mut session = lock(&self.session);
         if let Some(session) = session.as_mut().filter(|session| session.fence == fence) {
-            session.ledger.came(entry, self.member.lease);
+            session.take(entry, self);
         }
     }
 
@@ -247,19 +269,16 @@ impl Consumer {
             consumer.stop_stream().await;
             Ok(())
         };
-        let _ = Self::to_the_end(turn, stopping).await;
+        let _ = self.to_the_end(turn, stopping).await;
     }
 }
 
 /// The turn to read.
 type Turn = Arc<tokio::sync::OwnedMutexGuard<()>>;
 
-fn lost() -> Error {
-    Error::new(
-        broker_core::ErrorKind::Connection,
-        "the channel of this reader is gone",
-    )
-    .retry(broker_core::Retry::Safe)
+fn silent(waited: Duration) -> Error {
+    let line = format!("the server did not answer a reader within {waited:?} (operation_timeout)");
+    Error::new(ErrorKind::Timeout, line).retry(Retry::Safe)
 }
 
 /// Notes that a read is under way.

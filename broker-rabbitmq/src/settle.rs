@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use broker_core::base::Disposition;
-use broker_core::{Error, ErrorKind, Failure, Receipt, ReceiptRun, Result, Retry, Settled, Settlements};
-use lapin::Channel;
-use lapin::options::{BasicAckOptions, ChannelFlowOptions};
+use broker_core::{Error, Failure, Receipt, ReceiptRun, Result, Settled, Settlements};
 
 use crate::client::{Client, lock};
 use crate::consumer::Consumer;
 use crate::entry::Entry;
 use crate::held::Held;
 use crate::letter;
+use crate::memory::Fate;
 use crate::sender::Outgoing;
+use crate::told::{Told, gone, tell};
 
 /// The present in ms since 1970.
 pub(crate) fn now() -> u64 {
@@ -52,27 +52,30 @@ impl Client {
         runs: &[ReceiptRun],
     ) -> Result<Settlements> {
         let mut settlements = Settlements::all(Settled::Acked, 0);
-        let mut acked: Vec<(Arc<Consumer>, u64, Vec<u64>)> = Vec::new();
+        let mut acked: Vec<(Arc<Consumer>, u64, Vec<Held>)> = Vec::new();
         for run in runs {
             let holder = self.holder(member, &run.first);
             for receipt in run.iter() {
-                let answer = match &holder {
-                    Ok(consumer) => consumer.mark(&receipt),
-                    Err(answer) => *answer,
+                let marked = match &holder {
+                    Ok(consumer) => consumer.mark(&receipt).map(|held| (consumer, held)),
+                    Err(answer) => Err(*answer),
                 };
-                if let (Settled::Acked, Ok(consumer)) = (answer, &holder) {
-                    match acked.iter_mut().find(|(_, fence, _)| *fence == receipt.fence) {
-                        Some((_, _, tags)) => tags.push(receipt.sequence),
-                        None => acked.push((Arc::clone(consumer), receipt.fence, vec![receipt.sequence])),
+                settlements.push(match marked {
+                    Err(answer) => answer,
+                    Ok((consumer, held)) => {
+                        match acked.iter_mut().find(|(_, fence, _)| *fence == receipt.fence) {
+                            Some((_, _, all)) => all.push(held),
+                            None => acked.push((Arc::clone(consumer), receipt.fence, vec![held])),
+                        }
+                        Settled::Acked
                     }
-                }
-                settlements.push(answer);
+                });
             }
         }
         // All frames are on their way before the first answer is waited for: a dropped ack is whole, or not begun.
         let telling = acked
             .iter_mut()
-            .map(|(consumer, fence, tags)| consumer.send_acks(*fence, std::mem::take(tags)));
+            .map(|(consumer, fence, held)| consumer.send_acks(*fence, std::mem::take(held)));
         for told in futures_util::future::join_all(telling).await {
             told?;
         }
@@ -119,11 +122,11 @@ impl Client {
 
 impl Consumer {
     /// Takes note of an ack.
-    fn mark(&self, receipt: &Receipt) -> Settled {
+    fn mark(&self, receipt: &Receipt) -> std::result::Result<Held, Settled> {
         let mut session = lock(&self.session);
         match session.as_mut().filter(|session| session.fence == receipt.fence) {
             Some(session) if session.channel.status().connected() => session.ledger.ack(receipt.sequence),
-            _ => Settled::Stale,
+            _ => Err(Settled::Stale),
         }
     }
 
@@ -136,21 +139,20 @@ impl Consumer {
         }
     }
 
-    /// Tells the server of acks, and waits until it has them: it answers none, but does what follows after them.
-    async fn send_acks(&self, fence: u64, mut tags: Vec<u64>) -> Result<()> {
-        let (channel, covered) = {
-            let session = lock(&self.session);
-            let Some(session) = session.as_ref().filter(|session| session.fence == fence) else {
-                return Err(gone());
-            };
-            (session.channel.clone(), session.ledger.covered(&tags))
+    /// Tells the server of acks, and waits until it has them.
+    async fn send_acks(&self, fence: u64, held: Vec<Held>) -> Result<()> {
+        let mut doubtful = Doubtful { consumer: self, held };
+        let tags = doubtful.entries().map(|entry| entry.tag).collect();
+        let told = match self.tell(fence, tags) {
+            Some(told) => told.await,
+            None => Err(gone()),
         };
-        if let Some(covered) = covered {
-            tags.retain(|tag| *tag > covered);
+        if told.is_ok() {
+            let done = doubtful.entries().filter_map(Entry::identity);
+            self.memory.note(done, Fate::Done);
+            doubtful.held.clear();
         }
-        let mut acks: Vec<_> = covered.map(|tag| (true, tag)).into_iter().collect();
-        acks.extend(tags.into_iter().map(|tag| (false, tag)));
-        let told = tell(&channel, acks).await;
+        drop(doubtful);
         self.end_if_over();
         told
     }
@@ -170,26 +172,50 @@ impl Consumer {
         failure: &Failure,
     ) -> Result<()> {
         let entries: Vec<_> = held.iter().filter_map(Held::entry).collect();
-        let written = self.write_elsewhere(&entries, disposition, failure).await;
-        let channel = self.ended(fence, &entries, written.is_ok());
+        // What the server has given to somebody else by now is not to be doubled by a copy.
+        let written = match self.is_heard(fence).await {
+            Ok(()) => self.write_elsewhere(&entries, disposition, failure).await,
+            Err(error) => Err(error),
+        };
+        if written.is_ok() {
+            let fate = match disposition {
+                Disposition::Discard => Fate::Done,
+                _ => Fate::Moved,
+            };
+            let entries = entries.iter().filter_map(|entry| entry.identity());
+            self.memory.note(entries, fate);
+        }
+        let told = self.ended(fence, &entries, written.is_ok());
         written?;
-        if let Some(channel) = channel {
-            let acks = entries.iter().map(|entry| (false, entry.tag)).collect();
-            // That the connection is lost with these on their way has the originals come again beside their copies.
-            let _ = tell(&channel, acks).await;
+        if let Some(told) = told {
+            // Should they be lost on their way, the originals come again and are settled again.
+            let _ = told.await;
         }
         self.end_if_over();
         Ok(())
     }
 
-    /// Takes note of how a nack ended. Answers the channel, if it is still that of the deliveries.
-    fn ended(&self, fence: u64, entries: &[&Entry], settled: bool) -> Option<Channel> {
+    /// Sees that the server hears this session, and so has given nothing of it to others.
+    pub(crate) async fn is_heard(&self, fence: u64) -> Result<()> {
+        let limit = self.client.context.config.operation_timeout;
+        let told = self.tell(fence, Vec::new()).ok_or_else(gone)?;
+        let told = tokio::time::timeout(limit, told).await;
+        told.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Takes note of how a nack ended. Answers what tells the server, if there is anything to tell.
+    fn ended(&self, fence: u64, entries: &[&Entry], settled: bool) -> Option<Told> {
         let mut session = lock(&self.session);
         let session = session.as_mut().filter(|session| session.fence == fence)?;
         for entry in entries {
             session.ledger.end(entry.tag, settled);
         }
-        Some(session.channel.clone())
+        settled.then(|| {
+            let acks = session
+                .ledger
+                .tell(entries.iter().map(|entry| entry.tag).collect());
+            tell(&session.channel, acks)
+        })
     }
 
     /// Puts what becomes of refused deliveries where it belongs, confirmed when this returns.
@@ -231,20 +257,24 @@ impl Consumer {
     }
 }
 
-/// Sends acks, each with whether it covers all before it, and waits until the server has gone past them.
-async fn tell(channel: &Channel, acks: Vec<(bool, u64)>) -> Result<()> {
-    let ack = |(multiple, tag)| channel.basic_ack(tag, BasicAckOptions { multiple });
-    let acks = futures_util::future::join_all(acks.into_iter().map(ack));
-    let past = channel.channel_flow(ChannelFlowOptions { active: true });
-    let (acks, past) = futures_util::future::join(acks, past).await;
-    let told: lapin::Result<Vec<()>> = acks.into_iter().collect();
-    match told.and(past.map(drop)) {
-        Ok(()) => Ok(()),
-        // Whether they came through shows: what did not comes again.
-        Err(_) => Err(gone()),
+/// What was acked and may come again: nobody knows whether the server has heard.
+struct Doubtful<'a> {
+    consumer: &'a Consumer,
+    held: Vec<Held>,
+}
+
+impl Doubtful<'_> {
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.held.iter().filter_map(Held::entry)
     }
 }
 
-fn gone() -> Error {
-    Error::new(ErrorKind::Connection, "the channel of this reader is gone").retry(Retry::Safe)
+impl Drop for Doubtful<'_> {
+    fn drop(&mut self) {
+        for entry in self.entries() {
+            self.consumer
+                .memory
+                .note(entry.identity(), Fate::Seen(entry.attempt));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use lapin::{Channel, ExchangeKind};
 use tokio::time::Instant;
 
 use crate::client::{Client, lock};
-use crate::config::QueueType;
+use crate::config::{ExchangeType, QueueType, RabbitMqConfig};
 use crate::connection::Live;
 use crate::error::from_lapin;
 use crate::names;
@@ -72,7 +72,7 @@ impl Client {
             return Ok(exchange);
         }
         let channel = live.channel().await?;
-        declare_stream(&channel, &exchange).await?;
+        declare_stream(&channel, &self.config, &exchange, stream).await?;
         keep(&self.known.streams, stream.clone(), &live);
         Ok(exchange)
     }
@@ -104,19 +104,29 @@ impl Client {
         let exchange = self.stream(stream).await?;
         let channel = live.channel().await?;
         declare_queue(&channel, &queue, self.config.queue_type, FieldTable::default()).await?;
-        let (binding, no_arguments) = (names::short("routing key", "#")?, FieldTable::default());
+        let (binding, wanted) = self.binding(stream)?;
         channel
             .queue_bind(
                 queue.clone(),
                 exchange,
                 binding,
                 QueueBindOptions::default(),
-                no_arguments,
+                wanted,
             )
             .await
             .map_err(|error| from_lapin(&error))?;
         keep(&self.known.queues, queue.clone(), &live);
         Ok(queue)
+    }
+
+    /// What binds a queue to a stream's exchange.
+    pub(crate) fn binding(&self, stream: &StreamName) -> Result<(ShortString, FieldTable)> {
+        let mut wanted = FieldTable::default();
+        for (name, value) in &self.config.binding_headers {
+            let value = AMQPValue::LongString(value.as_bytes().into());
+            wanted.insert(names::short("header's name", name)?, value);
+        }
+        Ok((names::binding(&self.config, stream)?, wanted))
     }
 
     /// A queue beside a group's or a stream's, which is there when this returns.
@@ -151,15 +161,26 @@ impl Client {
     }
 }
 
-async fn declare_stream(channel: &Channel, exchange: &ShortString) -> Result<()> {
+async fn declare_stream(
+    channel: &Channel,
+    config: &RabbitMqConfig,
+    exchange: &ShortString,
+    stream: &StreamName,
+) -> Result<()> {
     let all = names::short("exchange's name", names::ALL_STREAMS)?;
     let durable = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
     };
     let none = FieldTable::default;
+    let (kind, whole) = match config.exchange_type {
+        ExchangeType::Fanout => (ExchangeKind::Fanout, None),
+        ExchangeType::Headers => (ExchangeKind::Headers, None),
+        ExchangeType::Topic => (ExchangeKind::Topic, Some(names::short("binding key", "#")?)),
+        ExchangeType::Direct => (ExchangeKind::Direct, names::routing(config, stream)?),
+    };
     let made = async {
-        for (name, kind) in [(&all, ExchangeKind::Topic), (exchange, ExchangeKind::Fanout)] {
+        for (name, kind) in [(&all, ExchangeKind::Topic), (exchange, kind)] {
             channel
                 .exchange_declare(name.clone(), kind, durable, none())
                 .await?;
@@ -169,13 +190,14 @@ async fn declare_stream(channel: &Channel, exchange: &ShortString) -> Result<()>
             .exchange_bind(
                 all.clone(),
                 exchange.clone(),
-                ShortString::default(),
+                whole.unwrap_or_default(),
                 options,
                 none(),
             )
             .await
     };
-    made.await.map_err(|error| from_lapin(&error))
+    made.await
+        .map_err(|error| from_lapin(&error).with("exchange", exchange))
 }
 
 async fn declare_queue(

@@ -128,6 +128,34 @@ async fn a_message_that_goes_to_nobody_is_told_and_the_others_are_stored() {
     broker.close().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_overlap_and_each_is_told_what_of_it_went_to_nobody() {
+    let server = RabbitMqConfig::new().start().unwrap();
+    let broker = at(&server.url()).unwrap();
+    for number in 0..8 {
+        drop(broker.read(format!("heard-{number}"), "g", 0).await.unwrap());
+    }
+    // More streams than channels, so that what is returned and what is stored go by the same ones.
+    let mut publishing = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        for stream in [format!("heard-{number}"), format!("unheard-{number}")] {
+            let broker = broker.clone();
+            publishing.spawn(async move {
+                for _ in 0..30 {
+                    let batch = (0..20).map(|number| Message::text(number.to_string())).collect();
+                    let published = broker.publish_batch(&stream, batch).await.unwrap();
+                    let expected = if stream.starts_with("heard") { 20 } else { 0 };
+                    assert_eq!(published.stored(), expected, "{stream}");
+                }
+            });
+        }
+    }
+    while let Some(done) = publishing.join_next().await {
+        done.unwrap();
+    }
+    broker.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn existing_queues_are_used_as_they_are_as_a_work_queue() {
     let server = RabbitMqConfig::new().start().unwrap();
