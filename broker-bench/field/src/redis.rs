@@ -261,12 +261,12 @@ impl Client for SeaStreamer {
         let mut options = RedisConsumerOptions::new(ConsumerMode::LoadBalanced);
         options.set_consumer_group(ConsumerGroup::new(raw::GROUP))?;
         options.set_auto_stream_reset(AutoStreamReset::Earliest);
-        options.set_auto_commit(AutoCommit::Rolling);
+        options.set_auto_commit(AutoCommit::Disabled);
         options.set_batch_size(BATCH);
         let consumer = streamer
             .create_consumer(&[StreamKey::new(raw::STREAM)?], options)
             .await?;
-        Ok(sea_streamer::RedisReader(consumer))
+        Ok(sea_streamer::RedisReader::new(consumer, BATCH))
     }
 }
 

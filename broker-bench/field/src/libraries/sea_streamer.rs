@@ -19,18 +19,39 @@ impl Publish for RedisPublisher {
     }
 }
 
-pub struct RedisReader(pub RedisConsumer);
+/// Commits acks by hand once for each batch: what commits by itself waits for the next heartbeat at the end.
+pub struct RedisReader {
+    consumer: RedisConsumer,
+    batch: usize,
+    /// Acks that are not committed.
+    open: usize,
+}
+
+impl RedisReader {
+    pub fn new(consumer: RedisConsumer, batch: usize) -> Self {
+        Self {
+            consumer,
+            batch,
+            open: 0,
+        }
+    }
+}
 
 impl Read for RedisReader {
-    async fn read(&mut self, _most: usize, mut handle: impl FnMut(&[u8]) + Send) -> Result<(usize, Ack)> {
-        let message = self.0.next().await?;
+    async fn read(&mut self, most: usize, mut handle: impl FnMut(&[u8]) + Send) -> Result<(usize, Ack)> {
+        let message = self.consumer.next().await?;
         handle(message.message().as_bytes());
-        self.0.ack(&message)?;
+        self.consumer.ack(&message)?;
+        self.open += 1;
+        if self.open >= self.batch || most == 1 {
+            self.consumer.commit_asap()?;
+            self.open = 0;
+        }
         Ok((1, handed_over()))
     }
 
-    async fn settled(self) -> Result<()> {
-        Ok(self.0.end().await?)
+    async fn settled(mut self) -> Result<()> {
+        Ok(self.consumer.commit()?.await?)
     }
 }
 
