@@ -43,10 +43,7 @@ pub(crate) async fn bury(
     runs: &[ReceiptRun],
     refusal: (Disposition, &Failure),
 ) -> Result<Settlements> {
-    let receipts = runs.iter().flat_map(|run| run.iter());
-    let checked: Vec<_> = receipts
-        .map(|receipt| (receipt, session.peek(receipt, who)))
-        .collect();
+    let checked = session.peek_to_move(runs, who, consumer.client.patience());
     let count = checked.iter().filter(|(_, peeked)| peeked.is_ok()).count();
     let mut stored = Vec::new();
     let mut failed = None;

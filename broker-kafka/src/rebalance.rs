@@ -189,7 +189,11 @@ impl Rebalancer {
                     .map_or((found.start, found.progress), |(start, known)| {
                         (start, Some(known))
                     });
-                let partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
+                let mut partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
+                if found.exists {
+                    // Until the first commit from here is answered, this is what the server holds.
+                    partition.sent.push(found.start, &found.text);
+                }
                 let _ = places.add(&mut starts, found.number, start);
                 state.partitions.insert(found.number, partition);
             }

@@ -103,10 +103,7 @@ struct Move {
 impl Move {
     async fn run(&self, runs: &[ReceiptRun], delay: Duration) -> Result<Settlements> {
         let due = SystemTime::now() + delay;
-        let receipts = runs.iter().flat_map(|run| run.iter());
-        let checked: Vec<_> = receipts
-            .map(|receipt| (receipt, self.session.peek(receipt, self.who)))
-            .collect();
+        let checked = self.session.peek_to_move(runs, self.who, self.client.patience());
         let good = checked
             .iter()
             .filter_map(|(receipt, peeked)| Some((*receipt, peeked.as_ref().ok()?)));

@@ -202,7 +202,7 @@ impl Session {
     }
 
     /// What settling `receipt` would answer, or the message that it is for.
-    pub(crate) fn peek(&self, receipt: Receipt, who: Who) -> std::result::Result<Peeked, Settled> {
+    fn peek(&self, receipt: Receipt, who: Who) -> std::result::Result<Peeked, Settled> {
         let now = self.now();
         let state = self.state();
         if receipt.attempt == 0 {
@@ -222,6 +222,21 @@ impl Session {
             chunk,
             index,
         })
+    }
+
+    /// What lies behind each receipt that is to be written elsewhere, where its leases are kept for so long: one that
+    /// ended meanwhile would have its message in both places.
+    pub(crate) fn peek_to_move(
+        &self,
+        runs: &[ReceiptRun],
+        who: Who,
+        within: Duration,
+    ) -> Vec<(Receipt, std::result::Result<Peeked, Settled>)> {
+        self.settle(runs, who, Purpose::Extend(self.now().after(within)));
+        let receipts = runs.iter().flat_map(|run| run.iter());
+        receipts
+            .map(|receipt| (receipt, self.peek(receipt, who)))
+            .collect()
     }
 
     /// The members with what each holds, and how long ago each was seen.

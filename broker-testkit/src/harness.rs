@@ -147,6 +147,9 @@ pub struct Timing {
     pub retry_delay: Duration,
     /// How long the suite watches for what must not happen; four times as long on full.
     pub quiet: Duration,
+    /// How long an ack that was answered may be on its way to the server: a fault in that time may bring its message
+    /// again. Zero where the answer is the server's own.
+    pub ack_lag: Duration,
     /// By what upper bounds on durations are stretched, for slow machines.
     pub scale: f64,
 }
@@ -158,6 +161,7 @@ impl Default for Timing {
             lease: Duration::from_secs(1),
             retry_delay: Duration::from_millis(50),
             quiet: Duration::from_millis(200),
+            ack_lag: Duration::ZERO,
             scale: 1.0,
         }
     }

@@ -1,5 +1,7 @@
 //! The conformance suite on a private Kafka broker.
 
+use std::time::Duration;
+
 use broker_core::Result;
 use broker_kafka::PROVIDER;
 use broker_testkit::servers::{KafkaConfig, KafkaServer, ServerHarness};
@@ -18,6 +20,8 @@ pub(crate) fn harness(server: KafkaConfig, partitions: u32) -> Result<ServerHarn
         })
         // The network goes through a proxy, and the machine may be busy.
         .timing(Timing {
+            // Ten times the interval of commits.
+            ack_lag: Duration::from_secs(1),
             scale: 3.0,
             ..Timing::default()
         });

@@ -8,7 +8,7 @@ use broker_core::{Capabilities, DeadLetter, DeadLetterQuery, ErrorKind, MessageI
 
 use super::scene::Scene;
 use crate::check::check;
-use crate::{CheckResult, Gate, Options, Stop, Trial, ensure, ensure_eq};
+use crate::{CheckResult, Gate, Options, Part, Stop, Trial, ensure, ensure_eq};
 
 const DLQ: Gate = Gate::needs(Capabilities::DEAD_LETTER_QUEUE);
 
@@ -296,6 +296,41 @@ async fn source_settled(t: &Trial) -> CheckResult {
     ensure_eq!(dead.depth().await?, 1, "dead letters after settling again");
     scene.nothing_within(t.timing().lease + t.quiet()).await?;
     ensure_eq!(dead.depth().await?, 1, "dead letters after the lease");
+    Ok(())
+}
+
+check!(
+    in_one_place,
+    "dlq.in_one_place",
+    Full,
+    DLQ.part(Part::Proxy),
+    "A message is given up while the network takes longer than its lease: it ends with the dead letters or comes again, never both."
+);
+
+async fn in_one_place(t: &Trial) -> CheckResult {
+    let Some(proxy) = t.harness().proxy() else {
+        return Err(Stop::NotExercised(Part::Proxy.to_string()));
+    };
+    let lease = t.timing().lease;
+    let scene = Scene::new(t, super::scene::short_lease(t), 1).await?;
+    let [delivery] = scene.take().await?;
+    // One call and its answer take as long as the lease has left, and giving up may take several calls.
+    proxy.delay(lease / 2).await?;
+    let given_up = delivery
+        .nack_with(broker_core::broker::NackOptions::new().dead_letter())
+        .await;
+    proxy.heal().await?;
+    let dead = scene.broker.dead_letters(&scene.stream, &scene.group)?;
+    let again = scene
+        .broker
+        .read_wait(&scene.stream, &scene.group, 10, lease * 2 + t.quiet())
+        .await?
+        .len();
+    let depth = dead.depth().await?;
+    ensure!(
+        depth + again as u64 == 1,
+        "giving up answered {given_up:?}: {depth} lie with the dead letters and {again} came again"
+    );
     Ok(())
 }
 

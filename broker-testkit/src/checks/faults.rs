@@ -8,6 +8,7 @@ use broker_core::broker::Delivery;
 use broker_core::{Broker, Capabilities, Message, Outcome};
 use tokio::time::{Instant, sleep};
 
+use super::fault_times::Faults;
 use crate::check::check;
 use crate::{
     CheckResult, Gate, Ledger, NetProxy, Options, Part, ServerControl, Stop, Trial, ensure, ensure_eq,
@@ -33,9 +34,10 @@ check!(
 async fn server_kill9(t: &Trial) -> CheckResult {
     let server = server(t)?;
     server.configure("fsync", "always").await?;
-    storm(t, 2_000, async |random| {
+    storm(t, 2_000, async |random, faults| {
         for _ in 0..4 {
             sleep(Duration::from_millis(random.u64(200..900))).await;
+            let _fault = faults.begin();
             server.kill().await?;
             sleep(Duration::from_millis(random.u64(0..400))).await;
             server.start().await?;
@@ -57,9 +59,10 @@ check!(
 
 async fn server_restart_midflow(t: &Trial) -> CheckResult {
     let server = server(t)?;
-    storm(t, 10_000, async |random| {
+    storm(t, 10_000, async |random, faults| {
         for _ in 0..2 {
             sleep(Duration::from_millis(random.u64(300..800))).await;
+            let _fault = faults.begin();
             server.stop().await?;
             sleep(Duration::from_secs(2)).await;
             server.start().await?;
@@ -79,9 +82,10 @@ check!(
 
 async fn connection_drop(t: &Trial) -> CheckResult {
     let proxy = proxy(t)?;
-    storm(t, 10_000, async |_| {
+    storm(t, 10_000, async |_, faults| {
         for _ in 0..16 {
             sleep(Duration::from_millis(500)).await;
+            let _fault = faults.begin();
             proxy.cut().await?;
         }
         Ok(())
@@ -99,8 +103,9 @@ check!(
 
 async fn half_open(t: &Trial) -> CheckResult {
     let proxy = proxy(t)?;
-    storm(t, 5_000, async |_| {
+    storm(t, 5_000, async |_, faults| {
         sleep(Duration::from_millis(300)).await;
+        let _fault = faults.begin();
         proxy.half_open().await?;
         sleep(Duration::from_secs(8)).await;
         Ok(proxy.heal().await?)
@@ -199,10 +204,11 @@ fn proxy(t: &Trial) -> CheckResult<&dyn NetProxy> {
 async fn storm(
     t: &Trial,
     count: usize,
-    disturb: impl AsyncFnOnce(&mut fastrand::Rng) -> CheckResult,
+    disturb: impl AsyncFnOnce(&mut fastrand::Rng, &Faults) -> CheckResult,
 ) -> CheckResult {
     let flow = Arc::new(Flow {
         ledger: t.ledger(),
+        faults: Faults::new(t.timing().ack_lag),
         stream: t.stream("s"),
         group: t.group("g"),
         ended: AtomicBool::new(false),
@@ -226,7 +232,7 @@ async fn storm(
     consuming.spawn(Arc::clone(&flow).consume(first));
     consuming.spawn(Arc::clone(&flow).consume(t.broker_with(options()).await?));
     let mut random = fastrand::Rng::with_seed(t.seed());
-    let disturbed = disturb(&mut random).await;
+    let disturbed = disturb(&mut random, &flow.faults).await;
     while publishing.join_next().await.is_some() {}
     let until = Instant::now() + t.at_most(t.timing().eventual) * 4;
     let is_behind = || {
@@ -249,6 +255,7 @@ async fn storm(
 /// Messages that flow whatever happens.
 struct Flow {
     ledger: Ledger,
+    faults: Faults,
     stream: String,
     group: String,
     ended: AtomicBool,
@@ -291,9 +298,17 @@ impl Flow {
                     // Its lease ended while the server was away.
                     self.ledger.excuse(&self.group, delivery.message());
                 }
+                let entry = self.ledger.read(delivery.message());
+                if let Some(entry) = entry
+                    && self.faults.may_have_undone(entry)
+                {
+                    self.ledger.forgot_entry(&self.group, entry);
+                    self.ledger.excuse_entry(&self.group, entry);
+                }
                 self.ledger.delivered(&self.group, delivery.message());
                 if let Ok(answer) = delivery.ack().await {
                     self.ledger.settled(&self.group, delivery.message(), answer);
+                    entry.inspect(|entry| self.faults.acked(*entry));
                 }
             }
         }

@@ -11,6 +11,7 @@ mod config;
 mod dead_letter_queue;
 mod dead_letters;
 mod delivery;
+mod fault_times;
 mod faults;
 mod group_admin;
 mod groups;

@@ -81,6 +81,7 @@ impl Harness for ManglingHarness {
             quiet: Duration::from_millis(60),
             // What is to be caught is far off any bound; what is not shall pass on a busy machine too.
             scale: 3.0,
+            ..Timing::default()
         }
     }
 
