@@ -1,6 +1,8 @@
 //! RabbitMQ, with a quorum queue.
 
-use ::lapin::options::QueuePurgeOptions;
+use std::time::{Duration, Instant};
+
+use ::lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
 use ::mq_bridge::endpoints::amqp::{AmqpConsumer, AmqpPublisher};
 use ::mq_bridge::models::{AmqpConfig, EndpointType};
 use ::omniqueue::backends::RabbitMqBackend;
@@ -131,7 +133,10 @@ fn reading(url: &str) -> Vec<Entrant<Run>> {
         }),
         Entrant::new(Library::Broker, move |messages| {
             let url = second.clone();
-            async move { framework::read(&url, messages, READ).await }
+            async move {
+                alone(&url).await?;
+                framework::read(&url, messages, READ).await
+            }
         }),
         Entrant::cannot(Library::SeaStreamer, ABSENT),
         read_by::<Omniqueue>(url),
@@ -169,11 +174,37 @@ async fn fill<C: Client>(url: &str, messages: usize) -> Result<()> {
         work::publish_batches(C::publisher(url).await?, messages, BATCH, 8).await?;
         return Ok(());
     }
+    alone(url).await?;
     let (connection, channel) = raw::connect(url).await?;
     raw::fill(&channel, messages, BATCH, 8).await?;
     connection.close(200, "bye".into()).await?;
     Ok(())
 }
+
+/// Waits until nobody reads the queue: a quorum queue hears late that a connection was closed, and gives the next
+/// messages to its consumer until then.
+async fn alone(url: &str) -> Result<()> {
+    let (connection, channel) = raw::connect(url).await?;
+    let asked = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while channel
+        .queue_declare(QUEUE.into(), asked, lapin::types::FieldTable::default())
+        .await?
+        .consumer_count()
+        > 0
+    {
+        ensure!(Instant::now() < deadline, "somebody still reads the queue");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    connection.close(200, "bye".into()).await?;
+    Ok(())
+}
+
+/// How long a consumer may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks that nothing is left over.
 async fn empty(url: &str, queue: &str) -> Result<()> {
