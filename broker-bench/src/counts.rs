@@ -23,19 +23,19 @@ const UNDER_ALLOCATOR: (usize, usize) = (200_000, 600_000);
 
 /// What one message costs, publishing and handling together.
 #[derive(Debug, Serialize)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// The case.
-    pub(crate) work: Work,
+    pub work: Work,
     /// Instructions per message.
-    pub(crate) instructions: f64,
+    pub instructions: f64,
     /// Heap allocations per message.
-    pub(crate) allocations: f64,
+    pub allocations: f64,
     /// The most of both that is asked for.
-    pub(crate) budget: Option<(f64, f64)>,
+    pub budget: Option<(f64, f64)>,
 }
 
 /// Counts all cases that have one publisher and one consumer.
-pub(crate) fn measure(cases: &[Work]) -> anyhow::Result<Vec<Counts>> {
+pub fn measure(cases: &[Work]) -> anyhow::Result<Vec<Counts>> {
     let cases = cases.iter().copied().filter(|work| work.is_counted());
     cases
         .map(|work| {
@@ -69,7 +69,7 @@ fn slopes(work: Work) -> anyhow::Result<(f64, f64)> {
 }
 
 /// Does `work` in this thread alone.
-pub(crate) fn single_threaded(work: Work, messages: usize) -> anyhow::Result<Duration> {
+pub fn single_threaded(work: Work, messages: usize) -> anyhow::Result<Duration> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -18,26 +18,26 @@ const RATE: u32 = 1000;
 const MESSAGES: u16 = 3000;
 
 /// Messages at the beginning that do not count.
-const WARM_UP: usize = 200;
+pub const WARM_UP: usize = 200;
 
 /// So long before an arrival the clock is watched instead of slept on.
 const WATCH: Duration = Duration::from_micros(100);
 
 /// What one case took.
 #[derive(Debug, Serialize)]
-pub(crate) struct Latency {
+pub struct Latency {
     /// The case.
-    pub(crate) work: &'static str,
+    pub work: &'static str,
     /// Microseconds at the median of a round, the median of the rounds.
-    pub(crate) p50: f64,
+    pub p50: f64,
     /// Microseconds that 99 of 100 messages of a round keep below, the median of the rounds.
-    pub(crate) p99: f64,
+    pub p99: f64,
     /// The ratios to the raw client within each round, their medians, and what is asked for.
-    pub(crate) beside: Option<(f64, f64, f64)>,
+    pub beside: Option<(f64, f64, f64)>,
 }
 
 /// Measures the raw client and the framework in turn, under their names; each case answers how long each message took.
-pub(crate) fn measure(
+pub fn measure(
     rounds: usize,
     (raw_name, through_raw): (&'static str, impl Fn() -> anyhow::Result<Vec<Duration>>),
     (own_name, through_framework): (&'static str, impl Fn() -> anyhow::Result<Vec<Duration>>),
@@ -78,7 +78,8 @@ pub(crate) fn measure(
     ])
 }
 
-fn percentiles(mut latencies: Vec<Duration>) -> (f64, f64) {
+/// Microseconds at the median, and those that 99 of 100 keep below.
+pub fn percentiles(mut latencies: Vec<Duration>) -> (f64, f64) {
     latencies.sort_unstable();
     let at = |share: usize| {
         let place = latencies.len().saturating_sub(1) * share / 100;
@@ -91,7 +92,7 @@ fn percentiles(mut latencies: Vec<Duration>) -> (f64, f64) {
 
 /// The moments at which messages are due, told when each has come, by a thread of its own: a runtime's timer is too
 /// coarse.
-pub(crate) fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
+pub fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
     let (tell, due) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for number in 0..u32::from(MESSAGES) {
@@ -109,7 +110,7 @@ pub(crate) fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
 }
 
 /// A payload of a hundred bytes that begins with the moment the message was due.
-pub(crate) fn stamped(start: Instant, due: Instant) -> Vec<u8> {
+pub fn stamped(start: Instant, due: Instant) -> Vec<u8> {
     let mut payload = vec![b'x'; 100];
     let nanos = u64::try_from((due - start).as_nanos()).unwrap_or(u64::MAX);
     for (to, from) in payload.iter_mut().zip(nanos.to_be_bytes()) {
@@ -119,13 +120,13 @@ pub(crate) fn stamped(start: Instant, due: Instant) -> Vec<u8> {
 }
 
 /// How long the message with this payload took.
-pub(crate) fn taken(start: Instant, payload: &[u8]) -> anyhow::Result<Duration> {
+pub fn taken(start: Instant, payload: &[u8]) -> anyhow::Result<Duration> {
     let nanos = payload.first_chunk().context("a payload is too short")?;
     let due = start + Duration::from_nanos(u64::from_be_bytes(*nanos));
     Ok(due.elapsed())
 }
 
 /// How many messages one case publishes in one round.
-pub(crate) fn messages() -> usize {
+pub fn messages() -> usize {
     usize::from(MESSAGES)
 }

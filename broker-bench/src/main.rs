@@ -4,37 +4,24 @@
 //! over. `cargo run --release -p broker-bench` prints all of them as tables, with `--json` also as JSON.
 #![expect(clippy::print_stdout, reason = "a program that prints its findings")]
 
-mod counts;
-mod idle;
-#[cfg(feature = "kafka")]
-mod kafka;
-#[cfg_attr(
-    not(any(feature = "kafka", feature = "rabbitmq", feature = "redis")),
-    allow(dead_code)
-)]
-mod latency;
-#[cfg_attr(not(feature = "kafka"), allow(dead_code))]
-mod memory;
-mod payload;
-#[cfg(feature = "rabbitmq")]
-mod rabbitmq;
-#[cfg(feature = "redis")]
-mod redis;
-mod report;
-mod rounds;
-mod stored;
-mod work;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::payload::Payload;
-use crate::report::Report;
-use crate::rounds::{Case as _, Throughput};
-use crate::stored::Stored;
-use crate::work::Work;
+use broker_bench::counts;
+#[cfg(feature = "kafka")]
+use broker_bench::kafka;
+use broker_bench::page;
+use broker_bench::payload::Payload;
+#[cfg(feature = "rabbitmq")]
+use broker_bench::rabbitmq;
+#[cfg(feature = "redis")]
+use broker_bench::redis;
+use broker_bench::report::Report;
+use broker_bench::rounds::{self, Case as _, Throughput};
+use broker_bench::stored::Stored;
+use broker_bench::work::Work;
 
 /// Measures the framework beside what it stands on.
 #[derive(Parser)]
@@ -110,6 +97,17 @@ enum Command {
         /// What is measured; all of it unless one is named.
         part: Option<rabbitmq::Part>,
     },
+    /// The page of what was measured beside other libraries, and its plots.
+    Page {
+        /// The folder of the results; the plots are written there.
+        results: PathBuf,
+        /// The page.
+        #[arg(long, value_name = "FILE")]
+        into: PathBuf,
+        /// Write nothing, and fail where page or plots are not what the results say.
+        #[arg(long)]
+        check: bool,
+    },
     /// One piece of work, for the instruction counter to watch.
     #[command(hide = true)]
     Work {
@@ -131,7 +129,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
-    let mut report = Report::new();
+    let mut report = Report::default();
     let work: Vec<_> = Work::ALL
         .into_iter()
         .filter(|work| work.name().contains(&args.only))
@@ -143,6 +141,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             counts::single_threaded(work, *messages)?;
             return Ok(());
         }
+        Some(Command::Page { results, into, check }) => return page::write(results, into, *check),
         Some(Command::Throughput) => report.throughput = throughput(&raced(&work), args)?,
         Some(Command::Counts { stored, update }) => {
             report.counts = counts::measure(&work)?;

@@ -5,19 +5,20 @@ use serde::Serialize;
 
 /// What one case took at most.
 #[derive(Debug, Serialize)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// The case.
-    pub(crate) work: &'static str,
+    pub work: &'static str,
+    /// What it is, for people.
     #[serde(skip)]
-    pub(crate) title: &'static str,
+    pub title: &'static str,
     /// The most that the process held beyond what it held before, in MiB.
-    pub(crate) peak: f64,
+    pub peak: f64,
     /// The most that is asked for.
-    pub(crate) asked: Option<f64>,
+    pub asked: Option<f64>,
 }
 
 /// The most that this process has held so far, in MiB, by the kernel's account.
-pub(crate) fn peak() -> anyhow::Result<f64> {
+pub fn peak() -> anyhow::Result<f64> {
     let status =
         std::fs::read_to_string("/proc/self/status").context("the kernel keeps no account of memory")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

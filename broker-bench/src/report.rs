@@ -12,31 +12,31 @@ use crate::rounds::{Case as _, Throughput};
 
 /// All that was measured in one run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// The processors this run could use.
     processors: usize,
     /// The server beside it, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server: Option<String>,
+    pub server: Option<String>,
     /// Messages per second.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) throughput: Vec<Throughput>,
+    pub throughput: Vec<Throughput>,
     /// Instructions and allocations per message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) counts: Vec<Counts>,
+    pub counts: Vec<Counts>,
     /// Latency at a steady rate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) latency: Vec<Latency>,
+    pub latency: Vec<Latency>,
     /// The most memory of each reader.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) memory: Vec<Memory>,
+    pub memory: Vec<Memory>,
     /// What having nothing to do costs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) idle: Vec<Idle>,
+    pub idle: Vec<Idle>,
 }
 
-impl Report {
-    pub(crate) fn new() -> Self {
+impl Default for Report {
+    fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             processors,
@@ -48,7 +48,9 @@ impl Report {
             idle: Vec::new(),
         }
     }
+}
 
+impl Report {
     fn write_throughput(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

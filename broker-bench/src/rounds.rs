@@ -10,7 +10,7 @@ use serde::Serialize;
 const WORKERS: usize = 2;
 
 /// One piece of work that is measured.
-pub(crate) trait Case: Copy + PartialEq {
+pub trait Case: Copy + PartialEq {
     /// The name on the command line and in JSON.
     fn name(self) -> &'static str;
 
@@ -23,37 +23,34 @@ pub(crate) trait Case: Copy + PartialEq {
 
 /// What one case did over all rounds.
 #[derive(Debug, Serialize)]
-pub(crate) struct Throughput {
+pub struct Throughput {
     /// The case.
-    pub(crate) work: &'static str,
+    pub work: &'static str,
+    /// What it is, for people.
     #[serde(skip)]
-    pub(crate) title: &'static str,
+    pub title: &'static str,
     /// Messages per second, the median of the rounds.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The slowest and the quickest round.
-    pub(crate) spread: (f64, f64),
+    pub spread: (f64, f64),
     /// What it is compared with.
-    pub(crate) beside: Option<Ratio>,
+    pub beside: Option<Ratio>,
 }
 
 /// One case beside another.
 #[derive(Debug, Serialize)]
-pub(crate) struct Ratio {
+pub struct Ratio {
     /// The raw case.
-    pub(crate) work: &'static str,
+    pub work: &'static str,
     /// The median of the ratios within each round.
-    pub(crate) median: f64,
+    pub median: f64,
     /// What is asked for.
-    pub(crate) asked: f64,
+    pub asked: f64,
 }
 
 /// Measures all cases over `rounds` rounds. `run` does one case's work on a runtime of its own; it answers for how many
 /// messages it did so and how long that took, set-up left out.
-pub(crate) fn measure<C, F>(
-    cases: &[C],
-    rounds: usize,
-    run: impl Fn(C) -> F,
-) -> anyhow::Result<Vec<Throughput>>
+pub fn measure<C, F>(cases: &[C], rounds: usize, run: impl Fn(C) -> F) -> anyhow::Result<Vec<Throughput>>
 where
     C: Case,
     F: Future<Output = anyhow::Result<(usize, Duration)>> + Send + 'static,
@@ -106,7 +103,7 @@ where
 }
 
 /// The runtime that all cases run on.
-pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -114,7 +111,7 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// The middle value; of an even number, the upper one.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

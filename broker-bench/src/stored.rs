@@ -19,7 +19,7 @@ const FEW: f64 = 0.005;
 /// The stored counts.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Stored {
+pub struct Stored {
     /// The compiler they were counted with: another one makes other instructions of the same source.
     compiler: String,
     /// By the work's name.
@@ -34,17 +34,18 @@ struct PerMessage {
 
 /// How counts stand to the stored ones.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Findings {
+pub struct Findings {
     /// What rose, in one line each.
-    pub(crate) rose: Vec<String>,
+    pub rose: Vec<String>,
     /// What fell so far that the stored count is no bound any more.
-    pub(crate) fell: Vec<String>,
+    pub fell: Vec<String>,
     /// Why counts were not compared.
-    pub(crate) not_compared: Option<String>,
+    pub not_compared: Option<String>,
 }
 
 impl Stored {
-    pub(crate) fn of(counts: &[Counts]) -> anyhow::Result<Self> {
+    /// Rounds counts as they are stored.
+    pub fn of(counts: &[Counts]) -> anyhow::Result<Self> {
         let works = counts.iter().map(|counts| {
             let rounded = PerMessage {
                 instructions: counts.instructions.round(),
@@ -58,19 +59,21 @@ impl Stored {
         })
     }
 
-    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
+    /// Reads them from a file.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("{} can't be read; --update writes it", file.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{} has no stored counts", file.display()))
     }
 
-    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+    /// Writes them to a file.
+    pub fn write(&self, file: &Path) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         std::fs::write(file, text).with_context(|| format!("{} can't be written", file.display()))
     }
 
     /// Holds counts of this run against the stored ones.
-    pub(crate) fn judge(&self, now: &Self) -> Findings {
+    pub fn judge(&self, now: &Self) -> Findings {
         let mut findings = Findings::default();
         for (name, now_each) in &now.works {
             let Some(then) = self.works.get(name) else {

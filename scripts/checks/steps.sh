@@ -87,6 +87,12 @@ reference() {
     fi
 }
 
+# Page and plots are what the stored results say; nothing is measured. The build is the one of the step instructions.
+benchmarks() {
+    cargo fmt --manifest-path broker-bench/field/Cargo.toml --check
+    cargo run --quiet --release -p broker-bench --no-default-features -- page docs/benchmarks --into docs/benchmarks.md --check
+}
+
 # The crate that the program makes is built as its author would build it, and passes with nothing claimed.
 new_adapter() {
     local folder

@@ -14,11 +14,7 @@ use super::{BATCH, DEPTH};
 use crate::payload::Payload;
 
 /// A broker on `servers` with further settings; tuned as the raw consumer is, or as it comes.
-pub(super) async fn connect(
-    servers: &str,
-    settings: &[(&str, &str)],
-    tuned: bool,
-) -> anyhow::Result<Brokers> {
+pub async fn connect(servers: &str, settings: &[(&str, &str)], tuned: bool) -> anyhow::Result<Brokers> {
     let mut text = format!("[brokers.default]\nprovider = \"kafka\"\nbootstrap_servers = [\"{servers}\"]\n");
     for (key, value) in settings {
         writeln!(text, "{key} = {value}")?;
@@ -33,7 +29,7 @@ pub(super) async fn connect(
 }
 
 /// Publishes in batches, several of them in flight.
-pub(super) async fn publish_batches(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
+pub async fn publish_batches(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
     let brokers = connect(servers, &[], false).await?;
     let publisher = brokers.default_broker().publisher(topic).build().await?;
     publisher.send(Payload::Own.message()).await?;
@@ -53,7 +49,7 @@ pub(super) async fn publish_batches(servers: &str, topic: &str, messages: usize)
 }
 
 /// Publishes one by one from each of `tasks` tasks.
-pub(super) async fn publish_singles(
+pub async fn publish_singles(
     servers: &str,
     topic: &str,
     messages: usize,
@@ -83,7 +79,7 @@ pub(super) async fn publish_singles(
 }
 
 /// Reads `messages` that lie there and acknowledges each; the clock starts with the first.
-pub(super) async fn read(
+pub async fn read(
     servers: &str,
     topic: &str,
     group: &str,
@@ -117,12 +113,7 @@ pub(super) async fn read(
 }
 
 /// Handles in lanes, a millisecond each.
-pub(super) async fn lanes(
-    servers: &str,
-    topic: &str,
-    messages: usize,
-    lanes: usize,
-) -> anyhow::Result<Duration> {
+pub async fn lanes(servers: &str, topic: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
     let brokers = connect(servers, &[], false).await?;
     crate::work::lanes::run(brokers, topic, messages, lanes).await
 }

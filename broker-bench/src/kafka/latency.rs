@@ -17,7 +17,7 @@ use crate::rounds;
 const LEAD: Duration = Duration::from_millis(50);
 
 /// Measures raw client and framework in turn, both without waiting for more to send at once.
-pub(super) fn measure(topics: &Topics, rounds: usize) -> anyhow::Result<Vec<Latency>> {
+pub fn measure(topics: &Topics, rounds: usize) -> anyhow::Result<Vec<Latency>> {
     latency::measure(
         rounds,
         ("kafka_raw_latency", || through_raw(topics)),
@@ -25,7 +25,8 @@ pub(super) fn measure(topics: &Topics, rounds: usize) -> anyhow::Result<Vec<Late
     )
 }
 
-fn through_raw(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
+/// How long each message takes through the raw client.
+pub fn through_raw(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let topic = format!("latency-{}", fastrand::u64(..));
         topics.create(&topic).await?;
@@ -65,7 +66,8 @@ async fn send(producer: &FutureProducer, topic: &str, payload: &[u8]) -> anyhow:
     Ok(())
 }
 
-fn through_framework(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
+/// How long each message takes through the framework.
+pub fn through_framework(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let topic = format!("latency-{}", fastrand::u64(..));
         topics.create(&topic).await?;

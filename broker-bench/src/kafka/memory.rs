@@ -38,7 +38,7 @@ pub(super) fn measure(topics: &Topics, only: &str, messages: usize) -> anyhow::R
 }
 
 /// Does one piece of work; answers how much memory it took at most, beyond what the process held before.
-pub(crate) fn alone(name: &str, servers: &str, filled: &str, messages: usize) -> anyhow::Result<f64> {
+pub fn alone(name: &str, servers: &str, filled: &str, messages: usize) -> anyhow::Result<f64> {
     let work = KafkaWork::ALL.into_iter().find(|work| work.name() == name);
     let work = work.with_context(|| format!("unknown work `{name}`"))?;
     let before = peak()?;

@@ -1,10 +1,10 @@
 //! Kafka beside the raw client, on a private broker.
 
-mod framework;
-mod latency;
+pub mod framework;
+pub mod latency;
 mod memory;
-mod raw;
-mod topics;
+pub mod raw;
+pub mod topics;
 mod work;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,29 +13,29 @@ use anyhow::ensure;
 use broker_testkit::servers::KafkaConfig;
 use clap::ValueEnum;
 
-pub(crate) use memory::alone;
+pub use memory::alone;
 use topics::Topics;
-pub(crate) use work::KafkaWork;
+use work::KafkaWork;
 
 use crate::payload::Payload;
 use crate::report::Report;
 use crate::rounds::{self, Case as _, Throughput};
 
 /// Messages of one published batch.
-const BATCH: usize = 1000;
+pub const BATCH: usize = 1000;
 
 /// Batches in flight.
-const DEPTH: usize = 10;
+pub const DEPTH: usize = 10;
 
 /// What a consumer of small messages needs to be quick: librdkafka's defaults let it starve between fetches.
-const TUNED: &[(&str, &str)] = &[
+pub const TUNED: &[(&str, &str)] = &[
     ("queued.min.messages", "1000000"),
     ("fetch.queue.backoff.ms", "5"),
 ];
 
 /// What is measured; all of it unless one is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
+pub enum Part {
     /// Messages per second.
     Throughput,
     /// Latency at a steady rate.
@@ -56,7 +56,7 @@ pub(crate) struct Kafka {
 }
 
 /// Measures on a private broker, which syncs nothing by itself.
-pub(crate) fn measure(
+pub fn measure(
     report: &mut Report,
     part: Option<Part>,
     only: &str,
@@ -128,7 +128,7 @@ fn throughput(
 }
 
 /// A topic with `messages` messages.
-fn fill(topics: &Topics, messages: usize) -> anyhow::Result<String> {
+pub fn fill(topics: &Topics, messages: usize) -> anyhow::Result<String> {
     let topic = "filled".to_owned();
     rounds::runtime()?.block_on(async {
         topics.create(&topic).await?;

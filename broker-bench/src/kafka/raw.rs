@@ -26,14 +26,14 @@ use crate::payload::Payload;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Counts the confirmations of one batch.
-pub(super) struct Awaited {
+pub struct Awaited {
     open: AtomicUsize,
     failed: AtomicBool,
     done: Notify,
 }
 
 /// Hands confirmations to their batches.
-pub(super) struct Counting;
+pub struct Counting;
 
 impl ClientContext for Counting {}
 
@@ -50,13 +50,15 @@ impl ProducerContext for Counting {
     }
 }
 
-pub(super) fn config(servers: &str) -> ClientConfig {
+/// What a client needs to connect.
+pub fn config(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers);
     config
 }
 
-pub(super) fn counting(servers: &str) -> anyhow::Result<ThreadedProducer<Counting>> {
+/// A producer whose confirmations are counted by batch.
+pub fn counting(servers: &str) -> anyhow::Result<ThreadedProducer<Counting>> {
     Ok(publishing(servers).create_with_context(Counting)?)
 }
 
@@ -72,7 +74,7 @@ fn publishing(servers: &str) -> ClientConfig {
 }
 
 /// Publishes one batch and waits until all of it is confirmed.
-pub(super) async fn publish(
+pub async fn publish(
     producer: &ThreadedProducer<Counting>,
     topic: &str,
     batch: &[Message],
@@ -104,7 +106,7 @@ pub(super) async fn publish(
 }
 
 /// Publishes in batches, several of them in flight.
-pub(super) async fn publish_batches(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
+pub async fn publish_batches(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
     let producer = counting(servers)?;
     // The first message brings connections and metadata.
     publish(&producer, topic, &Payload::Own.batch(1)).await?;
@@ -121,7 +123,7 @@ pub(super) async fn publish_batches(servers: &str, topic: &str, messages: usize)
 }
 
 /// Publishes with a future for each message, as many of them in flight as the batches have messages.
-pub(super) async fn publish_futures(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
+pub async fn publish_futures(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
     let producer: FutureProducer = publishing(servers).create()?;
     send(&producer, topic).await?;
     let start = Instant::now();
@@ -136,7 +138,7 @@ pub(super) async fn publish_futures(servers: &str, topic: &str, messages: usize)
 }
 
 /// Publishes one by one from each of `tasks` tasks.
-pub(super) async fn publish_singles(
+pub async fn publish_singles(
     servers: &str,
     topic: &str,
     messages: usize,
@@ -176,7 +178,7 @@ async fn send(producer: &FutureProducer, topic: &str) -> anyhow::Result<()> {
 }
 
 /// A consumer whose client stores the offsets by itself, tuned for small messages or not.
-pub(super) fn consumer(servers: &str, group: &str, tuned: bool) -> anyhow::Result<StreamConsumer> {
+pub fn consumer(servers: &str, group: &str, tuned: bool) -> anyhow::Result<StreamConsumer> {
     let mut config = config(servers);
     config.set("group.id", group).set("auto.offset.reset", "earliest");
     if tuned {
@@ -188,7 +190,7 @@ pub(super) fn consumer(servers: &str, group: &str, tuned: bool) -> anyhow::Resul
 }
 
 /// Reads `messages` that lie there; the clock starts with the first.
-pub(super) async fn read(
+pub async fn read(
     servers: &str,
     topic: &str,
     group: &str,
@@ -206,7 +208,7 @@ pub(super) async fn read(
 }
 
 /// How many messages a topic holds.
-pub(super) fn count(servers: &str, topic: &str) -> anyhow::Result<usize> {
+pub fn count(servers: &str, topic: &str) -> anyhow::Result<usize> {
     let consumer: rdkafka::consumer::BaseConsumer = config(servers).create()?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let topic_metadata = metadata.topics().first().context("the topic is not there")?;

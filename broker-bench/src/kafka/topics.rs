@@ -12,20 +12,22 @@ const PARTITIONS: i32 = 4;
 
 /// Creates and deletes topics.
 #[derive(Clone)]
-pub(super) struct Topics {
+pub struct Topics {
     servers: String,
     admin: Arc<AdminClient<DefaultClientContext>>,
 }
 
 impl Topics {
-    pub(super) fn new(servers: &str) -> anyhow::Result<Self> {
+    /// Connects to `servers`.
+    pub fn new(servers: &str) -> anyhow::Result<Self> {
         Ok(Self {
             servers: servers.to_owned(),
             admin: Arc::new(raw::config(servers).create()?),
         })
     }
 
-    pub(super) fn servers(&self) -> &str {
+    /// Where the broker is.
+    pub fn servers(&self) -> &str {
         &self.servers
     }
 
@@ -38,7 +40,8 @@ impl Topics {
         }
     }
 
-    pub(super) async fn create(&self, topic: &str) -> anyhow::Result<()> {
+    /// Creates a topic.
+    pub async fn create(&self, topic: &str) -> anyhow::Result<()> {
         let new = NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1));
         let answers = self.admin.create_topics(&[new], &AdminOptions::new()).await?;
         for answer in answers {
@@ -47,7 +50,8 @@ impl Topics {
         Ok(())
     }
 
-    pub(super) async fn delete(&self, topic: &str) -> anyhow::Result<()> {
+    /// Deletes a topic.
+    pub async fn delete(&self, topic: &str) -> anyhow::Result<()> {
         let answers = self.admin.delete_topics(&[topic], &AdminOptions::new()).await?;
         for answer in answers {
             answer.map_err(|(topic, error)| anyhow!("{topic} can't be deleted: {error}"))?;

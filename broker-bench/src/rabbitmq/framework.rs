@@ -11,7 +11,7 @@ use super::{EXCHANGE, GROUP, raw};
 use crate::payload::Payload;
 
 /// Makes the exchange and the queue that all cases use.
-pub(super) async fn prepare(url: &str) -> anyhow::Result<()> {
+pub async fn prepare(url: &str) -> anyhow::Result<()> {
     let broker = Broker::connect(url).await?;
     broker.read(EXCHANGE, GROUP, 1).await?;
     broker.close().await?;
@@ -19,7 +19,7 @@ pub(super) async fn prepare(url: &str) -> anyhow::Result<()> {
 }
 
 /// Publishes in batches, `depth` of them in flight.
-pub(super) async fn publish_batches(
+pub async fn publish_batches(
     url: &str,
     messages: usize,
     batch: usize,
@@ -46,7 +46,7 @@ pub(super) async fn publish_batches(
 }
 
 /// Publishes one by one from each of `tasks` tasks.
-pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
     let (connection, channel) = raw::connect(url).await?;
     let broker = Broker::connect(url).await?;
     let publisher = broker.publisher(EXCHANGE).build().await?;
@@ -76,7 +76,7 @@ pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) ->
 }
 
 /// Reads and acknowledges `messages` that lie there, `batch` at a time.
-pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
+pub async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
     let (connection, channel) = raw::connect(url).await?;
     let messages = messages.next_multiple_of(super::BATCH);
     raw::fill(&channel, messages, super::BATCH, 8).await?;
@@ -115,7 +115,7 @@ pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Re
 }
 
 /// Handles in lanes, a millisecond each.
-pub(super) async fn lanes(url: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
+pub async fn lanes(url: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
     let config = broker::rabbitmq::RabbitMqConfig::new(url)?;
     let brokers = broker::Brokers::builder().default(config).build()?;
     crate::work::lanes::run(brokers, EXCHANGE, messages, lanes).await

@@ -14,7 +14,7 @@ use crate::rounds;
 const PREFETCH: u16 = 100;
 
 /// Measures raw client and framework in turn.
-pub(super) fn measure(url: &str, rounds: usize) -> anyhow::Result<Vec<Latency>> {
+pub fn measure(url: &str, rounds: usize) -> anyhow::Result<Vec<Latency>> {
     latency::measure(
         rounds,
         ("rabbitmq_raw_latency", || through_raw(url)),
@@ -22,7 +22,8 @@ pub(super) fn measure(url: &str, rounds: usize) -> anyhow::Result<Vec<Latency>> 
     )
 }
 
-fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
+/// How long each message takes through the raw client.
+pub fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let (publishing, publisher) = raw::connect(url).await?;
         let (reading, reader) = raw::connect(url).await?;
@@ -48,7 +49,8 @@ fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
     })
 }
 
-fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
+/// How long each message takes through the framework.
+pub fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let broker = Broker::connect(url).await?;
         let publisher = broker.publisher(EXCHANGE).build().await?;

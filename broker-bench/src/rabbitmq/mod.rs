@@ -1,8 +1,8 @@
 //! RabbitMQ beside the raw client, on a private server.
 
-mod framework;
-mod latency;
-mod raw;
+pub mod framework;
+pub mod latency;
+pub mod raw;
 mod work;
 
 use broker_testkit::servers::RabbitMqConfig;
@@ -14,20 +14,20 @@ use crate::report::Report;
 use crate::rounds::{self, Case as _, Throughput};
 
 /// The stream, which is an exchange, and what messages are routed by.
-const EXCHANGE: &str = "bench";
+pub const EXCHANGE: &str = "bench";
 
 /// The group.
-const GROUP: &str = "handlers";
+pub const GROUP: &str = "handlers";
 
 /// The group's queue.
-const QUEUE: &str = "bench/handlers";
+pub const QUEUE: &str = "bench/handlers";
 
 /// Messages of one published batch.
-const BATCH: usize = 1000;
+pub const BATCH: usize = 1000;
 
 /// What is measured; all of it unless one is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
+pub enum Part {
     /// Messages per second.
     Throughput,
     /// Latency at a steady rate.
@@ -35,7 +35,7 @@ pub(crate) enum Part {
 }
 
 /// Measures on a private server, with quorum queues.
-pub(crate) fn measure(
+pub fn measure(
     report: &mut Report,
     part: Option<Part>,
     only: &str,

@@ -20,7 +20,7 @@ use super::{EXCHANGE, QUEUE};
 use crate::payload::Payload;
 
 /// A connection with one channel, which confirms what is published by it.
-pub(super) async fn connect(url: &str) -> anyhow::Result<(Connection, Channel)> {
+pub async fn connect(url: &str) -> anyhow::Result<(Connection, Channel)> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -28,7 +28,7 @@ pub(super) async fn connect(url: &str) -> anyhow::Result<(Connection, Channel)> 
 }
 
 /// Removes what waits in the queue; answers how much that was.
-pub(super) async fn purge(channel: &Channel) -> anyhow::Result<usize> {
+pub async fn purge(channel: &Channel) -> anyhow::Result<usize> {
     let count = channel
         .queue_purge(QUEUE.into(), QueuePurgeOptions::default())
         .await?;
@@ -50,7 +50,7 @@ fn hand_over<'a>(
 }
 
 /// Publishes one message.
-pub(super) async fn publish(channel: &Channel, payload: &[u8]) -> anyhow::Result<()> {
+pub async fn publish(channel: &Channel, payload: &[u8]) -> anyhow::Result<()> {
     let confirmation = hand_over(channel, payload).await?.await?;
     ensure!(confirmation.is_ack(), "a message was refused");
     Ok(())
@@ -74,7 +74,7 @@ async fn publish_batch(channel: &Channel, count: usize) -> anyhow::Result<usize>
 }
 
 /// Publishes in batches, `depth` of them in flight.
-pub(super) async fn publish_batches(
+pub async fn publish_batches(
     url: &str,
     messages: usize,
     batch: usize,
@@ -90,12 +90,7 @@ pub(super) async fn publish_batches(
 }
 
 /// Publishes `messages`.
-pub(super) async fn fill(
-    channel: &Channel,
-    messages: usize,
-    batch: usize,
-    depth: usize,
-) -> anyhow::Result<()> {
+pub async fn fill(channel: &Channel, messages: usize, batch: usize, depth: usize) -> anyhow::Result<()> {
     let batches = stream::iter(0..messages / batch).map(|_| publish_batch(channel, batch));
     batches
         .buffered(depth)
@@ -105,7 +100,7 @@ pub(super) async fn fill(
 }
 
 /// Publishes one by one from each of `tasks` tasks.
-pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
     let (connection, channel) = connect(url).await?;
     let start = Instant::now();
     let publishing: Vec<_> = (0..tasks)
@@ -132,7 +127,7 @@ pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) ->
 }
 
 /// Lets the server send up to `prefetch` messages ahead.
-pub(super) async fn consume(channel: &Channel, prefetch: u16) -> anyhow::Result<Consumer> {
+pub async fn consume(channel: &Channel, prefetch: u16) -> anyhow::Result<Consumer> {
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let consumer = channel
         .basic_consume(
@@ -146,7 +141,7 @@ pub(super) async fn consume(channel: &Channel, prefetch: u16) -> anyhow::Result<
 }
 
 /// Reads and acknowledges `messages` that lie there, `batch` with one ack.
-pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
+pub async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
     let (connection, channel) = connect(url).await?;
     let messages = messages.next_multiple_of(super::BATCH);
     fill(&channel, messages, super::BATCH, 8).await?;
@@ -171,7 +166,7 @@ pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Re
 }
 
 /// Acknowledges all up to a tag, without a wait for the connection's turn.
-pub(super) async fn acknowledge(channel: &Channel, tag: u64) -> anyhow::Result<()> {
+pub async fn acknowledge(channel: &Channel, tag: u64) -> anyhow::Result<()> {
     let mut ack = std::pin::pin!(channel.basic_ack(tag, BasicAckOptions { multiple: true }));
     match poll_once(ack.as_mut()).await {
         Poll::Ready(answer) => Ok(answer?),

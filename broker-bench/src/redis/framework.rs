@@ -11,7 +11,7 @@ use super::raw::{self, BATCH, GROUP, STREAM};
 use crate::payload::Payload;
 
 /// Publishes in batches of a hundred, `depth` of them in flight.
-pub(super) async fn publish_batches(url: &str, messages: usize, depth: usize) -> anyhow::Result<Duration> {
+pub async fn publish_batches(url: &str, messages: usize, depth: usize) -> anyhow::Result<Duration> {
     let mut server = raw::connect(url).await?;
     raw::clear(&mut server).await?;
     let broker = Broker::connect(url).await?;
@@ -34,7 +34,7 @@ pub(super) async fn publish_batches(url: &str, messages: usize, depth: usize) ->
 }
 
 /// Publishes one by one from each of `tasks` tasks.
-pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
     let mut server = raw::connect(url).await?;
     raw::clear(&mut server).await?;
     let broker = Broker::connect(url).await?;
@@ -65,7 +65,7 @@ pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) ->
 }
 
 /// Reads and acknowledges `messages` that lie there, `batch` at a time.
-pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
+pub async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
     let mut server = raw::connect(url).await?;
     raw::clear(&mut server).await?;
     raw::fill(&server, messages.next_multiple_of(BATCH), 8).await?;
@@ -106,7 +106,7 @@ async fn look(broker::engine::Payload(payload): broker::engine::Payload) {
 }
 
 /// Lets an engine handle `messages` that lie there, with the settings it has by itself.
-pub(super) async fn handle(url: &str, messages: usize) -> anyhow::Result<Duration> {
+pub async fn handle(url: &str, messages: usize) -> anyhow::Result<Duration> {
     let mut server = raw::connect(url).await?;
     raw::clear(&mut server).await?;
     raw::fill(&server, messages.next_multiple_of(BATCH), 8).await?;
@@ -134,7 +134,7 @@ pub(super) async fn handle(url: &str, messages: usize) -> anyhow::Result<Duratio
 }
 
 /// Handles in lanes, a millisecond each.
-pub(super) async fn lanes(url: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
+pub async fn lanes(url: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
     let mut server = raw::connect(url).await?;
     raw::clear(&mut server).await?;
     let took = crate::work::lanes::run(brokers(url)?, STREAM, messages, lanes).await?;

@@ -10,7 +10,7 @@ use crate::latency::{self, Latency, arrivals, messages, stamped, taken};
 use crate::rounds;
 
 /// Measures raw client and framework in turn.
-pub(crate) fn measure(url: &str, rounds: usize) -> anyhow::Result<Vec<Latency>> {
+pub fn measure(url: &str, rounds: usize) -> anyhow::Result<Vec<Latency>> {
     latency::measure(
         rounds,
         ("redis_raw_latency", || through_raw(url)),
@@ -18,7 +18,8 @@ pub(crate) fn measure(url: &str, rounds: usize) -> anyhow::Result<Vec<Latency>> 
     )
 }
 
-fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
+/// How long each message takes through the raw client.
+pub fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let mut publishing = raw::connect(url).await?;
         let mut reading = raw::connect(url).await?;
@@ -47,7 +48,8 @@ fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
     })
 }
 
-fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
+/// How long each message takes through the framework.
+pub fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let mut server = raw::connect(url).await?;
         raw::clear(&mut server).await?;

@@ -1,9 +1,9 @@
 //! Redis Streams beside the raw client, on a private server.
 
-mod framework;
+pub mod framework;
 mod idle;
-mod latency;
-mod raw;
+pub mod latency;
+pub mod raw;
 mod work;
 
 use anyhow::Context;
@@ -17,7 +17,7 @@ use crate::rounds::{self, Case as _, Throughput};
 
 /// What is measured; all of it unless one is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
+pub enum Part {
     /// Messages per second.
     Throughput,
     /// Latency at a steady rate.
@@ -27,7 +27,7 @@ pub(crate) enum Part {
 }
 
 /// Measures on a private server without persistence.
-pub(crate) fn measure(
+pub fn measure(
     report: &mut Report,
     part: Option<Part>,
     only: &str,
@@ -50,7 +50,7 @@ pub(crate) fn measure(
 }
 
 /// Does one case's work on the server at `url`; answers the messages per second.
-pub(crate) fn alone(name: &str, url: &str, messages: usize) -> anyhow::Result<f64> {
+pub fn alone(name: &str, url: &str, messages: usize) -> anyhow::Result<f64> {
     let work = RedisWork::ALL.into_iter().find(|work| work.name() == name);
     let work = work.with_context(|| format!("unknown work `{name}`"))?;
     let runtime = rounds::runtime()?;

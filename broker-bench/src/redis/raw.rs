@@ -12,16 +12,16 @@ use redis::{AsyncConnectionConfig, Pipeline, Value};
 use crate::payload::Payload;
 
 /// The stream that all cases use; each case leaves none behind.
-pub(super) const STREAM: &str = "bench";
+pub const STREAM: &str = "bench";
 
 /// The consumer group.
-pub(super) const GROUP: &str = "handlers";
+pub const GROUP: &str = "handlers";
 
 /// Messages of one published batch.
-pub(super) const BATCH: usize = 100;
+pub const BATCH: usize = 100;
 
 /// A connection whose answers may take as long as they like.
-pub(super) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
+pub async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let client = redis::Client::open(url)?;
     Ok(client
@@ -30,13 +30,13 @@ pub(super) async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> 
 }
 
 /// Removes all that was written.
-pub(super) async fn clear(connection: &mut MultiplexedConnection) -> anyhow::Result<()> {
+pub async fn clear(connection: &mut MultiplexedConnection) -> anyhow::Result<()> {
     connection.send_packed_command(&redis::cmd("FLUSHALL")).await?;
     Ok(())
 }
 
 /// How many messages there are.
-pub(super) async fn count(connection: &mut MultiplexedConnection) -> anyhow::Result<usize> {
+pub async fn count(connection: &mut MultiplexedConnection) -> anyhow::Result<usize> {
     let mut command = redis::cmd("XLEN");
     command.arg(STREAM);
     match connection.send_packed_command(&command).await? {
@@ -46,7 +46,7 @@ pub(super) async fn count(connection: &mut MultiplexedConnection) -> anyhow::Res
 }
 
 /// How many messages are delivered and not acknowledged.
-pub(super) async fn pending(connection: &mut MultiplexedConnection) -> anyhow::Result<usize> {
+pub async fn pending(connection: &mut MultiplexedConnection) -> anyhow::Result<usize> {
     let mut command = redis::cmd("XPENDING");
     command.arg(STREAM).arg(GROUP);
     match connection.send_packed_command(&command).await? {
@@ -66,14 +66,14 @@ fn add(payload: &[u8]) -> redis::Cmd {
 }
 
 /// Publishes one message.
-pub(super) async fn publish(connection: &mut MultiplexedConnection, payload: &[u8]) -> anyhow::Result<()> {
+pub async fn publish(connection: &mut MultiplexedConnection, payload: &[u8]) -> anyhow::Result<()> {
     let id = connection.send_packed_command(&add(payload)).await?;
     ensure!(matches!(id, Value::BulkString(_)), "a message was refused");
     Ok(())
 }
 
 /// Publishes in pipelines of a hundred, `depth` of them in flight.
-pub(super) async fn publish_batches(url: &str, messages: usize, depth: usize) -> anyhow::Result<Duration> {
+pub async fn publish_batches(url: &str, messages: usize, depth: usize) -> anyhow::Result<Duration> {
     let mut connection = connect(url).await?;
     clear(&mut connection).await?;
     let start = Instant::now();
@@ -85,11 +85,7 @@ pub(super) async fn publish_batches(url: &str, messages: usize, depth: usize) ->
 }
 
 /// Publishes `messages`.
-pub(super) async fn fill(
-    connection: &MultiplexedConnection,
-    messages: usize,
-    depth: usize,
-) -> anyhow::Result<()> {
+pub async fn fill(connection: &MultiplexedConnection, messages: usize, depth: usize) -> anyhow::Result<()> {
     let batches = stream::iter(0..messages / BATCH).map(|_| {
         let mut connection = connection.clone();
         async move {
@@ -113,7 +109,7 @@ pub(super) async fn fill(
 }
 
 /// Publishes one by one from each of `tasks` tasks on one connection.
-pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
+pub async fn publish_singles(url: &str, messages: usize, tasks: usize) -> anyhow::Result<Duration> {
     let mut connection = connect(url).await?;
     clear(&mut connection).await?;
     let start = Instant::now();
@@ -141,7 +137,7 @@ pub(super) async fn publish_singles(url: &str, messages: usize, tasks: usize) ->
 }
 
 /// Makes the group.
-pub(super) async fn make_group(connection: &mut MultiplexedConnection) -> anyhow::Result<()> {
+pub async fn make_group(connection: &mut MultiplexedConnection) -> anyhow::Result<()> {
     let mut command = redis::cmd("XGROUP");
     command
         .arg("CREATE")
@@ -154,7 +150,7 @@ pub(super) async fn make_group(connection: &mut MultiplexedConnection) -> anyhow
 }
 
 /// Reads and acknowledges `messages` that lie there, `batch` at a time, on a connection of its own.
-pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
+pub async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Result<Duration> {
     let mut connection = connect(url).await?;
     clear(&mut connection).await?;
     make_group(&mut connection).await?;
@@ -178,7 +174,7 @@ pub(super) async fn read(url: &str, messages: usize, batch: usize) -> anyhow::Re
 }
 
 /// Acknowledges `unsettled` and reads up to `batch` entries, waiting for the first, in one pipeline.
-pub(super) async fn read_and_ack(
+pub async fn read_and_ack(
     connection: &mut MultiplexedConnection,
     batch: usize,
     unsettled: &mut Vec<Vec<u8>>,
@@ -243,7 +239,7 @@ fn take_apart(answer: Value) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// Acknowledges what is left.
-pub(super) async fn ack(connection: &mut MultiplexedConnection, ids: &[Vec<u8>]) -> anyhow::Result<()> {
+pub async fn ack(connection: &mut MultiplexedConnection, ids: &[Vec<u8>]) -> anyhow::Result<()> {
     if ids.is_empty() {
         return Ok(());
     }

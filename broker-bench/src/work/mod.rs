@@ -3,7 +3,7 @@
 mod channels;
 mod engine;
 mod inline;
-pub(crate) mod lanes;
+pub mod lanes;
 
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use crate::payload::Payload;
 use crate::rounds::Case;
 
 /// Messages of one batch.
-pub(crate) const BATCH: usize = 100;
+pub const BATCH: usize = 100;
 
 /// Messages that a channel holds at most; the broker's log is bounded by its own default.
-pub(crate) const BOUND: usize = 10_000;
+pub const BOUND: usize = 10_000;
 
 /// One piece of work: messages handed over from publishers to consumers, and acknowledged where there is a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Work {
+#[expect(missing_docs, reason = "`title` tells what each is")]
+pub enum Work {
     FlumeBatch,
     TokioBatch,
     InlineBatch,
@@ -46,7 +47,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 20] = [
+    /// All of them.
+    pub const ALL: [Self; 20] = [
         Self::FlumeBatch,
         Self::TokioBatch,
         Self::InlineBatch,
@@ -70,7 +72,7 @@ impl Work {
     ];
 
     /// The most instructions and allocations per message, publishing and handling together, that are asked for.
-    pub(crate) const fn budget(self) -> Option<(f64, f64)> {
+    pub const fn budget(self) -> Option<(f64, f64)> {
         match self {
             Self::InlineBatch => Some((250.0, 0.05)),
             Self::InlineSingle | Self::EngineSingle => Some((1300.0, 0.05)),
@@ -88,7 +90,7 @@ impl Work {
     ///
     /// Of JSON, the parser by itself with the struct's string takes more than what is asked for, as its own line tells;
     /// about a hundred are the counting allocator's own.
-    pub(crate) const fn held(self) -> Option<f64> {
+    pub const fn held(self) -> Option<f64> {
         match self {
             Self::EngineJson => Some(1870.0),
             _ => None,
@@ -96,7 +98,7 @@ impl Work {
     }
 
     /// The work that is counted apart and taken off, where only the handling side is asked about.
-    pub(crate) const fn without(self) -> Option<Self> {
+    pub const fn without(self) -> Option<Self> {
         match self {
             Self::EngineCoalesced | Self::EngineEach => Some(Self::EnginePublish),
             Self::EngineLanes => Some(Self::EnginePublishKeyed),
@@ -106,7 +108,7 @@ impl Work {
     }
 
     /// Whether it is counted: what has two sides of several tasks, or mostly waits, is not.
-    pub(crate) const fn is_counted(self) -> bool {
+    pub const fn is_counted(self) -> bool {
         !matches!(
             self,
             Self::FlumeFour | Self::InlineFour | Self::OneLane | Self::EightLanes
@@ -114,7 +116,7 @@ impl Work {
     }
 
     /// How many messages it takes where the quickest cases take `messages`.
-    pub(crate) const fn share(self, messages: usize) -> usize {
+    pub const fn share(self, messages: usize) -> usize {
         match self {
             Self::OneLane => messages / 4000,
             Self::EightLanes => messages / 500,
@@ -123,7 +125,7 @@ impl Work {
     }
 
     /// Whether it is only counted, and not raced.
-    pub(crate) const fn is_of_engine(self) -> bool {
+    pub const fn is_of_engine(self) -> bool {
         matches!(
             self,
             Self::EnginePublish
@@ -139,7 +141,7 @@ impl Work {
     }
 
     /// Does the work; answers how long it took, set-up left out.
-    pub(crate) async fn run(self, messages: usize, payload: Payload) -> anyhow::Result<Duration> {
+    pub async fn run(self, messages: usize, payload: Payload) -> anyhow::Result<Duration> {
         match self {
             Self::FlumeBatch => channels::flume_batches(messages, payload).await,
             Self::TokioBatch => channels::tokio_batches(messages, payload).await,
