@@ -281,7 +281,7 @@ impl Consumer {
 
     /// Leaves messages to the server, which counts that they were delivered. A channel that is gone does so as well.
     async fn requeue(&self, fence: u64, tags: Vec<u64>) {
-        let requeueing = {
+        let requeuing = {
             let mut session = lock(&self.session);
             let Some(session) = session.as_mut().filter(|session| session.fence == fence) else {
                 return;
@@ -297,7 +297,7 @@ impl Consumer {
                 drop(futures_util::future::join_all(nacks).await);
             })
         };
-        requeueing.await;
+        requeuing.await;
     }
 
     /// Tells the server of what is done with, if the session still is that one: it is on its way when this returns.

@@ -1,6 +1,8 @@
 //! The conformance suite on a private RabbitMQ server.
 #![allow(dead_code, reason = "each test program uses the part it needs")]
 
+use std::time::Duration;
+
 use broker_core::Result;
 use broker_rabbitmq::PROVIDER;
 use broker_testkit::servers::{RabbitMqConfig, RabbitMqServer, ServerHarness};
@@ -15,6 +17,8 @@ pub(crate) fn harness(server: RabbitMqConfig, queue_type: &str) -> Result<Server
         .mode(queue_type)
         // The network goes through a proxy, and the machine may be busy.
         .timing(Timing {
+            // `basic.ack` has no answer.
+            ack_lag: Duration::from_secs(1),
             scale: 3.0,
             ..Timing::default()
         });
