@@ -1,6 +1,6 @@
 //! Positions of groups: asked for, found, and committed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker_core::{Error, ErrorKind, MessageId, Result, StartPosition};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -11,13 +11,6 @@ use crate::error;
 use crate::places::{Places, retry_number};
 use crate::progress::Progress;
 use crate::topic::Topic;
-
-/// How long a client may not know of a partition that the server told another client of: its own view is refreshed
-/// by being asked.
-const CATCHES_UP: Duration = Duration::from_secs(2);
-
-/// Between two looks at what a client knows.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What a group has committed of one partition.
 pub(crate) struct Committed {
@@ -226,18 +219,8 @@ pub(crate) fn watermarks<C: ConsumerContext>(
     within: Duration,
 ) -> Result<(u64, u64)> {
     let number = i32::try_from(number).map_err(|_| error::odd("a partition"))?;
-    let until = Instant::now() + within.min(CATCHES_UP);
-    let (low, high) = loop {
-        match consumer.fetch_watermarks(topic, number, within) {
-            Ok(found) => break found,
-            Err(refused)
-                if refused.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
-                    && Instant::now() < until =>
-            {
-                std::thread::sleep(LOOK);
-            }
-            Err(refused) => return Err(error::from_kafka(&refused)),
-        }
-    };
+    let (low, high) = consumer
+        .fetch_watermarks(topic, number, within)
+        .map_err(|error| error::from_kafka(&error))?;
     Ok((u64::try_from(low).unwrap_or(0), u64::try_from(high).unwrap_or(0)))
 }

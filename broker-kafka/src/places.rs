@@ -187,7 +187,8 @@ impl Client {
             Some(Err((name, code))) if code != RDKafkaErrorCode::UnknownTopicOrPartition => {
                 Err(error::from_code(code).with("topic", name))
             }
-            _ => Ok(()),
+            // The servers hear of it a moment later: who comes before that would take it for there.
+            _ => self.wait_until_gone(&name).await,
         }
     }
 }

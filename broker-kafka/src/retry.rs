@@ -23,6 +23,7 @@ const ATTEMPTS: &str = "broker-retry-attempts";
 const DUE: &str = "broker-retry-due";
 /// How long it was to wait, in milliseconds: a clock that was set back keeps it no longer than that.
 const DELAY: &str = "broker-retry-delay";
+const JUST_BELOW_A_MILLISECOND: Duration = Duration::from_nanos(999_999);
 /// When it failed for the first time, in milliseconds since 1970.
 const FIRST: &str = "broker-retry-first-failed";
 /// When it was stored in its stream, in milliseconds since 1970.
@@ -187,8 +188,17 @@ async fn write(
     let about = [
         (ORIGIN, Some(origin.to_string())),
         (ATTEMPTS, Some(receipt.attempt.to_string())),
-        (DUE, Some(millis(due).to_string())),
-        (DELAY, Some(delay.as_millis().to_string())),
+        // Rounded up: it must not come early.
+        (DUE, Some(millis(due + JUST_BELOW_A_MILLISECOND).to_string())),
+        (
+            DELAY,
+            Some(
+                delay
+                    .saturating_add(JUST_BELOW_A_MILLISECOND)
+                    .as_millis()
+                    .to_string(),
+            ),
+        ),
         (FIRST, Some(millis(first).to_string())),
         (STORED, stored.map(|stored| millis(stored).to_string())),
     ];

@@ -334,8 +334,9 @@ impl Session {
 
     /// Takes in what came; answers whether something can be read now.
     pub(crate) fn arrive(&self, arrived: impl Iterator<Item = Arrived>) -> bool {
-        let now = self.now();
         let mut state = self.state();
+        // Once the lock is held: what is due by the clock of the day is counted from here.
+        let now = self.now();
         let mut any = false;
         for one in arrived {
             match one {

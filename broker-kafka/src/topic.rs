@@ -144,6 +144,20 @@ impl Client {
         }
     }
 
+    /// Waits until the servers know nothing more of a topic that was removed.
+    pub(crate) async fn wait_until_gone(self: &Arc<Self>, name: &str) -> Result<()> {
+        let until = Instant::now() + self.patience();
+        while self.partitions_of(name).await?.is_some() {
+            if Instant::now() > until {
+                return Err(Error::new(ErrorKind::Timeout, "the removed topic is still there")
+                    .retry(Retry::Safe)
+                    .with("topic", name));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     fn remember(&self, stream: &StreamName, topic: Topic) -> Arc<Topic> {
         let mut topics = lock(&self.topics);
         if topics.len() >= KNOWN {
