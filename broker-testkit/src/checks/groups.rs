@@ -75,8 +75,9 @@ async fn load_balanced(t: &Trial) -> CheckResult {
         Arc::new(tokio::sync::Barrier::new(3)),
         Arc::new(AtomicUsize::new(0)),
     );
-    let (eventual, quiet, acks) = (
-        t.timing().eventual,
+    let (eventual, idle, quiet, acks) = (
+        t.at_most(t.timing().eventual),
+        t.at_most(Duration::from_secs(2)),
         t.quiet(),
         t.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT),
     );
@@ -104,7 +105,7 @@ async fn load_balanced(t: &Trial) -> CheckResult {
                     if done.load(Ordering::Relaxed) >= MESSAGES {
                         wait = quiet;
                     } else {
-                        wait = wait.min(Duration::from_secs(2));
+                        wait = wait.min(idle);
                     }
                 }
                 Ok::<usize, Stop>(got)
