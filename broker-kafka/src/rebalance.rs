@@ -184,12 +184,14 @@ impl Rebalancer {
         {
             let mut state = self.session.state();
             for found in committed {
-                let (start, progress) = state
-                    .resume(&found)
-                    .map_or((found.start, found.progress), |(start, known)| {
-                        (start, Some(known))
-                    });
-                let mut partition = Partition::new(found.number, next_epoch(), start, progress.as_ref());
+                let resumed = state.resume(&found);
+                let start = resumed.as_ref().map_or(found.start, |(start, ..)| *start);
+                let progress = resumed.as_ref().map(|(_, known, _)| known);
+                let progress = progress.or(found.progress.as_ref());
+                let mut partition = Partition::new(found.number, next_epoch(), start, progress);
+                if let Some((.., window)) = &resumed {
+                    partition.window.failed_before(window);
+                }
                 if found.exists {
                     // Until the first commit from here is answered, this is what the server holds.
                     partition.sent.push(found.start, &found.text);

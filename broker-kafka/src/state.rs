@@ -124,10 +124,13 @@ impl State {
 
     /// Where this process goes on in a partition that it had before and that nobody had meanwhile: it knows more than it
     /// could commit, as the server was away.
-    pub(crate) fn resume(&self, found: &Committed) -> Option<(u64, Progress)> {
+    pub(crate) fn resume(&self, found: &Committed) -> Option<(u64, Progress, &Window)> {
         let past = self.past.get(&found.number)?;
         let is_own = found.exists && past.sent.contains(found.start, &found.text);
-        is_own.then(|| (past.window.low(), Progress::of(&past.window, past.generation)))
+        is_own.then(|| {
+            let known = Progress::of(&past.window, past.generation);
+            (past.window.low(), known, &past.window)
+        })
     }
 
     /// What settling a delivery of a partition that went answers.
@@ -204,7 +207,7 @@ mod tests {
         state.partitions.insert(0, partition);
         assert!(state.let_go(0).is_some());
         for own in [found(first, &text), found(second, &later)] {
-            let (start, progress) = state.resume(&own).unwrap();
+            let (start, progress, _) = state.resume(&own).unwrap();
             assert_eq!((start, progress.generation), (12, 1));
         }
         let others = Progress {

@@ -71,6 +71,11 @@ impl Redelivery {
         self.failing.entry(offset).or_insert(at);
     }
 
+    /// Takes over when messages failed for the first time.
+    pub(crate) fn failed_before(&mut self, other: &Self) {
+        self.failing.extend(&other.failing);
+    }
+
     /// When the message failed for the first time.
     pub(crate) fn first_failed(&self, offset: u64) -> Option<SystemTime> {
         self.failing.get(&offset).copied()

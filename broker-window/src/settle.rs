@@ -142,6 +142,11 @@ impl Window {
         self.advance();
     }
 
+    /// Takes over from a window of the same messages when each failed for the first time, which no commit tells.
+    pub fn failed_before(&mut self, other: &Self) {
+        self.redelivery.failed_before(&other.redelivery);
+    }
+
     /// When the message failed for the first time.
     pub fn first_failed(&self, offset: u64) -> Option<SystemTime> {
         self.redelivery.first_failed(offset)
