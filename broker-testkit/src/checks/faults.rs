@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker_core::broker::Delivery;
-use broker_core::{Broker, Capabilities, Message, Outcome};
+use broker_core::{Broker, Capabilities, Message, Outcome, Settled};
 use tokio::time::{Instant, sleep};
 
 use super::fault_times::Faults;
@@ -308,7 +308,9 @@ impl Flow {
                 self.ledger.delivered(&self.group, delivery.message());
                 if let Ok(answer) = delivery.ack().await {
                     self.ledger.settled(&self.group, delivery.message(), answer);
-                    entry.inspect(|entry| self.faults.acked(*entry));
+                    if let (Settled::Acked, Some(entry)) = (answer, entry) {
+                        self.faults.acked(entry);
+                    }
                 }
             }
         }
