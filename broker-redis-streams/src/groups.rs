@@ -49,12 +49,17 @@ impl Groups for RedisStreams {
             for group in &groups {
                 let name = reply::field(group, "name").and_then(reply::text);
                 // A group of another program whose name is none of ours can't be joined by us either.
-                if let Some(Ok(name)) = name.map(GroupName::new) {
-                    let info = describe(client, &client.group(partition, &name), group).await?;
-                    match infos.get_mut(&name) {
-                        Some(sum) => add(sum, info),
-                        None => drop(infos.insert(name, info)),
-                    }
+                let Some(Ok(name)) = name.map(GroupName::new) else {
+                    continue;
+                };
+                let info = match describe(client, &client.group(partition, &name), group).await {
+                    // It was removed since the list of names was read.
+                    Err(missing) if error::is_missing_group(&missing) => continue,
+                    info => info?,
+                };
+                match infos.get_mut(&name) {
+                    Some(sum) => add(sum, info),
+                    None => drop(infos.insert(name, info)),
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use broker_core::StartPosition;
+
 use crate::scene::{asked, eventually, open, publish, server, take, texts};
 
 /// Hazard 2: a removed member's deliveries go to the others.
@@ -56,4 +58,27 @@ async fn the_long_dead_are_removed_and_their_deliveries_go_on() {
     })
     .await;
     drop(held);
+}
+
+/// Who looks at a stream's groups while one is made and removed finds it or doesn't.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_goes_while_it_is_looked_at_is_no_error() {
+    let server = server();
+    let (looking, working) = (open(&server, "partitions=2"), open(&server, "partitions=2"));
+    publish(&working, "orders", 0..1).await;
+    let coming_and_going = tokio::spawn(async move {
+        for _ in 0..300 {
+            let start = StartPosition::Earliest;
+            working.create_group("orders", "brief", start).await.unwrap();
+            working.delete_group("orders", "brief", true).await.unwrap();
+        }
+    });
+    while !coming_and_going.is_finished() {
+        let groups = looking.groups("orders").await.unwrap();
+        assert!(
+            groups.iter().all(|group| group.group.as_str() == "brief"),
+            "{groups:?}"
+        );
+    }
+    coming_and_going.await.unwrap();
 }
