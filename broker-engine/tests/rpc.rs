@@ -1,13 +1,10 @@
-//! Requests and replies, on the in-process broker and on Redis alike.
+//! Places and reply queues of a client for requests, with a paused clock.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::time::Duration;
 
-use broker::engine::{Outgoing, Status};
 use broker::inline::InlineConfig;
 use broker::prelude::*;
-use broker::redis_streams::RedisStreamsConfig;
-use broker_testkit::servers::{RedisConfig, RedisServer};
 use serde::{Deserialize, Serialize};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -19,30 +16,11 @@ struct Ask {
     how: String,
 }
 
-async fn answer(Json(ask): Json<Ask>) -> Result<Reply<u64>, std::io::Error> {
-    match ask.how.as_str() {
-        "well" => Ok(Reply::ok(ask.number * 2)),
-        "slowly" => {
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            Ok(Reply::ok(ask.number))
-        }
-        "refuse" => Ok(Reply::error(400, "not for you")),
-        _ => Err(std::io::Error::other("out of order")),
+async fn answer(Json(ask): Json<Ask>) -> Reply<u64> {
+    if ask.how == "slowly" {
+        tokio::time::sleep(Duration::from_millis(700)).await;
     }
-}
-
-/// Answers without saying how it ended, as an older program might.
-async fn without_status(message: Message) -> Outgoing {
-    let text = |name| {
-        message
-            .headers()
-            .get_str(name)
-            .unwrap()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let reply = Message::text("?").header("request-id", text("request-id"));
-    Outgoing::new(text("reply-to"), reply).unwrap()
+    Reply::ok(ask.number * 2)
 }
 
 async fn silent() {}
@@ -59,16 +37,9 @@ fn inline() -> Brokers {
         .unwrap()
 }
 
-fn redis() -> (Brokers, RedisServer) {
-    let server = RedisConfig::new().start().unwrap();
-    let config = RedisStreamsConfig::new(&server.url()).unwrap();
-    (Brokers::builder().default(config).build().unwrap(), server)
-}
-
 async fn start(brokers: &Brokers) -> Engine {
     let subscriber = Subscriber::new("asks", "handlers")
         .on("ask", answer)
-        .on("odd", without_status)
         .on("silent", silent)
         .concurrency(64)
         .retry(RetryPolicy::attempts(1));
@@ -77,126 +48,6 @@ async fn start(brokers: &Brokers) -> Engine {
         .start()
         .await
         .unwrap()
-}
-
-/// rpc.reply, rpc.concurrent: each of a hundred gets its own answer.
-async fn concurrent(brokers: Brokers) {
-    let engine = start(&brokers).await;
-    let client = RequestClient::new(brokers.default_broker()).await.unwrap();
-    let asking = (0..100_u64).map(|number| {
-        let client = client.clone();
-        tokio::spawn(async move {
-            let answer = client
-                .request("asks", question(number, "well"), LONG)
-                .await
-                .unwrap();
-            assert_eq!(answer.json::<u64>().unwrap(), number * 2);
-        })
-    });
-    for asked in asking.collect::<Vec<_>>() {
-        asked.await.unwrap();
-    }
-    assert_eq!(client.late(), 0);
-    client.close().await.unwrap();
-    engine.stop().await.unwrap();
-}
-
-/// rpc.error_status: 200, 400, 500, and 600 where the answer does not say.
-async fn statuses(brokers: Brokers) {
-    let engine = start(&brokers).await;
-    let client = RequestClient::new(brokers.default_broker()).await.unwrap();
-    for (message, status, error) in [
-        (question(1, "well"), Status::SUCCESS, None),
-        (question(1, "refuse"), Status::ERROR, Some("not for you")),
-        (question(1, "fail"), Status::SYSTEM_ERROR, Some("out of order")),
-        (Message::text("").kind("odd"), Status::UNKNOWN, None),
-    ] {
-        let answer = client.request("asks", message, LONG).await.unwrap();
-        assert_eq!((answer.status(), answer.error()), (status, error));
-        assert_eq!(answer.is_ok(), status == Status::SUCCESS);
-    }
-    client.close().await.unwrap();
-    engine.stop().await.unwrap();
-}
-
-/// rpc.timeout, rpc.late_reply, rpc.no_reply, rpc.pool: five may ask at once; a timeout is typed and frees its place, and
-/// the answer that comes then is dropped and counted.
-async fn bounded(brokers: Brokers) {
-    let engine = start(&brokers).await;
-    let client = RequestClient::builder(brokers.default_broker())
-        .in_flight(5)
-        .build()
-        .await
-        .unwrap();
-    let hurry = Duration::from_millis(300);
-    for how in ["slowly", "silently"] {
-        let message = |number| match how {
-            "slowly" => question(number, how),
-            _ => Message::text("").kind("silent"),
-        };
-        let asking = (0..5).map(|number| {
-            let (client, message) = (client.clone(), message(number));
-            tokio::spawn(async move { client.request("asks", message, hurry).await.unwrap_err() })
-        });
-        for asked in asking.collect::<Vec<_>>() {
-            assert_eq!(asked.await.unwrap().kind(), ErrorKind::Timeout);
-        }
-    }
-    // All places are free again: twice as many as there are get through.
-    let asking = (0..10).map(|number| {
-        let client = client.clone();
-        tokio::spawn(async move {
-            client
-                .request("asks", question(number, "well"), LONG)
-                .await
-                .unwrap()
-        })
-    });
-    for asked in asking.collect::<Vec<_>>() {
-        assert!(asked.await.unwrap().is_ok());
-    }
-    let late = async {
-        while client.late() < 5 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(LONG, late).await.unwrap();
-    assert_eq!(client.late(), 5, "the silent ones never answer");
-    client.close().await.unwrap();
-    engine.stop().await.unwrap();
-}
-
-/// A request on a stream of which several groups are told is answered by each; what is answered is told apart by the request.
-async fn gathered(brokers: Brokers) {
-    let engine = start(&brokers).await;
-    let asked_too = Subscriber::new("asks", "others").on("ask", answer);
-    let others = Engine::builder(brokers.clone())
-        .subscribe(asked_too)
-        .keep_brokers_open()
-        .start()
-        .await
-        .unwrap();
-    let client = RequestClient::new(brokers.default_broker()).await.unwrap();
-    let mut queue = client.reply_queue().await.unwrap();
-    let mut expected = Vec::new();
-    for number in 1..=10 {
-        let id = queue.send("asks", question(number, "well")).await.unwrap();
-        expected.extend([(id, number * 2); 2]);
-    }
-    let answers = queue.receive_many(expected.len(), LONG).await;
-    let mut answers: Vec<_> = answers
-        .into_iter()
-        .map(|(id, answer)| (id, answer.unwrap().json::<u64>().unwrap()))
-        .collect();
-    answers.sort_unstable();
-    assert_eq!(answers, expected);
-    assert_eq!(queue.unanswered(), 0);
-    let hurry = Duration::from_millis(100);
-    assert!(queue.receive_many(1, hurry).await.is_empty());
-    assert_eq!(queue.receive(hurry).await.unwrap_err().kind(), ErrorKind::Timeout);
-    others.stop().await.unwrap();
-    client.close().await.unwrap();
-    engine.stop().await.unwrap();
 }
 
 /// rpc.pool: so many reply queues may be in use; one that is dropped makes room, and leaves nothing to the next.
@@ -321,26 +172,4 @@ async fn who_finds_no_place_waits_for_one_within_the_time() {
     assert!(first.unwrap().is_ok() && in_time.unwrap().is_ok());
     assert_eq!(too_late.unwrap_err().kind(), ErrorKind::Timeout);
     engine.stop().await.unwrap();
-}
-
-macro_rules! on_both {
-    ($($law:ident: $inline:ident, $redis:ident;)*) => {$(
-        #[tokio::test(start_paused = true)]
-        async fn $inline() {
-            $law(inline()).await;
-        }
-
-        #[tokio::test(flavor = "multi_thread")]
-        async fn $redis() {
-            let (brokers, _server) = redis();
-            $law(brokers).await;
-        }
-    )*};
-}
-
-on_both! {
-    concurrent: a_hundred_get_their_own_answers_inline, a_hundred_get_their_own_answers_on_redis;
-    statuses: statuses_are_mapped_inline, statuses_are_mapped_on_redis;
-    gathered: answers_of_several_groups_are_gathered_inline, answers_of_several_groups_are_gathered_on_redis;
-    bounded: timeouts_free_their_places_inline, timeouts_free_their_places_on_redis;
 }

@@ -87,14 +87,15 @@ def faults_of_tree(root):
     yield from ((manifest, fault) for fault in manifest_faults(manifest.read_text(), CLIENTS))
     for file in sources(root / "broker/src"):
         yield from ((file, fault) for fault in facade_faults(file.read_text()))
-    crates = sorted(path.parent for path in [*root.glob("*/Cargo.toml"), *root.glob("examples/*/Cargo.toml")])
+    manifests = [*root.glob("*/Cargo.toml"), *root.glob("examples/*/Cargo.toml"), root / "broker-engine/laws/Cargo.toml"]
+    crates = sorted(path.parent for path in manifests)
     for crate in crates:
         files = sources(crate / "src")
         if crate.name in SHARED_BY_ADAPTERS or any("register_provider!(" in code_of(file.read_text()) for file in files):
             yield from ((file, fault) for file in files for fault in adapter_faults(file.read_text()))
             manifest = crate / "Cargo.toml"
             yield from ((manifest, fault) for fault in manifest_faults(manifest.read_text(), ABOVE_ADAPTERS))
-        elif crate.name in ("broker-cli", "broker-engine", "broker-macros") or crate.parent.name == "examples":
+        elif crate.name in ("broker-cli", "broker-engine", "broker-macros", "laws") or crate.parent.name == "examples":
             yield from ((file, fault) for file in files for fault in user_faults(file.read_text()))
 
 

@@ -1,4 +1,4 @@
-//! How batches are gathered and declared.
+//! How batches are gathered, decoded and declared.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use broker::engine::layers::FilterLayer;
 use broker::prelude::*;
 use tokio::time::Instant;
 
-use crate::support::{Seen, inline, publish_numbers, until};
+use crate::support::{Seen, dead, inline, publish_numbers, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_waits_for_company_as_long_as_it_lingers_and_no_longer_than_until_it_is_full() {
@@ -134,4 +134,50 @@ async fn filters_and_validators_look_at_each_message_of_a_batch() {
         (seen.all(), tally.handled, tally.skipped, tally.dead),
         (vec![7, 9], 1, 3, 2)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_decoded_is_left_out_and_a_wrong_count_is_an_error_of_all() {
+    let brokers = inline();
+    let seen = Seen::<Vec<u64>>::default();
+    async fn handle(numbers: Vec<Json<u64>>, State(seen): State<Seen<Vec<u64>>>) -> Vec<Outcome> {
+        let numbers: Vec<_> = numbers.into_iter().map(|Json(number)| number).collect();
+        let short = numbers.contains(&9);
+        seen.push(numbers.clone());
+        numbers
+            .iter()
+            .skip(usize::from(short))
+            .map(|_| Outcome::Ack)
+            .collect()
+    }
+    let mut messages: Vec<_> = (0..3_u64).map(|number| Message::json(&number).unwrap()).collect();
+    messages.insert(1, Message::text("no number"));
+    brokers.publish_batch("jobs", messages).await.unwrap();
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .retry(RetryPolicy::attempts(1))
+        .subscribe(
+            Subscriber::new("jobs", "worker")
+                .batch(4, handle)
+                .linger(Duration::from_secs(1)),
+        )
+        .keep_brokers_open()
+        .start()
+        .await
+        .unwrap();
+    until("the first four are settled", || engine.receipt().settled == 4).await;
+    publish_numbers(&brokers, "jobs", 8..10, 0).await;
+    until("the others too", || engine.receipt().settled == 6).await;
+    let tally = engine.stop().await.unwrap().of_group("worker");
+    assert_eq!((tally.handled, tally.dead, tally.undecodable), (3, 3, 1));
+    assert_eq!(seen.all(), [vec![0, 1, 2], vec![8, 9]]);
+    let reasons: Vec<_> = dead(&brokers, "jobs", "worker")
+        .await
+        .into_iter()
+        .map(|letter| letter.failure.reason)
+        .collect();
+    let owed = reasons
+        .iter()
+        .filter(|reason| reason.contains("1 outcomes for 2 messages"));
+    assert_eq!(owed.count(), 2, "{reasons:?}");
 }

@@ -2,60 +2,16 @@
 
 use std::time::Duration;
 
-use broker::Brokers;
-use broker::engine::{Attempt, OnUndecodable, Payload, Permanent, RetryAfter};
+use broker::engine::{OnUndecodable, Payload, Permanent, RetryAfter};
 use broker::prelude::*;
 use tokio::time::Instant;
 
-use crate::support::{Seen, dead, inline, redis, until};
+use crate::support::{Seen, dead, inline, until};
 
 fn policy(attempts: u32) -> RetryPolicy {
     RetryPolicy::attempts(attempts)
         .delay(Duration::from_millis(10))
         .jitter(false)
-}
-
-async fn after_the_last_attempt_it_is_a_dead_letter(brokers: Brokers) {
-    let seen = Seen::<u32>::default();
-    async fn bounce(Attempt(attempt): Attempt, State(seen): State<Seen<u32>>) -> Result<(), std::io::Error> {
-        seen.push(attempt);
-        Err(std::io::Error::other("the mail bounced"))
-    }
-    let engine = Engine::builder(brokers.clone())
-        .state(seen.clone())
-        .retry(policy(5))
-        .subscribe(Subscriber::new("mails", "sender").handle(bounce))
-        .keep_brokers_open()
-        .start()
-        .await
-        .unwrap();
-    brokers.publish("mails", Message::text("hello")).await.unwrap();
-    until("it is given up", || engine.receipt().of_group("sender").dead == 1).await;
-    let receipt = engine.stop().await.unwrap();
-    assert_eq!(seen.all(), [1, 2, 3, 4, 5]);
-    let tally = receipt.of_group("sender");
-    assert_eq!(
-        (tally.started, tally.retried, tally.dead, tally.handled),
-        (5, 4, 1, 0)
-    );
-    let letters = dead(&brokers, "mails", "sender").await;
-    assert_eq!(letters.len(), 1);
-    assert_eq!(
-        (letters[0].attempts, letters[0].failure.reason.as_str()),
-        (5, "the mail bounced")
-    );
-    brokers.close().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_the_last_attempt_it_is_a_dead_letter_inline() {
-    after_the_last_attempt_it_is_a_dead_letter(inline()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn after_the_last_attempt_it_is_a_dead_letter_on_redis() {
-    let (brokers, _server) = redis();
-    after_the_last_attempt_it_is_a_dead_letter(brokers).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,26 +43,6 @@ async fn gaps_between_attempts_follow_the_schedule_and_are_never_early() {
             "{gap:?} of {most:?}"
         );
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_permanent_error_is_not_tried_again() {
-    let brokers = inline();
-    async fn gone() -> Result<(), Permanent> {
-        Err(Permanent::new("the account is closed"))
-    }
-    let engine = Engine::builder(brokers.clone())
-        .retry(policy(5))
-        .subscribe(Subscriber::new("jobs", "worker").handle(gone))
-        .keep_brokers_open()
-        .start()
-        .await
-        .unwrap();
-    brokers.publish("jobs", Message::text("x")).await.unwrap();
-    until("it is given up", || engine.receipt().of_group("worker").dead == 1).await;
-    let receipt = engine.stop().await.unwrap();
-    assert_eq!(receipt.of_group("worker").started, 1);
-    assert_eq!(dead(&brokers, "jobs", "worker").await[0].attempts, 1);
 }
 
 /// Where the error is `anyhow`'s, as handlers mostly have it, what is in it counts: by itself, and below a context.
@@ -145,50 +81,6 @@ async fn a_permanent_error_is_known_within_any_other() {
     .await;
     assert!(began.elapsed() >= Duration::from_secs(30));
     engine.stop().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn undecodable_messages_panics_and_timeouts_are_outcomes() {
-    let brokers = inline();
-    let seen = Seen::<u64>::default();
-    async fn handle(Json(number): Json<u64>, State(seen): State<Seen<u64>>) {
-        match number {
-            13 => panic!("thirteen"),
-            14 => std::future::pending().await,
-            _ => seen.push(number),
-        }
-    }
-    let engine = Engine::builder(brokers.clone())
-        .state(seen.clone())
-        .retry(policy(2))
-        .subscribe(
-            Subscriber::new("numbers", "adder")
-                .handle(handle)
-                .timeout(Duration::from_secs(3)),
-        )
-        .keep_brokers_open()
-        .start()
-        .await
-        .unwrap();
-    for text in ["1", "x", "13", "14", "2"] {
-        brokers.publish("numbers", Message::text(text)).await.unwrap();
-    }
-    until("three are given up", || {
-        engine.receipt().of_group("adder").dead == 3
-    })
-    .await;
-    let tally = engine.stop().await.unwrap().of_group("adder");
-    assert_eq!((tally.undecodable, tally.panics, tally.timeouts), (1, 2, 2));
-    assert_eq!(seen.all(), [1, 2]);
-    let mut reasons: Vec<_> = dead(&brokers, "numbers", "adder")
-        .await
-        .into_iter()
-        .map(|letter| letter.failure.reason)
-        .collect();
-    reasons.sort();
-    assert!(reasons[0].contains("did not end within 3s"), "{reasons:?}");
-    assert!(reasons[1].contains("panicked: thirteen"), "{reasons:?}");
-    assert!(reasons[2].contains("can't be decoded"), "{reasons:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! The laws of the engine, each as a test on real parts: the in-process broker with a paused clock, and Redis.
+//! What the engine keeps beside the laws that hold on every broker alike, on real parts: the in-process broker with a paused
+//! clock, and Redis.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,20 +9,16 @@
 )]
 
 mod batch_layers;
-mod batches;
 mod batches_gathering;
 mod dead_letters;
 mod declared;
-mod delivery;
 mod failures;
 mod faulty;
 mod layers;
-mod leases;
 mod order;
 mod patterns;
 mod plan;
 mod policies;
 mod requests;
-mod stopping;
 mod support;
 mod weaker;

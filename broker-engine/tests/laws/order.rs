@@ -10,7 +10,7 @@ use broker::engine::Key;
 use broker::prelude::*;
 use tokio::time::Instant;
 
-use crate::support::{Seen, inline, publish_numbers, redis, until};
+use crate::support::{Seen, inline, publish_numbers, until};
 
 #[derive(Clone, Default)]
 struct Watch {
@@ -73,10 +73,4 @@ async fn time(brokers: Brokers, lanes: usize, messages: u64) -> Duration {
 async fn eight_lanes_are_seven_times_as_fast_with_order_kept_inline() {
     let (one, eight) = (time(inline(), 1, 2000).await, time(inline(), 8, 2000).await);
     assert!(one >= eight * 7, "one lane {one:?}, eight {eight:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn eight_lanes_keep_the_order_on_redis() {
-    let (brokers, _server) = redis();
-    time(brokers, 8, 2000).await;
 }
