@@ -32,8 +32,8 @@ impl Outcomes {
         self.0.iter()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Result<Outcome, BoxError>> {
-        self.0.iter_mut()
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Result<Outcome, BoxError>] {
+        &mut self.0
     }
 
     /// How many there are.

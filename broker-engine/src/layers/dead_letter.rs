@@ -6,8 +6,9 @@ use broker_core::{Error, Failure, Result, StreamName};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{BatchLayerFuture, LayerFuture};
-use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, cause};
+use super::sealed::Answer as _;
+use super::{Handled, LayerFuture};
+use crate::handler::{BoxError, Outcome, cause};
 use crate::incoming::Incoming;
 use crate::retry::RetryPolicy;
 use crate::run::dead_letter;
@@ -71,51 +72,32 @@ pub struct DeadLetterService<S> {
     layer: DeadLetterLayer,
 }
 
-impl<S> Service<Incoming> for DeadLetterService<S>
+impl<S, R> Service<R> for DeadLetterService<S>
 where
-    S: Service<Incoming, Response = Outcome>,
+    R: Handled,
+    S: Service<R, Response = R::Answer>,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    type Response = Outcome;
+    type Response = R::Answer;
     type Error = BoxError;
-    type Future = LayerFuture;
+    type Future = LayerFuture<R::Answer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, incoming: Incoming) -> LayerFuture {
-        let (layer, seen) = (self.layer.clone(), incoming.view());
-        let handling = self.inner.call(incoming);
-        Box::pin(async move { layer.conclude(&seen, handling.await.map_err(Into::into)).await })
-    }
-}
-
-impl<S> Service<IncomingBatch> for DeadLetterService<S>
-where
-    S: Service<IncomingBatch, Response = Outcomes>,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-{
-    type Response = Outcomes;
-    type Error = BoxError;
-    type Future = BatchLayerFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
-        let (layer, seen) = (self.layer.clone(), batch.view());
-        let handling = self.inner.call(batch);
+    fn call(&mut self, request: R) -> Self::Future {
+        let (layer, seen) = (self.layer.clone(), request.again());
+        let handling = self.inner.call(request);
         Box::pin(async move {
-            let answers = Outcomes::each(handling.await.map_err(Into::into), seen.len());
-            let mut outcomes = Vec::with_capacity(seen.len());
-            for (one, answer) in seen.iter().zip(answers) {
-                outcomes.push(layer.conclude(one, answer).await);
+            let seen = seen.messages();
+            let mut outcomes = R::Answer::each(handling.await.map_err(Into::into), seen.len());
+            for (incoming, outcome) in seen.iter().zip(outcomes.as_mut()) {
+                let answer = std::mem::replace(outcome, Ok(Outcome::Skip));
+                *outcome = layer.conclude(incoming, answer).await;
             }
-            Ok(outcomes.into_iter().collect())
+            R::Answer::of(outcomes)
         })
     }
 }

@@ -7,9 +7,11 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{BatchLayerFuture, Current, LayerFuture};
+use super::handled::Answered;
+use super::sealed::Answer as _;
+use super::{Current, Handled, LayerFuture};
 use crate::dedup::{Claim, DedupStore};
-use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes};
+use crate::handler::{BoxError, Outcome};
 use crate::incoming::Incoming;
 use crate::rpc;
 
@@ -59,109 +61,85 @@ pub struct DedupService<S> {
     store: Arc<dyn DedupStore>,
 }
 
-impl<S> Service<Incoming> for DedupService<S>
+impl<S, R> Service<R> for DedupService<S>
 where
-    S: Service<Incoming, Response = Outcome> + Clone + Send + 'static,
+    R: Handled,
+    S: Service<R, Response = R::Answer> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    type Response = Outcome;
+    type Response = R::Answer;
     type Error = BoxError;
-    type Future = LayerFuture;
+    type Future = LayerFuture<R::Answer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, incoming: Incoming) -> LayerFuture {
+    fn call(&mut self, request: R) -> Self::Future {
         // The ready one is taken, and its clone waits for the next call.
         let spare = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, spare);
         let store = Arc::clone(&self.store);
         Box::pin(async move {
-            let claimed = match Claimed::new(&store, &incoming).await {
-                Ok(claimed) => claimed,
-                Err(outcome) => return outcome,
-            };
-            let answer = inner.call(incoming).await.map_err(Into::into);
-            claimed.conclude(answer).await
-        })
-    }
-}
-
-impl<S> Service<IncomingBatch> for DedupService<S>
-where
-    S: Service<IncomingBatch, Response = Outcomes> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send,
-{
-    type Response = Outcomes;
-    type Error = BoxError;
-    type Future = BatchLayerFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
-        // The ready one is taken, and its clone waits for the next call.
-        let spare = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, spare);
-        let store = Arc::clone(&self.store);
-        Box::pin(async move {
-            let (mut places, mut claims, mut new) = (Vec::new(), Vec::new(), Vec::new());
+            let count = request.messages().len();
+            let (mut places, mut told) = (Vec::with_capacity(count), Vec::with_capacity(count));
             let mut known = HashMap::new();
-            for incoming in batch {
-                let id = mark(&incoming);
-                places.push(match known.get(&id) {
-                    Some(first) => Place::AsBefore(*first),
-                    None => match Claimed::new(&store, &incoming).await {
-                        Ok(claimed) => {
-                            claims.push(claimed);
-                            new.push(incoming);
-                            Place::New
-                        }
-                        Err(outcome) => Place::Is(outcome),
-                    },
-                });
-                known.entry(id).or_insert(places.len() - 1);
-            }
-            let count = new.len();
-            let answers = if count > 0 {
-                Outcomes::each(
-                    inner.call(new.into_iter().collect()).await.map_err(Into::into),
-                    count,
-                )
-            } else {
-                Outcomes::default()
-            };
-            let mut handled = claims.into_iter().zip(answers);
-            let mut outcomes: Vec<Result<Outcome, BoxError>> = Vec::with_capacity(places.len());
-            for place in places {
-                let outcome = match place {
-                    Place::Is(outcome) => outcome,
-                    Place::AsBefore(first) => match outcomes.get(first) {
-                        Some(Ok(done)) if is_done(done) => Ok(Outcome::Skip),
-                        _ => Ok(busy()),
-                    },
-                    Place::New => match handled.next() {
-                        Some((claimed, answer)) => claimed.conclude(answer).await,
-                        None => Ok(busy()),
+            for (at, incoming) in request.messages().iter().enumerate() {
+                let id = mark(incoming);
+                let (place, tells) = match known.get(&id) {
+                    Some(first) => (Place::AsBefore(*first), Some(Ok(busy()))),
+                    None => match Claimed::new(&store, incoming, id.clone()).await {
+                        Ok(claimed) => (Place::New(claimed), None),
+                        Err(outcome) => (Place::Known, Some(outcome)),
                     },
                 };
-                outcomes.push(outcome);
+                places.push(place);
+                told.push(tells);
+                known.entry(id).or_insert(at);
             }
-            Ok(outcomes.into_iter().collect())
+            let mut told = told.into_iter();
+            let (new, told) = request.part(|_| told.next().flatten());
+            let answer = match new {
+                Some(new) => Some(inner.call(new).await.map_err(Into::into)),
+                None => None,
+            };
+            let mut outcomes = R::Answer::each(R::Answer::join(told, answer), count);
+            for (at, place) in places.into_iter().enumerate() {
+                place.conclude(at, outcomes.as_mut()).await;
+            }
+            R::Answer::of(outcomes)
         })
     }
 }
 
-/// What is known of a message of a batch before the new ones are handled.
+/// What is known of a message before the new ones are handled.
 enum Place {
-    New,
+    New(Claimed),
     /// Its id is that of an earlier one.
     AsBefore(usize),
-    Is(Result<Outcome, BoxError>),
+    Known,
+}
+
+impl Place {
+    /// Mends the outcome of the message at `at` when those before it are what they will be.
+    async fn conclude(self, at: usize, outcomes: &mut [Answered]) {
+        let first_is_done = match &self {
+            Self::AsBefore(first) => matches!(outcomes.get(*first), Some(Ok(done)) if is_done(done)),
+            _ => false,
+        };
+        let Some(outcome) = outcomes.get_mut(at) else {
+            return;
+        };
+        match self {
+            Self::New(claimed) => {
+                let answer = std::mem::replace(outcome, Ok(Outcome::Skip));
+                *outcome = claimed.conclude(answer).await;
+            }
+            Self::AsBefore(_) if first_is_done => *outcome = Ok(Outcome::Skip),
+            Self::AsBefore(_) | Self::Known => {}
+        }
+    }
 }
 
 fn busy() -> Outcome {
@@ -180,8 +158,7 @@ struct Claimed {
 
 impl Claimed {
     /// Claims the id of a message, or answers what becomes of that.
-    async fn new(store: &Arc<dyn DedupStore>, message: &Incoming) -> Result<Self, Result<Outcome, BoxError>> {
-        let id = mark(message);
+    async fn new(store: &Arc<dyn DedupStore>, message: &Incoming, id: String) -> Result<Self, Answered> {
         let claim = store.claim(&id).await;
         // One that failed may hold all the same, and is let go.
         let mut claimed = Self {
@@ -199,7 +176,7 @@ impl Claimed {
     }
 
     /// Remembers the id of what is done, and lets go of that of what failed.
-    async fn conclude(mut self, answer: Result<Outcome, BoxError>) -> Result<Outcome, BoxError> {
+    async fn conclude(mut self, answer: Answered) -> Answered {
         let answer = match answer {
             Ok(outcome) => self.publish(outcome).await,
             Err(error) => Err(error),

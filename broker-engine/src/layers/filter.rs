@@ -1,16 +1,17 @@
 //! Looks at a message before its handler does.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use broker_core::broker::Delivery;
-use futures_util::future::{Either, Ready, ready};
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::BatchLayerFuture;
-use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, Permanent};
-use crate::incoming::Incoming;
+use super::Handled;
+use super::sealed::Answer;
+use crate::handler::{BoxError, Outcome, Permanent};
 
 /// Looks at a message before its handler does: a filter skips it, a validator refuses it for good. Before a handler of
 /// batches, each message is looked at by itself, and the handler is called with the rest.
@@ -71,67 +72,62 @@ pub struct FilterService<S> {
     check: FilterLayer,
 }
 
-impl<S> Service<Incoming> for FilterService<S>
+impl<S, R> Service<R> for FilterService<S>
 where
-    S: Service<Incoming, Response = Outcome>,
-    S::Error: From<BoxError>,
-{
-    type Response = Outcome;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Outcome, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    #[inline]
-    fn call(&mut self, incoming: Incoming) -> Self::Future {
-        match (self.check.0)(&incoming.delivery) {
-            Ok(true) => Either::Left(self.inner.call(incoming)),
-            Ok(false) => Either::Right(ready(Ok(Outcome::Skip))),
-            Err(error) => Either::Right(ready(Err(error.into()))),
-        }
-    }
-}
-
-impl<S> Service<IncomingBatch> for FilterService<S>
-where
-    S: Service<IncomingBatch, Response = Outcomes>,
+    R: Handled,
+    S: Service<R, Response = R::Answer>,
     S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
 {
-    type Response = Outcomes;
+    type Response = R::Answer;
     type Error = BoxError;
-    type Future = BatchLayerFuture;
+    type Future = FilterFuture<S::Future, R::Answer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
-        let mut kept = Vec::with_capacity(batch.len());
-        let looked = batch
-            .into_iter()
-            .map(|incoming| match (self.check.0)(&incoming.delivery) {
-                Ok(true) => {
-                    kept.push(incoming);
-                    None
-                }
-                Ok(false) => Some(Ok(Outcome::Skip)),
-                Err(error) => Some(Err(error)),
-            });
-        let looked: Vec<Option<Result<Outcome, BoxError>>> = looked.collect();
-        let count = kept.len();
-        let handling = (count > 0).then(|| self.inner.call(kept.into_iter().collect()));
-        Box::pin(async move {
-            let outcomes = match handling {
-                // Those that were not handled have an outcome of their own.
-                Some(handling) => Outcomes::each(handling.await.map_err(Into::into), count),
-                None => Outcomes::default(),
-            };
-            let mut outcomes = outcomes.into_iter();
-            let own = |looked: Option<_>| looked.or_else(|| outcomes.next()).unwrap_or(Ok(Outcome::Skip));
-            Ok(looked.into_iter().map(own).collect())
-        })
+    #[inline]
+    fn call(&mut self, request: R) -> Self::Future {
+        let (left, told) = request.part(|incoming| match (self.check.0)(&incoming.delivery) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(Outcome::Skip)),
+            Err(error) => Some(Err(error)),
+        });
+        FilterFuture {
+            handling: left.map(|request| self.inner.call(request)),
+            told: Some(told),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of a [`FilterService`].
+    pub struct FilterFuture<F, A: Answer> {
+        // Of what the filter has left, if anything.
+        #[pin]
+        handling: Option<F>,
+        told: Option<A::Told>,
+    }
+}
+
+impl<F, A, E> Future for FilterFuture<F, A>
+where
+    F: Future<Output = Result<A, E>>,
+    A: Answer,
+    E: Into<BoxError>,
+{
+    type Output = Result<A, BoxError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = match this.handling.as_pin_mut() {
+            Some(handling) => Some(ready!(handling.poll(context)).map_err(Into::into)),
+            None => None,
+        };
+        // Who polls a future that is over waits for nothing.
+        this.told
+            .take()
+            .map_or(Poll::Pending, |told| Poll::Ready(A::join(told, answer)))
     }
 }

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{BatchLayerFuture, LayerFuture};
-use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes};
-use crate::incoming::Incoming;
+use super::sealed::Answer as _;
+use super::{Handled, LayerFuture};
+use crate::handler::{BoxError, Outcome};
 
 /// Hears of each handling; what it makes of that (a facade, an exporter) is its own affair.
 pub trait Meter: Send + Sync + 'static {
@@ -59,70 +59,42 @@ pub struct MetricsService<S> {
     meter: Arc<dyn Meter>,
 }
 
-impl<S> Service<Incoming> for MetricsService<S>
+impl<S, R> Service<R> for MetricsService<S>
 where
-    S: Service<Incoming, Response = Outcome>,
+    R: Handled,
+    S: Service<R, Response = R::Answer>,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    type Response = Outcome;
+    type Response = R::Answer;
     type Error = BoxError;
-    type Future = LayerFuture;
+    type Future = LayerFuture<R::Answer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, incoming: Incoming) -> LayerFuture {
+    fn call(&mut self, request: R) -> Self::Future {
         let meter = Arc::clone(&self.meter);
-        let context = incoming.context.clone();
-        meter.started(&incoming.delivery);
+        let messages = request.messages();
+        let (count, context) = (
+            messages.len(),
+            messages.first().map(|first| first.context.clone()),
+        );
+        for incoming in messages {
+            meter.started(&incoming.delivery);
+        }
         let began = Instant::now();
-        let handling = self.inner.call(incoming);
+        let handling = self.inner.call(request);
         Box::pin(handling.map(move |answer| {
-            let answer = answer.map_err(Into::into);
-            meter.ended(
-                context.stream().as_str(),
-                context.group().as_str(),
-                began.elapsed(),
-                &answer,
-            );
-            answer
-        }))
-    }
-}
-
-impl<S> Service<IncomingBatch> for MetricsService<S>
-where
-    S: Service<IncomingBatch, Response = Outcomes>,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-{
-    type Response = Outcomes;
-    type Error = BoxError;
-    type Future = BatchLayerFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
-        let meter = Arc::clone(&self.meter);
-        let (count, context) = (batch.len(), batch.first().map(|first| first.context.clone()));
-        batch
-            .iter()
-            .for_each(|incoming| meter.started(&incoming.delivery));
-        let began = Instant::now();
-        let handling = self.inner.call(batch);
-        Box::pin(handling.map(move |answer| {
-            let outcomes = Outcomes::each(answer.map_err(Into::into), count);
+            let outcomes = R::Answer::each(answer.map_err(Into::into), count);
             if let Some(context) = context {
                 let (stream, group, took) = (context.stream(), context.group(), began.elapsed());
-                outcomes
-                    .iter()
-                    .for_each(|outcome| meter.ended(stream.as_str(), group.as_str(), took, outcome));
+                for outcome in outcomes.as_ref() {
+                    meter.ended(stream.as_str(), group.as_str(), took, outcome);
+                }
             }
-            Ok(outcomes)
+            R::Answer::of(outcomes)
         }))
     }
 }

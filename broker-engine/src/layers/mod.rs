@@ -4,11 +4,12 @@ mod correlation;
 mod dead_letter;
 mod dedup;
 mod filter;
+mod handled;
 #[cfg_attr(not(feature = "opentelemetry"), path = "unlinked.rs")]
 mod links;
 mod metrics;
 mod retry;
-mod span;
+pub(crate) mod span;
 mod tracing;
 #[cfg(feature = "opentelemetry")]
 mod unlinked;
@@ -18,17 +19,14 @@ pub use self::tracing::{TracingFuture, TracingLayer, TracingService};
 pub use correlation::{CorrelationLayer, CorrelationService, Current, current};
 pub use dead_letter::{DeadLetterLayer, DeadLetterService};
 pub use dedup::{DedupLayer, DedupService};
-pub use filter::{FilterLayer, FilterService};
+pub use filter::{FilterFuture, FilterLayer, FilterService};
+pub use handled::Handled;
+pub(crate) use handled::sealed;
 pub use retry::{RetryLayer, RetryService};
-pub use span::Handled;
-pub(crate) use span::sealed;
 
 use std::pin::Pin;
 
-use crate::handler::{BoxError, Outcome, Outcomes};
+use crate::handler::BoxError;
 
-/// The boxed future of a layer that does more than poll what is below it.
-pub type LayerFuture = Pin<Box<dyn Future<Output = Result<Outcome, BoxError>> + Send>>;
-
-/// As [`LayerFuture`], of a layer over a handler of batches.
-pub type BatchLayerFuture = Pin<Box<dyn Future<Output = Result<Outcomes, BoxError>> + Send>>;
+/// The boxed future of a layer that does more than poll what is below it, with the answer of a message or of a batch.
+pub type LayerFuture<A> = Pin<Box<dyn Future<Output = Result<A, BoxError>> + Send>>;

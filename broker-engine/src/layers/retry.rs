@@ -6,9 +6,9 @@ use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{BatchLayerFuture, LayerFuture};
-use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, RetryAfter, cause};
-use crate::incoming::Incoming;
+use super::sealed::Answer as _;
+use super::{Handled, LayerFuture};
+use crate::handler::{BoxError, Outcome, RetryAfter, cause};
 use crate::retry::RetryPolicy;
 
 /// Tries a failed message again within the process, by a policy: for failures that pass in less time than a redelivery
@@ -57,93 +57,65 @@ pub struct RetryService<S> {
     policy: RetryPolicy,
 }
 
-impl<S> Service<Incoming> for RetryService<S>
+impl<S, R> Service<R> for RetryService<S>
 where
-    S: Service<Incoming, Response = Outcome> + Clone + Send + 'static,
+    R: Handled,
+    S: Service<R, Response = R::Answer> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    type Response = Outcome;
+    type Response = R::Answer;
     type Error = BoxError;
-    type Future = LayerFuture;
+    type Future = LayerFuture<R::Answer>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(context).map_err(Into::into)
     }
 
-    fn call(&mut self, incoming: Incoming) -> LayerFuture {
+    fn call(&mut self, request: R) -> Self::Future {
         let policy = self.policy.clone();
-        let spare = incoming.view();
-        let first = self.inner.call(incoming);
+        let spare = request.again();
+        let first = self.inner.call(request);
         let mut inner = self.inner.clone();
         Box::pin(async move {
-            let mut answer = first.await.map_err(Into::into);
+            let count = spare.messages().len();
+            let mut outcomes = R::Answer::each(first.await.map_err(Into::into), count);
             for attempt in 1..policy.attempts {
-                let Some(rest) = policy.rest(&answer, attempt) else {
+                let rests = outcomes
+                    .as_ref()
+                    .iter()
+                    .filter_map(|outcome| policy.rest(outcome, attempt));
+                // They go together, so the one that rests longest says when.
+                let Some(rest) = rests.max() else {
                     break;
                 };
                 tokio::time::sleep(rest).await;
-                std::future::poll_fn(|context| inner.poll_ready(context))
-                    .await
-                    .map_err(Into::into)?;
-                answer = inner.call(spare.view()).await.map_err(Into::into);
+                let (failed, done) = {
+                    let mut outcomes = outcomes.into_iter();
+                    let done = |outcome: &_| policy.rest(outcome, attempt).is_none();
+                    spare.again().part(|_| outcomes.next().filter(done))
+                };
+                let answer = match failed {
+                    Some(failed) => Some(try_again(&mut inner, failed).await),
+                    None => None,
+                };
+                outcomes = R::Answer::each(R::Answer::join(done, answer), count);
             }
-            answer
+            R::Answer::of(outcomes)
         })
     }
 }
 
-impl<S> Service<IncomingBatch> for RetryService<S>
+/// Calls the service once it is ready; that it will not be is an answer too, to those that are tried again.
+async fn try_again<S, R>(service: &mut S, request: R) -> Result<R::Answer, BoxError>
 where
-    S: Service<IncomingBatch, Response = Outcomes> + Clone + Send + 'static,
+    R: Handled,
+    S: Service<R, Response = R::Answer>,
     S::Error: Into<BoxError>,
-    S::Future: Send,
 {
-    type Response = Outcomes;
-    type Error = BoxError;
-    type Future = BatchLayerFuture;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context).map_err(Into::into)
-    }
-
-    fn call(&mut self, batch: IncomingBatch) -> BatchLayerFuture {
-        let policy = self.policy.clone();
-        let spare = batch.view();
-        let first = self.inner.call(batch);
-        let mut inner = self.inner.clone();
-        Box::pin(async move {
-            let answer = first.await.map_err(Into::into);
-            let mut outcomes: Vec<_> = Outcomes::each(answer, spare.len()).into_iter().collect();
-            for attempt in 1..policy.attempts {
-                let failed: Vec<_> = outcomes
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(place, outcome)| Some((place, policy.rest(outcome, attempt)?)))
-                    .collect();
-                // They go together, so the one that rests longest says when.
-                let Some(rest) = failed.iter().map(|(_, rest)| *rest).max() else {
-                    break;
-                };
-                tokio::time::sleep(rest).await;
-                let again = failed.iter().filter_map(|(place, _)| spare.get(*place));
-                let again = again.map(Incoming::view).collect();
-                // That it is not ready concerns only those that would be tried again.
-                let ready = std::future::poll_fn(|context| inner.poll_ready(context)).await;
-                let answer = match ready.map_err(Into::into) {
-                    Ok(()) => inner.call(again).await.map_err(Into::into),
-                    Err(error) => Err(error),
-                };
-                let answers = Outcomes::each(answer, failed.len());
-                for ((place, _), answer) in failed.into_iter().zip(answers) {
-                    if let Some(outcome) = outcomes.get_mut(place) {
-                        *outcome = answer;
-                    }
-                }
-            }
-            Ok(outcomes.into_iter().collect())
-        })
-    }
+    let ready = std::future::poll_fn(|context| service.poll_ready(context)).await;
+    ready.map_err(Into::into)?;
+    service.call(request).await.map_err(Into::into)
 }
 
 impl RetryPolicy {

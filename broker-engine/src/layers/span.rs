@@ -6,125 +6,70 @@ use tracing::field::{Empty, display};
 use tracing::{Span, info_span};
 
 use super::links;
-use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes, cause};
+use super::sealed::{Answer, Handled};
+use crate::handler::{BoxError, Outcome, cause};
 use crate::incoming::Incoming;
 
 /// What a handling's span is called, whatever its display name.
 const NAME: &str = "process";
 
-/// What is handled within a span of its own: a message, or a batch.
-pub trait Handled: sealed::Handled {
-    /// What its handler answers.
-    type Answer: sealed::Answer;
-}
-
-impl Handled for Incoming {
-    type Answer = Outcome;
-}
-
-impl Handled for IncomingBatch {
-    type Answer = Outcomes;
-}
-
-pub(crate) mod sealed {
-    use super::{BoxError, Span};
-
-    pub trait Handled {
-        /// The span of its handling, unless that has begun already.
-        fn span(&self) -> Span;
+/// The span of a handling, unless that has begun already.
+pub(crate) fn begin<A: Answer, R: Handled<A>>(request: &R) -> Span {
+    let messages = request.messages();
+    let Some(first) = messages.first().filter(|_| !is_traced()) else {
+        return Span::none();
+    };
+    let span = span_of(first, R::IS_BATCH.then_some(messages.len()));
+    if span.is_disabled() {
+        return span;
     }
-
-    pub trait Answer: Sized {
-        /// Tells the span how the handling ended, and what follows from it where it comes from.
-        fn end(answer: &mut Result<Self, BoxError>, span: &Span);
+    if R::IS_BATCH {
+        links::link(&span, messages.iter().map(|incoming| incoming.delivery.headers()));
+    } else {
+        links::follow(&span, first.delivery.headers());
     }
+    span
 }
 
-impl sealed::Handled for Incoming {
-    fn span(&self) -> Span {
-        let delivery = &self.delivery;
-        if is_traced() {
-            return Span::none();
-        }
-        let span = info_span!(
-            NAME,
-            otel.name = format_args!("process {}", delivery.stream()),
-            otel.kind = "consumer",
-            otel.status_code = Empty,
-            otel.status_description = Empty,
-            messaging.system = self.context.broker().provider(),
-            messaging.operation.type = "process",
-            messaging.operation.name = "process",
-            messaging.destination.name = %delivery.stream(),
-            messaging.consumer.group.name = %self.context.group(),
-            messaging.client.id = %delivery.consumer(),
-            messaging.message.id = %delivery.id(),
-            messaging.message.body.size = delivery.payload().len(),
-            messaging.delivery.attempt = delivery.attempt(),
-            traceparent = Empty,
-        );
-        if !span.is_disabled() {
-            links::follow(&span, delivery.headers());
-        }
-        span
-    }
+/// The span of one message's handling, or of that of a batch of so many.
+fn span_of(first: &Incoming, batch: Option<usize>) -> Span {
+    let delivery = &first.delivery;
+    let alone = batch.is_none().then_some(delivery);
+    info_span!(
+        NAME,
+        otel.name = format_args!("process {}", delivery.stream()),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+        messaging.system = first.context.broker().provider(),
+        messaging.operation.type = "process",
+        messaging.operation.name = "process",
+        messaging.destination.name = %delivery.stream(),
+        messaging.consumer.group.name = %first.context.group(),
+        messaging.client.id = %delivery.consumer(),
+        messaging.batch.message_count = batch,
+        messaging.message.id = alone.map(|delivery| display(delivery.id())),
+        messaging.message.body.size = alone.map(|delivery| delivery.payload().len()),
+        messaging.delivery.attempt = alone.map(|delivery| delivery.attempt()),
+        traceparent = Empty,
+    )
 }
 
-impl sealed::Handled for IncomingBatch {
-    fn span(&self) -> Span {
-        let Some(first) = self.first().filter(|_| !is_traced()) else {
-            return Span::none();
-        };
-        let delivery = &first.delivery;
-        let span = info_span!(
-            NAME,
-            otel.name = format_args!("process {}", delivery.stream()),
-            otel.kind = "consumer",
-            otel.status_code = Empty,
-            otel.status_description = Empty,
-            messaging.system = first.context.broker().provider(),
-            messaging.operation.type = "process",
-            messaging.operation.name = "process",
-            messaging.destination.name = %delivery.stream(),
-            messaging.consumer.group.name = %first.context.group(),
-            messaging.client.id = %delivery.consumer(),
-            messaging.batch.message_count = self.len(),
-        );
-        if !span.is_disabled() {
-            links::link(&span, self.iter().map(|incoming| incoming.delivery.headers()));
-        }
-        span
+/// Tells the span how the handling ended, and what follows from it where it comes from.
+pub(crate) fn end<A: Answer>(answer: &mut Result<A, BoxError>, span: &Span) {
+    if span.is_disabled() {
+        return;
     }
-}
-
-impl sealed::Answer for Outcome {
-    fn end(answer: &mut Result<Self, BoxError>, span: &Span) {
-        if span.is_disabled() {
-            return;
-        }
-        match answer {
-            Ok(outcome) => conclude(outcome, span),
-            Err(error) => failed(span, cause(error)),
-        }
-    }
-}
-
-impl sealed::Answer for Outcomes {
-    fn end(answer: &mut Result<Self, BoxError>, span: &Span) {
-        if span.is_disabled() {
-            return;
-        }
-        match answer {
-            Ok(outcomes) => {
-                for outcome in outcomes.iter_mut() {
-                    match outcome {
-                        Ok(outcome) => conclude(outcome, span),
-                        Err(error) => failed(span, cause(error)),
-                    }
+    match A::outcomes(answer) {
+        Ok(outcomes) => {
+            for outcome in outcomes {
+                match outcome {
+                    Ok(outcome) => conclude(outcome, span),
+                    Err(error) => failed(span, cause(error)),
                 }
             }
-            Err(error) => failed(span, cause(error)),
         }
+        Err(error) => failed(span, cause(error)),
     }
 }
 

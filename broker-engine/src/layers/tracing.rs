@@ -8,8 +8,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Span;
 
-use super::span::Handled;
-use super::span::sealed::Answer;
+use super::sealed::Answer;
+use super::{Handled, span};
 use crate::handler::BoxError;
 
 /// A span for each handling, by OpenTelemetry's messaging conventions: `process STREAM` with system, destination, group,
@@ -48,7 +48,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let span = request.span();
+        let span = span::begin(&request);
         let handling = span.in_scope(|| self.0.call(request));
         TracingFuture { handling, span }
     }
@@ -76,7 +76,7 @@ where
         let handling = this.handling;
         let answer = std::task::ready!(this.span.in_scope(|| handling.poll(context)));
         let mut answer = answer.map_err(Into::into);
-        A::end(&mut answer, this.span);
+        span::end(&mut answer, this.span);
         Poll::Ready(answer)
     }
 }

@@ -6,7 +6,8 @@ use tracing::Span;
 
 use crate::handler::{BoxError, IncomingBatch, Outcome, Outcomes};
 use crate::incoming::Incoming;
-use crate::layers::sealed::{Answer, Handled as _};
+use crate::layers::sealed::Answer;
+use crate::layers::span;
 use crate::run::{BatchCall, Call};
 
 /// A call within a span of its own.
@@ -31,7 +32,7 @@ impl<C: ?Sized> Traced<C> {
         let call = &mut *self.call;
         let mut answer = self.span.in_scope(|| step(call));
         if let Poll::Ready(answer) = &mut answer {
-            A::end(answer, &std::mem::replace(&mut self.span, Span::none()));
+            span::end(answer, &std::mem::replace(&mut self.span, Span::none()));
         }
         answer
     }
@@ -39,7 +40,7 @@ impl<C: ?Sized> Traced<C> {
 
 impl Call for Traced<dyn Call> {
     fn start(&mut self, incoming: Incoming, context: &mut Context<'_>) -> Poll<Result<Outcome, BoxError>> {
-        self.span = incoming.span();
+        self.span = span::begin(&incoming);
         self.step(|call| call.start(incoming, context))
     }
 
@@ -55,7 +56,7 @@ impl Call for Traced<dyn Call> {
 
 impl BatchCall for Traced<dyn BatchCall> {
     fn start(&mut self, batch: IncomingBatch, context: &mut Context<'_>) -> Poll<Result<Outcomes, BoxError>> {
-        self.span = batch.span();
+        self.span = span::begin(&batch);
         self.step(|call| call.start(batch, context))
     }
 
