@@ -47,6 +47,14 @@ impl KafkaWork {
         )
     }
 
+    /// How many messages it publishes before those that count.
+    pub(crate) const fn ahead(self) -> usize {
+        match self {
+            Self::OneLane | Self::EightLanes => 0,
+            _ => 1,
+        }
+    }
+
     /// The most memory that is asked for, in MiB.
     pub(crate) const fn memory(self) -> Option<f64> {
         match self {
