@@ -1,9 +1,12 @@
 //! What is published is handled and settled, whatever the handler takes.
 
+use std::sync::Arc;
+
 use broker::Headers;
 use broker::engine::{Attempt, Key, Kind, Payload};
 use broker::prelude::*;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::stage::Stage;
 use crate::support::{Seen, publish_numbers, until};
@@ -123,4 +126,28 @@ pub(crate) async fn each_kind_goes_to_its_handler_and_the_rest_is_skipped(stage:
     .await;
     engine.stop().await.unwrap();
     assert_eq!(seen.all(), [("paid", 1), ("placed", 3)]);
+}
+
+pub(crate) async fn a_blocked_subscriber_delays_no_other(stage: Stage) {
+    let (brokers, orders) = (stage.brokers(), stage.stream("orders"));
+    let seen = Seen::<u64>::default();
+    async fn handle(Json(number): Json<u64>, State(seen): State<Seen<u64>>) {
+        seen.push(number);
+    }
+    let gate = Arc::new(Semaphore::new(0));
+    let block = |State(gate): State<Arc<Semaphore>>| async move { gate.acquire().await.unwrap().forget() };
+    let engine = Engine::builder(brokers.clone())
+        .state(seen.clone())
+        .state(Arc::clone(&gate))
+        .subscribe(Subscriber::new(orders, "blocked").handle(block).prefetch(10))
+        .subscribe(Subscriber::new(orders, "free").handle(handle))
+        .start()
+        .await
+        .unwrap();
+    publish_numbers(&brokers, orders, 0..500, 0).await;
+    until("the other has handled all", || seen.len() == 500).await;
+    assert_eq!(engine.receipt().of_group("blocked").handled, 0);
+    gate.add_permits(500);
+    until("it has too", || engine.receipt().settled == 1000).await;
+    engine.stop().await.unwrap();
 }

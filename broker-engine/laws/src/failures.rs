@@ -7,7 +7,7 @@ use broker::prelude::*;
 use tokio::time::Instant;
 
 use crate::stage::Stage;
-use crate::support::{Seen, dead, until};
+use crate::support::{Seen, dead, publish_numbers, until};
 
 fn policy(attempts: u32) -> RetryPolicy {
     RetryPolicy::attempts(attempts)
@@ -15,11 +15,15 @@ fn policy(attempts: u32) -> RetryPolicy {
         .jitter(false)
 }
 
-pub(crate) async fn after_the_last_attempt_it_is_a_dead_letter(stage: Stage) {
+pub(crate) async fn after_its_own_last_attempt_each_is_a_dead_letter(stage: Stage) {
     let (brokers, mails) = (stage.brokers(), stage.stream("mails"));
-    let seen = Seen::<u32>::default();
-    async fn bounce(Attempt(attempt): Attempt, State(seen): State<Seen<u32>>) -> Result<(), std::io::Error> {
-        seen.push(attempt);
+    let seen = Seen::<(u64, u32)>::default();
+    async fn bounce(
+        Json(mail): Json<u64>,
+        Attempt(attempt): Attempt,
+        State(seen): State<Seen<(u64, u32)>>,
+    ) -> Result<(), std::io::Error> {
+        seen.push((mail, attempt));
         Err(std::io::Error::other("the mail bounced"))
     }
     let engine = Engine::builder(brokers.clone())
@@ -30,20 +34,27 @@ pub(crate) async fn after_the_last_attempt_it_is_a_dead_letter(stage: Stage) {
         .start()
         .await
         .unwrap();
-    brokers.publish(mails, Message::text("hello")).await.unwrap();
-    until("it is given up", || engine.receipt().of_group("sender").dead == 1).await;
+    publish_numbers(&brokers, mails, 0..2, 0).await;
+    until("both are given up", || {
+        engine.receipt().of_group("sender").dead == 2
+    })
+    .await;
     let receipt = engine.stop().await.unwrap();
-    assert_eq!(seen.all(), [1, 2, 3, 4, 5]);
+    for mail in 0..2 {
+        let attempts = seen.all().into_iter().filter(|(one, _)| *one == mail);
+        assert!(attempts.map(|(_, attempt)| attempt).eq(1..=5), "{mail}: {seen:?}");
+    }
     let tally = receipt.of_group("sender");
     assert_eq!(
         (tally.started, tally.retried, tally.dead, tally.handled),
-        (5, 4, 1, 0)
+        (10, 8, 2, 0)
     );
     let letters = dead(&brokers, mails, "sender").await;
-    assert_eq!(letters.len(), 1);
-    assert_eq!(
-        (letters[0].attempts, letters[0].failure.reason.as_str()),
-        (5, "the mail bounced")
+    assert_eq!(letters.len(), 2);
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter.attempts == 5 && letter.failure.reason == "the mail bounced")
     );
     brokers.close().await.unwrap();
 }

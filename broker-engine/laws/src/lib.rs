@@ -1,7 +1,7 @@
 //! The laws of the engine, held on every broker alike.
 //!
-//! Each is a function over a stage, told once; the programs in `tests` hold all of them, each on a broker of its own kind. What
-//! only one kind of broker can show stands in the engine's own tests.
+//! Each is a function over a stage, told once; the programs in `tests` hold all of them, each on its kind of broker. What only
+//! one kind can show stands in the engine's own tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 )]
 
 mod batches;
+mod dead_letters;
 mod delivery;
 mod failures;
 mod groups;
@@ -27,4 +28,5 @@ mod stopping;
 mod support;
 
 pub use hold::hold;
+pub use stage::{Barred, Kind};
 pub use support::{PATIENCE, Seen, dead, publish_numbers, until};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use broker::engine::Context;
 use broker::prelude::*;
 
 use crate::stage::Stage;
-use crate::support::{Seen, publish_numbers, until};
+use crate::support::{PATIENCE, Seen, publish_numbers, until};
 
 /// How often it is stopped, and over how many messages: the long form by `ENGINE_STOPS=50`.
 fn stops() -> (u64, u64) {
@@ -65,6 +66,34 @@ pub(crate) async fn stopped_anywhere_nothing_is_lost_and_only_what_was_cut_off_c
     );
     let groups = brokers.default_broker().groups(orders).await.unwrap();
     assert_eq!((groups[0].pending, groups[0].lag), (0, 0));
+    brokers.close().await.unwrap();
+}
+
+pub(crate) async fn what_is_being_handled_ends_and_may_publish(stage: Stage) {
+    let (brokers, jobs, done) = (stage.brokers(), stage.stream("jobs"), stage.stream("done"));
+    let seen = Seen::<&'static str>::default();
+    let finish = move |context: Context, State(seen): State<Seen<&'static str>>| async move {
+        seen.push("began");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        context.publish(done, Message::text("done")).await.map(drop)
+    };
+    let engine = Engine::builder(stage.brokers())
+        .state(seen.clone())
+        .subscribe(Subscriber::new(jobs, "worker").handle(finish))
+        .start()
+        .await
+        .unwrap();
+    publish_numbers(&brokers, jobs, 0..1, 0).await;
+    until("it is being handled", || seen.len() == 1).await;
+    let receipt = engine.stop().await.unwrap();
+    assert_eq!(
+        (receipt.settled, receipt.abandoned, receipt.drained),
+        (1, 0, true),
+        "{receipt}"
+    );
+    let broker = brokers.default_broker();
+    let published = broker.receive_many(done, "looking", 1, PATIENCE).await.unwrap();
+    assert_eq!(published.len(), 1, "publishing is open to the last");
     brokers.close().await.unwrap();
 }
 

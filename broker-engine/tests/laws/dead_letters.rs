@@ -1,15 +1,15 @@
-//! What happens where dead letters can't be written, or where nobody hears that they were.
+//! What happens where dead letters that the engine publishes can't be written, or where nobody hears that they were.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use broker::Brokers;
 use broker::inline::InlineConfig;
 use broker::prelude::*;
-use broker::{Brokers, Selection};
 
 use crate::faulty::{Faults, faulty};
-use crate::support::{dead, publish_numbers, redis, until};
+use crate::support::{dead, publish_numbers, until};
 
 /// Two are never handled.
 async fn refuse(Json(number): Json<u64>) -> Result<(), &'static str> {
@@ -68,60 +68,6 @@ async fn unavailable_holds_where_the_engine_publishes_them() {
     engine.stop().await.unwrap();
     assert_eq!(published(&brokers).await.len(), 2);
     assert_eq!(pending(&brokers).await, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn unavailable_holds_inline() {
-    let config = InlineConfig::default().max_dead_letters(1);
-    let brokers = Brokers::builder().default(config).build().unwrap();
-    publish_numbers(&brokers, "jobs", 0..5, 0).await;
-    let engine = engine(&brokers).await;
-    until("the second finds no room", || {
-        engine.receipt().of_group("worker").settle_errors >= 3
-    })
-    .await;
-    assert_eq!(dead(&brokers, "jobs", "worker").await.len(), 1);
-    assert!(pending(&brokers).await >= 1);
-    let letters = brokers.default_broker().dead_letters("jobs", "worker").unwrap();
-    assert_eq!(letters.purge(&Selection::All).await.unwrap(), 1);
-    until("it goes through", || {
-        engine.receipt().of_group("worker").handled == 3
-    })
-    .await;
-    engine.stop().await.unwrap();
-    let left = dead(&brokers, "jobs", "worker").await;
-    assert_eq!(
-        left.iter()
-            .map(|letter| letter.message.to_json::<u64>().unwrap())
-            .collect::<Vec<_>>(),
-        [1]
-    );
-    assert_eq!(pending(&brokers).await, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn unavailable_holds_on_redis() {
-    let (brokers, server) = redis();
-    // Where the dead letters are to lie, there is something else.
-    let place = "{jobs}:g:worker:dead";
-    server.command(&["SET", place, "in the way"]).unwrap();
-    publish_numbers(&brokers, "jobs", 0..5, 0).await;
-    let engine = engine(&brokers).await;
-    until("it tried several times", || {
-        engine.receipt().of_group("worker").settle_errors >= 3
-    })
-    .await;
-    assert!(pending(&brokers).await >= 1);
-    server.command(&["DEL", place]).unwrap();
-    until("it goes through", || {
-        let tally = engine.receipt().of_group("worker");
-        (tally.dead, tally.handled) == (2, 3)
-    })
-    .await;
-    engine.stop().await.unwrap();
-    assert_eq!(dead(&brokers, "jobs", "worker").await.len(), 2);
-    assert_eq!(pending(&brokers).await, 0);
-    brokers.close().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
-//! What the engine keeps beside the laws that hold on every broker alike, on real parts: the in-process broker with a paused
-//! clock, and Redis.
+//! What the engine keeps beside the laws that hold on every broker alike: on the in-process broker with a paused clock.
 
 #![allow(
     clippy::unwrap_used,

@@ -3,7 +3,6 @@
 use broker::Brokers;
 use broker::inline::InlineConfig;
 use broker::prelude::*;
-use broker_testkit::servers::{RedisConfig, RedisServer};
 pub(crate) use engine_laws::{Seen, dead, publish_numbers, until};
 
 /// The in-process broker, with all it can do.
@@ -18,14 +17,4 @@ pub(crate) fn inline() -> Brokers {
 pub(crate) fn weak(capabilities: Capabilities) -> Brokers {
     let config = InlineConfig::default().capabilities(capabilities).unwrap();
     Brokers::builder().default(config).build().unwrap()
-}
-
-/// Redis Streams on a private server.
-pub(crate) fn redis() -> (Brokers, RedisServer) {
-    let server = RedisConfig::new().start().unwrap();
-    let brokers = Brokers::builder()
-        .default(broker::redis_streams::RedisStreamsConfig::new(&server.url()).unwrap())
-        .build()
-        .unwrap();
-    (brokers, server)
 }
