@@ -19,6 +19,21 @@ const PORT: u16 = 9092;
 /// Where the servers are and how to talk to them.
 ///
 /// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own.
+///
+/// ```
+/// use broker_core::{Broker, Capabilities, Secret};
+/// use broker_kafka::{Compression, KafkaConfig};
+///
+/// let config = KafkaConfig {
+///     username: Some("orders".to_owned()),
+///     password: Some(Secret::new("hunter2")),
+///     compression: Compression::Lz4,
+///     ..KafkaConfig::new(["one:9092", "two:9092"])
+/// };
+/// let broker = Broker::open(config)?; // connects at the first call
+/// assert!(broker.has_capability(Capabilities::ENTERPRISE_STREAMING | Capabilities::TRANSACTIONS));
+/// # Ok::<(), broker_core::Error>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]

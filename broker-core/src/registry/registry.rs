@@ -32,6 +32,16 @@ const KNOWN: [(&str, &str); 5] = [
 ];
 
 /// Providers by name.
+///
+/// ```
+/// use broker::registry::Registry;
+///
+/// let registry = Registry::linked()?;
+/// assert!(registry.iter().any(|provider| provider.name() == "inline"));
+/// let error = registry.get("inlin", "broker.toml: brokers.default.provider").unwrap_err();
+/// assert!(error.to_string().contains("did you mean `inline`?"));
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     providers: Vec<&'static Provider>,
