@@ -12,6 +12,23 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::libraries::{Publish, Read, handed_over};
 
+/// How messages are published.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// One by one, by so many tasks.
+    Singles(usize),
+    /// So many at once, and so many of these in flight.
+    Batches(usize, usize),
+}
+
+/// Publishes in one of the ways.
+pub async fn publish(publisher: impl Publish, messages: usize, way: Way) -> Result<Duration> {
+    match way {
+        Way::Singles(tasks) => publish_singles(publisher, messages, tasks).await,
+        Way::Batches(batch, depth) => publish_batches(publisher, messages, batch, depth).await,
+    }
+}
+
 /// Publishes one by one from each of `tasks` tasks.
 pub async fn publish_singles(publisher: impl Publish, messages: usize, tasks: usize) -> Result<Duration> {
     let start = Instant::now();
