@@ -222,7 +222,7 @@ async fn storm(
             .lease(LEASE)
             .max_retries(1_000)
             .set("operation_timeout", "5s")
-            .set("connect_timeout", "1s")
+            .set("connect_timeout", "2s")
             .set("circuit_breaker_reset", "200ms")
     };
     let first = t.broker_with(options()).await?;
@@ -235,6 +235,7 @@ async fn storm(
     let mut consuming = JoinSet::new();
     consuming.spawn(Arc::clone(&flow).consume(first));
     consuming.spawn(Arc::clone(&flow).consume(t.broker_with(options()).await?));
+    let (publisher, later) = (t.broker_with(options()).await?, t.broker_with(options()).await?);
     let mut random = fastrand::Rng::with_seed(t.seed());
     let disturbed = disturb(&mut random, &flow.faults).await;
     while publishing.join_next().await.is_some() {}
@@ -242,12 +243,11 @@ async fn storm(
         flow.catch_up(t).await;
         // Where a fault may undo an ack for a while, only what is acked after that proves anything about duplicates.
         sleep(t.timing().ack_lag).await;
-        let publisher = t.broker_with(options()).await?;
         Arc::clone(&flow).publish(publisher.clone(), 4, CALM).await;
         flow.catch_up(t).await;
         flow.end(&mut consuming).await;
         // Who comes later gets what is new, and nothing that was acked in the calm.
-        consuming.spawn(Arc::clone(&flow).consume(t.broker_with(options()).await?));
+        consuming.spawn(Arc::clone(&flow).consume(later));
         Arc::clone(&flow).publish(publisher, 5, CALM).await;
         flow.catch_up(t).await;
     }
