@@ -23,9 +23,11 @@ macro_rules! register_provider {
 }
 
 /// Packages of this project by provider name, so that an unknown one can be answered with the line to add.
-const KNOWN: [(&str, &str); 5] = [
+const KNOWN: [(&str, &str); 7] = [
+    ("amqp", "rabbitmq"),
     ("inline", "inline"),
     ("kafka", "kafka"),
+    ("rabbitmq", "rabbitmq"),
     ("redis", "redis-streams"),
     ("redis_pubsub", "redis-pubsub"),
     ("redis_streams", "redis-streams"),
