@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use broker_bench::latency::{arrivals, messages, stamped, taken};
+use broker_bench::latency::{messages, publishing, soon, taken};
 use broker_bench::payload;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -125,13 +125,10 @@ pub async fn latency(publisher: impl Publish, mut reader: impl Read) -> Result<V
     let (_, ack) = reader.read(1, |_| ()).await?;
     ack.await?;
     sending.await??;
-    let start = Instant::now() + Duration::from_millis(50);
-    let mut due = arrivals(start);
-    let publishing = tokio::spawn(async move {
-        while let Some(due) = due.recv().await {
-            let publisher = publisher.clone();
-            tokio::spawn(async move { publisher.send(stamped(start, due)).await });
-        }
+    let start = soon();
+    let publishing = publishing(start, move |payload| {
+        let publisher = publisher.clone();
+        async move { publisher.send(payload).await }
     });
     let mut latencies = Vec::with_capacity(messages());
     let mut last = handed_over();
