@@ -96,7 +96,7 @@ def main():
     for file in sorted((docs / "torture").glob("*.json")):
         runs.append(json.loads(file.read_text()))
         faults.extend(faults_of(file.name, runs[-1]))
-    runs.sort(key=lambda run: (PROVIDERS.index(run["provider"]), sorted(run["settings"].items())))
+    runs.sort(key=lambda run: (run["provider"], sorted(run["settings"].items())))
     text = page.read_text()
     filled = PLACE.sub(lambda place: place[1] + page_of(runs) + place[2], text)
     if filled != text and "--update" in sys.argv:
