@@ -113,7 +113,7 @@ impl PublishQueue {
             abandoned: AtomicBool::new(false),
             retrying: AtomicUsize::new(0),
         });
-        queue.shared.add_queue(&queue);
+        queue.shared.queues.add(&queue);
         queue
     }
 
