@@ -97,14 +97,16 @@ impl Client {
     }
 
     async fn send_by(&self, slot: &Slot, messages: Vec<Outgoing>, mandatory: bool) -> Result<Vec<Outcome>> {
-        let live = self.to_publish().await?;
+        // Not asking whether the broker is open: what it moves by itself may go on until the connection is closed.
+        let live = self.publishing.connect(&self.config, &self.context).await?;
         // A server that lacks memory or disk is waited for, before anything is under way.
         live.unblocked().await;
         let mut turn = slot.0.lock().await;
         let line = match turn.take().filter(|line| line.channel.status().connected()) {
             Some(line) => line,
             None => {
-                let channel = self.to_publish().await?.channel().await?;
+                let live = self.publishing.connect(&self.config, &self.context).await?;
+                let channel = live.channel().await?;
                 let confirming = channel.confirm_select(ConfirmSelectOptions::default()).await;
                 confirming.map_err(|error| from_lapin(&error))?;
                 let flights = Arc::default();
