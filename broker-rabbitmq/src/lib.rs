@@ -39,11 +39,7 @@ use broker_core::registry::Provider;
 pub static PROVIDER: Provider = config::describe(
     Provider::new::<RabbitMqConfig>("rabbitmq", env!("CARGO_PKG_NAME"))
         .schemes(&["amqp", "amqps"])
-        .modes(&[
-            ("quorum", claims::USUAL),
-            ("classic", claims::USUAL),
-            ("ordered", claims::QUEUES),
-        ]),
+        .modes(&[("quorum", claims::QUEUES), ("classic", claims::USUAL)]),
 );
 
 broker_core::register_provider!(PROVIDER);

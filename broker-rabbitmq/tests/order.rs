@@ -96,7 +96,7 @@ async fn each_key_is_in_order_over_failures_and_members_that_come_and_go() {
             }
             let delivery = next(&mut subscription).await;
             let number = number(&delivery);
-            if (number + turn + round) % 5 == 0 {
+            if (number + turn + round).is_multiple_of(5) {
                 let delay = Duration::from_millis(number % 7 * 5);
                 delivery.nack_with(NackOptions::new().delay(delay)).await.unwrap();
             } else {

@@ -1,13 +1,13 @@
 //! A group's one consumer in this process, and the members that share what comes by it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use broker_core::base::Membership;
 use broker_core::{BrokerEvent, ConsumerName, Error, ErrorKind, GroupName, Result, Retry, StreamName};
-use broker_window::{Moment, Who, Window};
+use broker_window::{Moment, Who};
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::Notify;
@@ -16,14 +16,22 @@ use tokio::time::Instant;
 
 use super::notes::Notes;
 use super::session::Session;
+use super::settling::Past;
 use super::{pump, record};
 use crate::client::{Client, lock};
 use crate::error::from_lapin;
 use crate::memory::Memory;
 use crate::told::gone;
 
-/// How many deliveries the server sends before the first of them is acked.
-const PREFETCH: u16 = 1024;
+/// How many deliveries the server sends before the first of them is acked. It is the same for all processes: whoever takes
+/// over gets all that comes back at once, so that it comes back in order if that one fails too.
+const PREFETCH: u16 = 4096;
+
+/// How many members are known by their names.
+const NAMES: usize = 4_096;
+
+/// How many sessions are remembered, so that what was settled in them is not called stale.
+const PAST: usize = 4;
 
 /// A group that this process reads in order.
 pub(crate) struct Group {
@@ -48,8 +56,8 @@ pub(crate) struct Group {
 /// What a group knows, behind its lock.
 pub(super) struct State {
     pub(super) session: Option<Session>,
-    /// The session before, where all that was settled in it was heard.
-    pub(super) past: Option<(u32, Window)>,
+    /// The sessions before, where all that was settled in them was heard.
+    pub(super) past: VecDeque<Past>,
     /// What is known of messages that are going to come again.
     pub(super) notes: Notes,
     members: HashMap<ConsumerName, Who>,
@@ -60,7 +68,6 @@ pub(super) struct State {
     pub(super) has_left: bool,
     /// When a member last read or settled.
     pub(super) used: Instant,
-    pub(super) lease: Duration,
     was_open: bool,
 }
 
@@ -77,14 +84,13 @@ impl Group {
             queue,
             state: Mutex::new(State {
                 session: None,
-                past: None,
+                past: VecDeque::new(),
                 notes: Notes::default(),
                 members: HashMap::new(),
                 numbered: 0,
                 users: 0,
                 has_left: false,
                 used: Instant::now(),
-                lease: member.lease,
                 was_open: false,
             }),
             arrived: Notify::new(),
@@ -117,13 +123,16 @@ impl Group {
     }
 
     /// A member joins; answers its number.
-    pub(super) fn join(&self, name: &ConsumerName, lease: Duration) -> Who {
+    pub(super) fn join(&self, name: &ConsumerName) -> Who {
         let mut state = self.state();
-        (state.lease, state.has_left, state.used) = (lease, false, Instant::now());
+        (state.has_left, state.used) = (false, Instant::now());
         state.users += 1;
         let next = state.numbered;
         if let Some(who) = state.members.get(name) {
             return *who;
+        }
+        if state.members.len() >= NAMES {
+            state.members.clear();
         }
         // Numbers are not used again: an old receipt must not become a new member's.
         state.numbered += 1;
@@ -201,7 +210,6 @@ impl Group {
                 .take_if(|session| epoch.is_none_or(|epoch| epoch == session.epoch));
             if let Some(session) = &lost {
                 state.notes.merge(&session.notes(true));
-                state.past = None;
             }
             lost
         };
@@ -233,19 +241,22 @@ impl Group {
         if !notes.is_empty() {
             let _writing = self.writing.lock().await;
             // What can't be written counts as the server has it.
-            let _ = tokio::time::timeout(limit, record::write(client, &self.queue, &notes)).await;
+            let _ = tokio::time::timeout(limit, record::write(client, &self.queue, &notes, true)).await;
         }
         let session = {
             let mut state = self.state();
             state.notes.merge(&notes);
             state.session.take()
         };
-        if let Some(mut session) = session {
+        if let Some(session) = session {
             let closing = session.channel.close(200, "left".into());
             let heard = tokio::time::timeout(limit, closing).await;
             if matches!(heard, Ok(Ok(()))) {
-                let window = std::mem::replace(&mut session.window, Window::new(1, 0));
-                self.state().past = Some((session.epoch, window));
+                let mut state = self.state();
+                state.past.push_back(session.into_past());
+                if state.past.len() > PAST {
+                    state.past.pop_front();
+                }
             }
         }
         self.arrived.notify_waiters();
@@ -265,7 +276,7 @@ impl Group {
             all.merge(notes);
             all
         };
-        let written = record::write(client, &self.queue, &notes).await;
+        let written = record::write(client, &self.queue, &notes, false).await;
         if written.is_err()
             && let Some(session) = &mut self.state().session
         {

@@ -18,12 +18,12 @@ impl Group {
         }
         let now = self.now();
         let mut state = self.state();
-        let (idle, limit) = (state.used.elapsed(), state.lease.min(IDLE));
+        let idle = state.used.elapsed();
         let is_left = state.users == 0 && (state.has_left || idle > GRACE);
         let Some(session) = &mut state.session else {
             return false;
         };
         session.window.tick(now);
-        !session.is_in_hand() && (is_left || idle > limit)
+        !session.is_in_hand() && (is_left || idle > IDLE)
     }
 }

@@ -38,7 +38,7 @@ impl Member {
         Ok(Arc::new(Self {
             member: member.clone(),
             client: Arc::clone(client),
-            who: group.join(&member.consumer, member.lease),
+            who: group.join(&member.consumer),
             group,
             left: AtomicBool::new(false),
         }))
@@ -191,13 +191,9 @@ impl Member {
                 }
                 _ => {
                     for receipt in run.iter() {
-                        let past = state.past.as_ref().filter(|(past, _)| u64::from(*past) == epoch);
-                        let settled = past.is_some_and(|(_, window)| window.is_settled(receipt.sequence));
-                        answers.push(if settled {
-                            Settled::AlreadySettled
-                        } else {
-                            Settled::Stale
-                        });
+                        let past = state.past.iter().find(|past| u64::from(past.epoch) == epoch);
+                        let settled = past.map(|past| past.settled(receipt, self.who, now));
+                        answers.push(settled.unwrap_or(Settled::Stale));
                     }
                 }
             }

@@ -30,7 +30,9 @@ impl Notes {
 
     /// Forgets what did not come again: it is settled.
     pub(crate) fn clear(&mut self) {
-        self.0 = HashMap::new();
+        if !self.0.is_empty() {
+            self.0 = HashMap::new();
+        }
     }
 
     /// Takes note of a message, unless something later is known of it.
@@ -48,19 +50,20 @@ impl Notes {
         }
     }
 
-    /// A message came: sets how often it was handed out before, where that is known.
-    pub(crate) fn apply(&mut self, entry: &mut Entry) {
+    /// A message came: sets how often it was handed out before. Answers whether that is known.
+    pub(crate) fn apply(&mut self, entry: &mut Entry) -> bool {
         let Some(note) = entry.identity().and_then(|identity| self.0.remove(&identity)) else {
-            return;
+            return false;
         };
         // Each time that it came back to the server since then, it may have been handed out once.
         let since = entry.count.saturating_sub(note.count);
         entry.attempt = note.attempts.saturating_add(since).saturating_add(1);
         entry.meta.first_failed = entry.meta.first_failed.or(note.first_failed);
+        true
     }
 
-    /// As it is written.
-    pub(crate) fn to_text(&self) -> String {
+    /// As it is written; `whole` where it tells of all that was handed out and is not settled.
+    pub(crate) fn to_text(&self, whole: bool) -> String {
         let lines: Vec<Line> = self
             .0
             .iter()
@@ -68,12 +71,12 @@ impl Notes {
                 (id.0, id.1, *copy, note.attempts, note.count, note.first_failed)
             })
             .collect();
-        serde_json::to_string(&lines).unwrap_or_default()
+        serde_json::to_string(&(whole, lines)).unwrap_or_default()
     }
 
-    /// What was written; what can't be read is known of nobody.
-    pub(crate) fn from_text(text: &[u8]) -> Self {
-        let lines: Vec<Line> = serde_json::from_slice(text).unwrap_or_default();
+    /// What was written, and whether it is the whole; what can't be read tells of nothing.
+    pub(crate) fn from_text(text: &[u8]) -> (Self, bool) {
+        let (whole, lines): (bool, Vec<Line>) = serde_json::from_slice(text).unwrap_or_default();
         let mut notes = Self::default();
         for (ms, seq, copy, attempts, count, first_failed) in lines {
             let identity = Identity { id: (ms, seq), copy };
@@ -84,6 +87,6 @@ impl Notes {
             };
             notes.note(identity, note);
         }
-        notes
+        (notes, whole)
     }
 }

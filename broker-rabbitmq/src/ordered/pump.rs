@@ -83,12 +83,21 @@ impl Group {
             return false;
         };
         let limit = client.context.config.operation_timeout;
-        let read = tokio::time::timeout(limit, record::read(&client, &self.queue)).await;
-        let Ok(Ok(written)) = read else { return false };
+        let learning = async {
+            let (written, is_whole) = record::read(&client, &self.queue).await?;
+            if is_whole {
+                // From now on it says nothing of what is handed out.
+                record::write(&client, &self.queue, &written, false).await?;
+            }
+            Ok::<_, broker_core::Error>((written, is_whole))
+        };
+        let Ok(Ok((written, is_whole))) = tokio::time::timeout(limit, learning).await else {
+            return false;
+        };
         let mut state = self.state();
         state.notes.merge(&written);
         if let Some(session) = state.session.as_mut().filter(|session| session.epoch == epoch) {
-            session.is_informed = true;
+            (session.is_informed, session.is_whole) = (true, is_whole);
         }
         true
     }

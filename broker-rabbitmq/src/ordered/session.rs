@@ -34,6 +34,8 @@ pub(crate) struct Session {
     intake: Vec<Entry>,
     /// Whether what earlier consumers wrote down is known.
     pub(super) is_informed: bool,
+    /// Whether that tells of all that was handed out, so that nobody had what it does not name.
+    pub(super) is_whole: bool,
     /// Whoever takes in what comes.
     waker: Waker,
     /// Whether it is about to be given up: nothing is handed out any more.
@@ -72,6 +74,7 @@ impl Session {
             held: VecDeque::new(),
             intake: Vec::new(),
             is_informed: false,
+            is_whole: false,
             waker: Waker::noop().clone(),
             is_ending: false,
             noted: BTreeSet::new(),
@@ -119,9 +122,13 @@ impl Session {
         let (mut run, mut passed) = (Vec::new(), Vec::new());
         for mut entry in std::mem::take(&mut self.intake) {
             if entry.count > 0 {
-                notes.apply(&mut entry);
+                if !notes.apply(&mut entry) && self.is_whole && entry.identity().is_some() {
+                    entry.attempt = entry.attempt.saturating_sub(1).max(1);
+                }
                 self.noted.insert(entry.tag);
-            } else if !notes.is_empty() {
+            } else {
+                // All that came back has come.
+                self.is_whole = false;
                 notes.clear();
             }
             if memory.is_settled(&mut entry) {

@@ -1,7 +1,9 @@
 //! Settling what a session handed out.
 
+use std::collections::HashMap;
+
 use broker_core::{Receipt, ReceiptRun, Settled, Settlements};
-use broker_window::{Moment, Purpose, Tag, Who};
+use broker_window::{Moment, Purpose, Tag, Who, Window};
 
 use super::session::Session;
 use crate::meta::Identity;
@@ -85,6 +87,44 @@ impl Session {
     fn identity(&self, tag: u64) -> Option<Identity> {
         let (entries, index) = self.find(tag)?;
         entries.get(index)?.identity()
+    }
+}
+
+/// A session that is over, and gave back what it had.
+pub(crate) struct Past {
+    pub(super) epoch: u32,
+    window: Window,
+    /// How often messages that are not settled were handed out before that session, where they were.
+    before: HashMap<u64, u32>,
+}
+
+impl Past {
+    /// What settling a delivery of it answers.
+    pub(super) fn settled(&self, receipt: Receipt, who: Who, now: Moment) -> Settled {
+        let tag = receipt.sequence;
+        let before = self.before.get(&tag).copied().unwrap_or(0);
+        let delivery = Tag::from_receipt(receipt.attempt.saturating_sub(before), holder(receipt));
+        // What was in hand when it ended goes to whoever is next.
+        self.window
+            .check(tag, delivery, who, now)
+            .err()
+            .unwrap_or(Settled::Stale)
+    }
+}
+
+impl Session {
+    /// What is left when it is over.
+    pub(super) fn into_past(mut self) -> Past {
+        let unsettled = self.window.unsettled().filter_map(|(tag, _)| {
+            let (entries, index) = self.find(tag)?;
+            Some((tag, entries.before(index)))
+        });
+        let before = unsettled.filter(|(_, before)| *before > 0).collect();
+        Past {
+            epoch: self.epoch,
+            window: std::mem::replace(&mut self.window, Window::new(1, 0)),
+            before,
+        }
     }
 }
 
