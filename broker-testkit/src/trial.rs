@@ -80,6 +80,12 @@ impl Trial {
         duration.mul_f64(self.timing().scale.max(1.0))
     }
 
+    /// How long what must happen may take on this machine.
+    #[must_use]
+    pub fn in_time(&self) -> Duration {
+        self.at_most(self.timing().eventual)
+    }
+
     /// How long to watch for what must not happen.
     #[must_use]
     pub fn quiet(&self) -> Duration {
@@ -178,12 +184,7 @@ impl Trial {
     #[must_use]
     pub fn reader_of(&self, subscription: broker_core::Subscription) -> Reader {
         let acks = self.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
-        Reader::new(
-            subscription,
-            self.at_most(self.timing().eventual),
-            self.quiet(),
-            acks,
-        )
+        Reader::new(subscription, self.in_time(), self.quiet(), acks)
     }
 
     /// Reads until `count` deliveries came, without settling them; more than were asked for never come.
@@ -201,7 +202,7 @@ impl Trial {
     ) -> impl Future<Output = CheckResult<Vec<Delivery>>> + 'a {
         let place = Location::caller();
         async move {
-            let until = Instant::now() + self.at_most(self.timing().eventual) * crate::reader::volume(count);
+            let until = Instant::now() + self.in_time() * crate::reader::volume(count);
             let mut deliveries = Vec::new();
             while deliveries.len() < count {
                 let batch = broker.read(stream, group, count - deliveries.len()).await?;
@@ -281,7 +282,7 @@ impl Trial {
     {
         let place = Location::caller();
         async move {
-            let until = Instant::now() + self.at_most(self.timing().eventual);
+            let until = Instant::now() + self.in_time();
             loop {
                 if condition().await? {
                     return Ok(());

@@ -61,34 +61,93 @@ culprits() {
     head -n 24 <<<"${found:-$(tail -n 12 "$2")}"
 }
 
+# These steps only compile, in folders of their own. They run at the lowest priority beside the others, which wait for servers
+# much of their time, and are told of at the end.
+declare -A is_beside
+beside() {
+    local name
+    for name in "$@"; do
+        is_beside[$name]=yes
+    done
+}
+
+# What became of a step and how long it took is in a file beside its log: another process may have run it.
+run_step() {
+    local name=$1 began=$SECONDS code
+    # Not as a condition: bash would switch `set -e` off within the step.
+    set +e
+    (
+        set -e
+        eval "${step_command[$name]}"
+    ) 2>&1 | tee "target/checks/$name.log"
+    code=${PIPESTATUS[0]}
+    set -e
+    echo "$code $((SECONDS - began))" >"target/checks/$name.end"
+}
+
+run_beside() {
+    local name
+    renice --priority 19 --pid "$BASHPID"
+    for name in "$@"; do
+        run_step "$name"
+    done
+}
+
+number=0
+announce() {
+    number=$((number + 1))
+    printf '\n==> [%d/%d] %s: %s\n' "$number" "${#selected[@]}" "$1" "${step_holds[$1]}"
+}
+
+failed=() table=""
+conclude() {
+    local name=$1 code=1 took=0 word=passed
+    read -r code took <"target/checks/$name.end" || true
+    if ((code != 0)); then
+        failed+=("$name")
+        word=FAILED
+    fi
+    table+=$(printf '%-7s %-18s %5d s' "$word" "$name" "$took")$'\n'
+    printf '==> %s: %s (%d s)\n' "$name" "$word" "$took"
+}
+
 run_selected() {
-    local name code began log number=0 failed=() table=""
+    local name lane=() line_of_steps=()
     gaps=$(mktemp)
+    lane_group=
     mkdir -p target/checks
     # Cargo writes to a pipe here, and would leave colours out.
     [[ ! -t 1 ]] || export CARGO_TERM_COLOR=always
-    trap 'rm -f "$gaps"' EXIT
+    trap 'rm -f "$gaps"; [[ -z $lane_group ]] || kill -- "-$lane_group" 2>/dev/null || true' EXIT
     trap 'exit 130' INT
     for name in "${selected[@]}"; do
-        number=$((number + 1))
-        printf '\n==> [%d/%d] %s: %s\n' "$number" "${#selected[@]}" "$name" "${step_holds[$name]}"
-        began=$SECONDS
-        log=target/checks/$name.log
-        # Not as a condition: bash would switch `set -e` off within the step.
-        set +e
-        (
-            set -e
-            eval "${step_command[$name]}"
-        ) 2>&1 | tee "$log"
-        code=${PIPESTATUS[0]}
-        set -e
-        local took=$((SECONDS - began)) word=passed
-        if ((code != 0)); then
-            failed+=("$name")
-            word=FAILED
-        fi
-        table+=$(printf '%-7s %-18s %5d s' "$word" "$name" "$took")$'\n'
-        printf '==> %s: %s (%d s)\n' "$name" "$word" "$took"
+        rm -f "target/checks/$name.end"
+        if [[ -n ${is_beside[$name]:-} ]]; then lane+=("$name"); else line_of_steps+=("$name"); fi
+    done
+    if ((${#line_of_steps[@]} == 0)); then
+        line_of_steps=("${lane[@]}")
+        lane=()
+    fi
+    if ((${#lane[@]})); then
+        # In a process group of its own, so that it ends with this script.
+        set -m
+        run_beside "${lane[@]}" </dev/null >/dev/null 2>&1 &
+        lane_group=$!
+        set +m
+    fi
+    for name in "${line_of_steps[@]}"; do
+        announce "$name"
+        run_step "$name"
+        conclude "$name"
+    done
+    if ((${#lane[@]})); then
+        wait "$lane_group" || true
+        lane_group=
+    fi
+    for name in "${lane[@]}"; do
+        announce "$name"
+        cat "target/checks/$name.log"
+        conclude "$name"
     done
     printf '\n'
     paste -d ' ' - - - <<<"${table%$'\n'}"

@@ -136,8 +136,7 @@ properties_long() {
 # Each crate that others can depend on, without any feature, then with each one alone. Two features stay out, as their build looks
 # for more on the machine than the rest of this project needs.
 each_feature() {
-    local sets kafka
-    sets=$(cargo metadata --no-deps --format-version 1 | python3 -c '
+    cargo metadata --no-deps --format-version 1 | python3 -c '
 import json, sys
 for package in json.load(sys.stdin)["packages"]:
     if package["publish"] == []:
@@ -146,22 +145,18 @@ for package in json.load(sys.stdin)["packages"]:
     for feature in sorted(package["features"]):
         if feature != "default" and (package["name"], feature) not in [("broker-kafka", "gssapi"), ("broker-kafka", "tls-vendored")]:
             print(package["name"], feature)
-')
-    # In a folder of their own: the library that is there by word alone must not be taken for the one that other steps link.
-    check_sets "$PWD/target/features" < <(grep kafka <<<"$sets") &
-    kafka=$!
-    check_sets "$PWD/target" < <(grep -v kafka <<<"$sets")
-    wait "$kafka"
+' | check_sets
 }
 
-# Checks sets of features, a package and at most one feature a line. What builds C is told that it is there: a check links nothing.
+# Checks sets of features, a package and at most one feature a line. What builds C is told that it is there, as a check links
+# nothing; so the folder is its own, or other steps would take that for the library they link.
 check_sets() {
-    local folder=$1 triple found package feature
+    local triple found package feature
     triple=$(rustc -vV | sed -n 's/^host: //p')
     found=(--config "target.$triple.rdkafka.rustc-link-lib=['rdkafka']" --config "target.$triple.zstd.rustc-link-lib=['zstd']")
     while read -r package feature; do
         echo "$package ${feature:-(no feature)}"
-        CARGO_TARGET_DIR=$folder cargo "${found[@]}" check --quiet -p "$package" --no-default-features \
+        CARGO_TARGET_DIR=$PWD/target/features cargo "${found[@]}" check --quiet -p "$package" --no-default-features \
             ${feature:+--features "$feature"} </dev/null
     done
 }

@@ -31,6 +31,10 @@ impl Cell {
 
     pub(super) async fn done(&self) -> &Published {
         loop {
+            // Whoever is woken finds it here; asking to be told, only to find it then, costs the others a lock twice.
+            if let Some(published) = self.outcome.get() {
+                return published;
+            }
             let mut done = std::pin::pin!(self.done.notified());
             done.as_mut().enable();
             if let Some(published) = self.outcome.get() {

@@ -171,7 +171,7 @@ impl PublishQueue {
     /// Sends what waits in the sending task's name, if that has nothing to do and a lone message is no surprise: the
     /// task need not be woken to send it, only for the answer.
     fn sends_at_once(self: &Arc<Self>) -> bool {
-        if !self.limits.linger.is_zero() || Handle::try_current().is_err() {
+        if !self.limits.linger.is_zero() {
             return false;
         }
         // Held by the task itself: it is about to look.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use super::attempts::NEVER;
@@ -43,7 +44,13 @@ impl InFlight {
     /// Only after a single message: where many come at once, they had better gather.
     pub(super) fn begin_alone(&mut self, queue: &Arc<PublishQueue>) -> bool {
         let open = self.lone && self.batches.is_empty() && queue.retrying.load(Ordering::Acquire) == 0;
-        let Some(task) = self.idle.clone().filter(|_| open) else {
+        // The adapter may want the runtime. It is asked for last: its handle is counted, and every sender comes by here.
+        let Some(task) = self
+            .idle
+            .as_ref()
+            .filter(|_| open && Handle::try_current().is_ok())
+            .cloned()
+        else {
             return false;
         };
         if let Some((mut sending, count)) = next_batch(queue)

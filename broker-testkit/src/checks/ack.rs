@@ -222,7 +222,7 @@ check!(
 
 async fn batch(t: &Trial) -> CheckResult {
     let scene = Scene::new(t, Options::new(), 5).await?;
-    let until = tokio::time::Instant::now() + t.at_most(t.timing().eventual);
+    let until = tokio::time::Instant::now() + t.in_time();
     let mut batch = scene.broker.read(&scene.stream, &scene.group, 5).await?;
     while batch.is_empty() && tokio::time::Instant::now() < until {
         tokio::time::sleep(crate::trial::POLL).await;

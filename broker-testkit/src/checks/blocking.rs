@@ -182,7 +182,7 @@ async fn many_readers(t: &Trial) -> CheckResult {
     }
     for stream in &streams {
         let (broker, stream, group) = (broker.clone(), stream.clone(), t.group("g"));
-        let wait = t.timing().eventual;
+        let wait = t.in_time();
         readers.push(tokio::spawn(async move {
             broker.read_wait(&stream, &group, 1, wait).await.map(|b| b.len())
         }));

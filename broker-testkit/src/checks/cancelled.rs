@@ -34,7 +34,7 @@ async fn cancel_read(t: &Trial) -> CheckResult {
     };
     let (mut published, mut acked, mut dropped) = (0, 0, 0);
     // A slow machine drops fewer.
-    let time = t.at_most(t.timing().eventual);
+    let time = t.in_time();
     let began = Instant::now();
     while dropped < drops && (dropped < drops / 8 || began.elapsed() < time) {
         let answer = {
@@ -53,7 +53,7 @@ async fn cancel_read(t: &Trial) -> CheckResult {
             None => dropped += 1,
         }
     }
-    let until = Instant::now() + t.at_most(t.timing().eventual) + t.timing().lease * 2;
+    let until = Instant::now() + t.in_time() + t.timing().lease * 2;
     while acked < published {
         ensure!(
             Instant::now() < until,

@@ -27,7 +27,7 @@ async fn close_idempotent(t: &Trial) -> CheckResult {
         })
         .collect();
     for task in tasks {
-        within(t.timing().eventual, "close", task)
+        within(t.in_time(), "close", task)
             .await?
             .map_err(Stop::failed)??;
     }
@@ -207,16 +207,13 @@ async fn close_flushes(t: &Trial) -> CheckResult {
         .collect();
     // In the midst of it: some are answered, and others are under way.
     let midst = done.wait_for(|done| *done >= MESSAGES / 10);
-    within(t.timing().eventual, "a tenth of the sends", midst)
+    within(t.in_time(), "a tenth of the sends", midst)
         .await?
         .map_err(Stop::failed)?;
     broker.close().await?;
     let (mut stored, mut unsent) = (Vec::new(), Vec::new());
     for send in sends {
-        match within(t.timing().eventual, "a send", send)
-            .await?
-            .map_err(Stop::failed)?
-        {
+        match within(t.in_time(), "a send", send).await?.map_err(Stop::failed)? {
             (number, Ok(_)) => stored.push(number),
             (number, Err(error)) if error.kind() == ErrorKind::Closed => unsent.push(number),
             (number, Err(error)) => return Err(Stop::failed(format!("send {number}: {error}"))),

@@ -65,7 +65,7 @@ async fn attempt_count(t: &Trial) -> CheckResult {
     let scene = Scene::new(t, options(), 1).await?;
     let other = t.broker_with(options()).await?;
     let members = [&scene.broker, &other];
-    let until = Instant::now() + t.at_most(t.timing().eventual);
+    let until = Instant::now() + t.in_time();
     let mut expected = 1;
     for turn in (0..members.len()).cycle() {
         if expected > 6 {
@@ -130,7 +130,7 @@ impl Flow {
         const BATCH: usize = 50;
         let mut tasks = Vec::new();
         let acked = Arc::new(AtomicUsize::new(0));
-        let until = Instant::now() + t.at_most(t.timing().eventual) * t.scale(1, 3);
+        let until = Instant::now() + t.in_time() * t.scale(1, 3);
         for number in 0..consumers {
             let seed = t.seed().wrapping_add(number as u64);
             let options = Options::new().max_retries(1_000).set("retry_delay", "5ms");

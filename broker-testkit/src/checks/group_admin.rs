@@ -104,7 +104,7 @@ async fn group_info(t: &Trial) -> CheckResult {
     );
     let oldest = reading.oldest_pending;
     ensure!(
-        oldest.is_some_and(|age| age < t.timing().eventual),
+        oldest.is_some_and(|age| age < t.in_time()),
         "the oldest delivery is {oldest:?} old"
     );
     delivery.ack().await?;
@@ -157,9 +157,7 @@ async fn drained(t: &Trial) -> CheckResult {
     for delivery in held {
         delivery.ack().await?;
     }
-    let in_time = broker
-        .wait_until_drained(&stream, &group, t.timing().eventual)
-        .await?;
+    let in_time = broker.wait_until_drained(&stream, &group, t.in_time()).await?;
     ensure!(in_time, "not drained although everything is acked");
     Ok(())
 }

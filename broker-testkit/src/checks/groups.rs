@@ -80,7 +80,7 @@ async fn load_balanced(t: &Trial) -> CheckResult {
         Arc::new(AtomicUsize::new(0)),
     );
     let (eventual, idle, quiet, acks) = (
-        t.at_most(t.timing().eventual),
+        t.in_time(),
         t.at_most(Duration::from_secs(2)),
         t.quiet(),
         t.has(Capabilities::MESSAGE_ACKNOWLEDGEMENT),

@@ -270,7 +270,7 @@ async fn lag(t: &Trial) -> CheckResult {
         .await?;
     let drained = scene
         .broker
-        .wait_until_drained(&scene.stream, &scene.group, t.at_most(t.timing().eventual))
+        .wait_until_drained(&scene.stream, &scene.group, t.in_time())
         .await?;
     ensure!(drained, "a group with nothing to do is not drained");
     Ok(())

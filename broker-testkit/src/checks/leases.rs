@@ -28,7 +28,7 @@ async fn drop_unsettled(t: &Trial) -> CheckResult {
         .await?;
     let mut reader = t.reader_of(subscription);
     for attempt in 1..=2 {
-        let delivery = reader.next_within(t.at_most(t.timing().eventual)).await?;
+        let delivery = reader.next_within(t.in_time()).await?;
         let seen = delivery.as_ref().map(|delivery| delivery.attempt());
         ensure_eq!(seen, Some(attempt), "the attempt after {} drops", attempt - 1);
     }

@@ -226,7 +226,7 @@ async fn others_progress(t: &Trial) -> CheckResult {
         .set("max_delay", "50ms");
     let scene = Scene::new(t, options, others + 1).await?;
     let (since, mut done, mut failures) = (Instant::now(), BTreeSet::new(), 0_u128);
-    let until = since + t.at_most(t.timing().eventual);
+    let until = since + t.in_time();
     while done.len() < others {
         ensure!(Instant::now() < until, "{} of {others} were handled", done.len());
         for delivery in scene.read(1).await? {

@@ -97,7 +97,7 @@ async fn per_key(t: &Trial) -> CheckResult {
     let keys: Vec<_> = (0..16).map(|key| format!("key-{key}")).collect();
     let count: usize = 16 * t.scale(16, 64);
     let left = Arc::new(AtomicUsize::new(count));
-    let until = Instant::now() + t.at_most(t.timing().eventual);
+    let until = Instant::now() + t.in_time();
     let mut consumers = Vec::new();
     for number in 0..10 {
         let subscription = broker
@@ -281,7 +281,7 @@ async fn sequential(broker: &broker_core::Broker, stream: &str, group: &str) -> 
 }
 
 async fn next(t: &Trial, reader: &mut Reader) -> CheckResult<Option<Delivery>> {
-    reader.next_within(t.at_most(t.timing().eventual)).await
+    reader.next_within(t.in_time()).await
 }
 
 fn number(ledger: &Ledger, delivery: &Delivery) -> CheckResult<u64> {

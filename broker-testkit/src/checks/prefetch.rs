@@ -32,7 +32,7 @@ async fn limit(t: &Trial) -> CheckResult {
     let mut reader = t.reader_of(subscription);
     let mut held = Vec::new();
     for _ in 0..PREFETCH {
-        held.extend(reader.next_within(t.at_most(t.timing().eventual)).await?);
+        held.extend(reader.next_within(t.in_time()).await?);
     }
     ensure_eq!(held.len(), PREFETCH, "deliveries in time");
     reader.nothing().await?;
@@ -43,7 +43,7 @@ async fn limit(t: &Trial) -> CheckResult {
         seen.insert(scene.number(&delivery)?);
         ensure_eq!(delivery.ack().await?, Settled::Acked, "an ack");
         if seen.len() + held.len() < 20 {
-            held.extend(reader.next_within(t.at_most(t.timing().eventual)).await?);
+            held.extend(reader.next_within(t.in_time()).await?);
         }
     }
     ensure_eq!(seen, (0..20).collect(), "the messages");
@@ -69,7 +69,7 @@ async fn given_back(t: &Trial) -> CheckResult {
     let mut reader = t.reader_of(subscription);
     let mut taken = Vec::new();
     for _ in 0..2 {
-        taken.extend(reader.next_within(t.at_most(t.timing().eventual)).await?);
+        taken.extend(reader.next_within(t.in_time()).await?);
     }
     let taken_numbers = scene.numbers(&taken)?;
     ensure_eq!(taken_numbers.len(), 2, "deliveries in time");
@@ -121,7 +121,7 @@ async fn close_settles(t: &Trial) -> CheckResult {
     reader.take(20).await?;
     let other = t.broker().await?;
     scene.broker.close().await?;
-    match reader.next_within(t.at_most(t.timing().eventual)).await {
+    match reader.next_within(t.in_time()).await {
         Err(Stop::Failed(_)) => {}
         other => ensure!(false, "a subscription of a closed broker answered {other:?}"),
     }

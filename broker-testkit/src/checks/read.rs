@@ -91,7 +91,7 @@ async fn t_batch(
     group: &str,
     max: usize,
 ) -> CheckResult<broker_core::broker::Batch> {
-    let until = Instant::now() + t.timing().eventual;
+    let until = Instant::now() + t.in_time();
     loop {
         let batch = broker.read(stream, group, max).await?;
         if !batch.is_empty() {
@@ -188,9 +188,7 @@ async fn receive_many(t: &Trial) -> CheckResult {
             Ok::<_, broker_core::Error>(())
         })
     };
-    let some = broker
-        .receive_many(&stream, &group, 10, t.timing().eventual)
-        .await?;
+    let some = broker.receive_many(&stream, &group, 10, t.in_time()).await?;
     ensure_eq!(some.len(), 10, "collected from many reads");
     publishing.await.map_err(Stop::failed)??;
     broker.publish(&stream, Message::text("last")).await?;

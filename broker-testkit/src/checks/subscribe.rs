@@ -120,7 +120,7 @@ async fn listen_from_now(t: &Trial) -> CheckResult {
     }
     let mut reader = t.reader_of(other.listen(&stream).start().await?);
     broker.publish(&stream, Message::text("last")).await?;
-    if let Some(delivery) = reader.next_within(t.timing().eventual).await? {
+    if let Some(delivery) = reader.next_within(t.in_time()).await? {
         refused(
             delivery.ack().await,
             ErrorKind::Unsupported,

@@ -159,7 +159,7 @@ async fn fenced(t: &Trial) -> CheckResult {
     }
     commit(&new, "after").await?;
     for expected in ["before", "after"] {
-        let delivery = reader.next_within(t.at_most(t.timing().eventual)).await?;
+        let delivery = reader.next_within(t.in_time()).await?;
         let seen = delivery.as_ref().map(|delivery| delivery.payload().as_ref());
         ensure_eq!(seen, Some(expected.as_bytes()), "what is seen");
     }

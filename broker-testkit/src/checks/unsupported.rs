@@ -186,7 +186,7 @@ async fn ack(t: &Trial) -> CheckResult {
             unsupported(flag, s.provider, "ack", delivery.ack()).await?;
         }
         s.broker.publish(&s.stream, Message::text("x")).await?;
-        let until = Instant::now() + t.timing().eventual;
+        let until = Instant::now() + t.in_time();
         let mut batch = s.broker.read(&s.stream, &s.group, 1).await?;
         while batch.is_empty() {
             ensure!(Instant::now() < until, "a message did not come in time");
@@ -225,7 +225,7 @@ async fn ack_later(t: &Trial) -> CheckResult {
         s.broker
             .publish(&s.stream, Message::text(round.to_string()))
             .await?;
-        let next = within(t.timing().eventual, "the next message", subscription.next()).await?;
+        let next = within(t.in_time(), "the next message", subscription.next()).await?;
         let Some(delivery) = next.transpose()? else {
             return Err(Stop::failed("the subscription ended"));
         };
