@@ -39,7 +39,11 @@ use broker_core::registry::Provider;
 pub static PROVIDER: Provider = config::describe(
     Provider::new::<RabbitMqConfig>("rabbitmq", env!("CARGO_PKG_NAME"))
         .schemes(&["amqp", "amqps"])
-        .modes(&[("quorum", claims::QUEUES), ("classic", claims::USUAL)]),
+        .modes(&[
+            ("quorum", claims::USUAL),
+            ("classic", claims::USUAL),
+            ("single active consumer", claims::QUEUES),
+        ]),
 );
 
 broker_core::register_provider!(PROVIDER);

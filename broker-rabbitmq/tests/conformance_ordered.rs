@@ -9,7 +9,7 @@ use broker_testkit::servers::RabbitMqConfig;
 
 fn main() -> broker_core::Result<ExitCode> {
     let harness = common::harness(RabbitMqConfig::new(), "quorum")?
-        .setup("single active consumer")
+        .mode("single active consumer")
         .set("single_active_consumer", true)
         .limits(Limits {
             // One member process at a time has all of a group's messages.

@@ -167,6 +167,34 @@ async fn attempts_go_on_counting_when_process_and_server_are_gone() {
     assert_eq!(delivery.ack().await.unwrap(), Settled::Acked);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_a_failing_message_is_not_worn_out_by_crash_after_crash() {
+    let server = RabbitMqConfig::new().start().unwrap();
+    let keeper = broker(&server);
+    keeper.read("orders", "billing", 0).await.unwrap();
+    publish(&keeper, 0..2 * KEYS).await;
+    for attempt in 1..=5 {
+        let crashing = broker(&server);
+        let mut subscription = join(&crashing).await;
+        let delivery = next(&mut subscription).await;
+        assert_eq!((number(&delivery), delivery.attempt()), (0, attempt));
+        let later = NackOptions::new().delay(Duration::from_secs(3_600));
+        delivery.nack_with(later).await.unwrap();
+    }
+    let last = broker(&server);
+    let mut subscription = join(&last).await;
+    for _ in 0..2 * KEYS {
+        let delivery = next(&mut subscription).await;
+        match number(&delivery) {
+            0 => assert_eq!(delivery.attempt(), 6),
+            behind if behind % KEYS == 0 => assert!(delivery.attempt() <= 2, "{}", delivery.attempt()),
+            // Of other keys; those were handed out, and nobody settled them.
+            _ => {}
+        }
+        delivery.ack().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn order_is_asked_of_queues_that_can_keep_it() {
     for (queue_type, declare) in [(QueueType::Classic, true), (QueueType::Quorum, false)] {
