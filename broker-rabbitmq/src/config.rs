@@ -54,6 +54,8 @@ pub struct RabbitMqConfig {
     pub queue_type: QueueType,
     /// Whether the messages of one key come in order, also after a failure: one consumer at a time has a group's queue.
     pub single_active_consumer: bool,
+    /// How many messages the server sends ahead to a group's single active consumer; the same in all processes of a group.
+    pub prefetch_count: u16,
     /// Whether exchanges and queues are made; off, they are used as they are.
     pub declare: bool,
     /// The exchange of a stream; `{stream}` stands for its name. Empty is the server's default exchange, which leads
@@ -132,6 +134,7 @@ impl Default for RabbitMqConfig {
             connection_retry_delay: Duration::from_millis(200),
             queue_type: QueueType::default(),
             single_active_consumer: false,
+            prefetch_count: 4096,
             declare: true,
             exchange: "{stream}".to_owned(),
             exchange_type: ExchangeType::default(),
@@ -232,6 +235,9 @@ impl RabbitMqConfig {
                 let known = holes.join(" and ");
                 return refuse(key, &format!("it has a brace that is none of {known}"));
             }
+        }
+        if self.prefetch_count == 0 {
+            return refuse("prefetch_count", "a number above zero is expected");
         }
         self.check_order()?;
         self.check_bindings()?;

@@ -20,6 +20,8 @@ const KEYS: u64 = 4;
 fn broker(server: &RabbitMqServer) -> Broker {
     let settings = Settings {
         single_active_consumer: true,
+        // So few that messages wait at the server, too.
+        prefetch_count: 64,
         ..Settings::new(&server.url()).unwrap()
     };
     let common = BrokerConfig {

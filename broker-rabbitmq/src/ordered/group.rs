@@ -23,10 +23,6 @@ use crate::error::from_lapin;
 use crate::memory::Memory;
 use crate::told::gone;
 
-/// How many deliveries the server sends before the first of them is acked. It is the same for all processes: whoever takes
-/// over gets all that comes back at once, so that it comes back in order if that one fails too.
-const PREFETCH: u16 = 4096;
-
 /// How many members are known by their names.
 const NAMES: usize = 4_096;
 
@@ -180,7 +176,10 @@ impl Group {
         }
         let channel = client.asking().await?;
         let starting = async {
-            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+            // With the same everywhere, whoever takes over gets all that comes back at once, so that it comes back in order
+            // if that one fails too.
+            let prefetch = client.config.prefetch_count;
+            channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
             channel
                 .basic_consume(self.queue.clone(), ShortString::default(), options, none)
