@@ -3,11 +3,14 @@
 //! Arrivals are scheduled beforehand and each is measured from its scheduled time: a publisher that falls behind makes
 //! the messages late that it holds up, and hides nothing.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use broker::prelude::*;
 use serde::Serialize;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinHandle;
 
 use crate::rounds;
 
@@ -90,9 +93,50 @@ pub fn percentiles(mut latencies: Vec<Duration>) -> (f64, f64) {
     (at(50), at(99))
 }
 
+/// Publishes each message when it is due, by a task of its own, with the moment in its payload; begins at `start`.
+pub fn publishing<F>(start: Instant, publish: impl Fn(Vec<u8>) -> F + Send + 'static) -> JoinHandle<()>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let mut due = arrivals(start);
+    tokio::spawn(async move {
+        while let Some(due) = due.recv().await {
+            tokio::spawn(publish(stamped(start, due)));
+        }
+    })
+}
+
+/// How long each message takes through a publisher and a subscription of the framework.
+pub async fn through(
+    publisher: Publisher,
+    deliveries: &mut Subscription,
+    start: Instant,
+) -> anyhow::Result<Vec<Duration>> {
+    let publishing = publishing(start, move |payload| {
+        let publisher = publisher.clone();
+        async move { publisher.send(Message::new(payload)).await }
+    });
+    let mut latencies = Vec::with_capacity(messages());
+    while latencies.len() < messages() {
+        let batch = deliveries.next_batch().await.context("the broker closed")??;
+        for delivery in batch.iter() {
+            latencies.push(taken(start, delivery.payload())?);
+        }
+        batch.ack_later();
+    }
+    deliveries.settled().await?;
+    publishing.await?;
+    Ok(latencies)
+}
+
+/// When the first message of a case is due that begins now.
+pub fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(50)
+}
+
 /// The moments at which messages are due, told when each has come, by a thread of its own: a runtime's timer is too
 /// coarse.
-pub fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
+fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
     let (tell, due) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for number in 0..u32::from(MESSAGES) {
@@ -110,7 +154,7 @@ pub fn arrivals(start: Instant) -> UnboundedReceiver<Instant> {
 }
 
 /// A payload of a hundred bytes that begins with the moment the message was due.
-pub fn stamped(start: Instant, due: Instant) -> Vec<u8> {
+fn stamped(start: Instant, due: Instant) -> Vec<u8> {
     let mut payload = vec![b'x'; 100];
     let nanos = u64::try_from((due - start).as_nanos()).unwrap_or(u64::MAX);
     for (to, from) in payload.iter_mut().zip(nanos.to_be_bytes()) {

@@ -10,6 +10,7 @@ use broker_core::{Error, Result, Secret};
 use serde::Deserialize;
 
 use crate::broker::Kafka;
+use crate::choices::{Acks, Assignment, Compression, Isolation, OffsetReset, SaslMechanism};
 use crate::native::Native;
 use crate::passed::Passed;
 
@@ -19,6 +20,21 @@ const PORT: u16 = 9092;
 /// Where the servers are and how to talk to them.
 ///
 /// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own.
+///
+/// ```
+/// use broker_core::{Broker, Capabilities, Secret};
+/// use broker_kafka::{Compression, KafkaConfig};
+///
+/// let config = KafkaConfig {
+///     username: Some("orders".to_owned()),
+///     password: Some(Secret::new("hunter2")),
+///     compression: Compression::Lz4,
+///     ..KafkaConfig::new(["one:9092", "two:9092"])
+/// };
+/// let broker = Broker::open(config)?; // connects at the first call
+/// assert!(broker.has_capability(Capabilities::ENTERPRISE_STREAMING | Capabilities::TRANSACTIONS));
+/// # Ok::<(), broker_core::Error>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -132,94 +148,6 @@ pub struct KafkaConfig {
     /// Further settings by librdkafka's own names, passed on as they are.
     #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub kafka: BTreeMap<String, Passed>,
-}
-
-/// How to log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-pub enum SaslMechanism {
-    /// By name and password as they are: over TLS only.
-    #[serde(rename = "PLAIN", alias = "plain")]
-    Plain,
-    /// By a proof of the password, with SHA-256.
-    #[serde(rename = "SCRAM-SHA-256", alias = "scram_sha_256")]
-    ScramSha256,
-    /// By a proof of the password, with SHA-512.
-    #[serde(rename = "SCRAM-SHA-512", alias = "scram_sha_512")]
-    ScramSha512,
-    /// By Kerberos; what it needs is set in the table `kafka`.
-    #[serde(rename = "GSSAPI", alias = "gssapi")]
-    Gssapi,
-}
-
-/// How many copies a message must have before it counts as stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum Acks {
-    /// All that the stream's replicas in sync hold.
-    #[default]
-    All,
-    /// The leader's own.
-    Leader,
-}
-
-/// How messages are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// By gzip, with the feature `zlib`.
-    Gzip,
-    /// By snappy.
-    Snappy,
-    /// By lz4.
-    Lz4,
-    /// By zstd, with the feature `zstd`.
-    Zstd,
-}
-
-/// How partitions are shared among a group's members.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum Assignment {
-    /// Only what moves is taken away from its member.
-    #[default]
-    CooperativeSticky,
-    /// All partitions are taken away and given anew, neighbours to one member.
-    Range,
-    /// All partitions are taken away and given anew, in turn.
-    Roundrobin,
-}
-
-/// Where a group goes on whose position its log no longer has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum OffsetReset {
-    /// At the first message that is still there.
-    #[default]
-    Earliest,
-    /// Behind the last message.
-    Latest,
-    /// Nowhere: reading answers an error until the group is moved.
-    Error,
-}
-
-/// Whether messages of transactions that are not committed are seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum Isolation {
-    /// Only what is committed.
-    #[default]
-    ReadCommitted,
-    /// Everything.
-    ReadUncommitted,
 }
 
 impl KafkaConfig {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod burial;
+mod choices;
 mod chunk;
 mod claims;
 mod client;
@@ -48,7 +49,8 @@ mod transactor;
 mod watchdog;
 
 pub use broker::Kafka;
-pub use config::{Acks, Assignment, Compression, Isolation, KafkaConfig, OffsetReset, SaslMechanism};
+pub use choices::{Acks, Assignment, Compression, Isolation, OffsetReset, SaslMechanism};
+pub use config::KafkaConfig;
 pub use passed::Passed;
 
 use broker_core::registry::Provider;

@@ -8,7 +8,8 @@ use broker_core::{Error, Result};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use crate::config::{Acks, Assignment, Compression, Isolation, KafkaConfig, OffsetReset, SaslMechanism};
+use crate::choices::{Acks, Assignment, Compression, Isolation, OffsetReset, SaslMechanism};
+use crate::config::KafkaConfig;
 use crate::tls;
 
 /// What a message may have beside its payload: key, headers, and what the log adds.

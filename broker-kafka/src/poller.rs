@@ -10,9 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
+use crate::choices::OffsetReset;
 use crate::client::{Client, blocking, lock};
 use crate::committer::Committer;
-use crate::config::OffsetReset;
 use crate::intake::Intake;
 use crate::orders::Order;
 use crate::rebalance::Rebalancer;

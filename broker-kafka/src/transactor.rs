@@ -12,8 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::sync::Mutex;
 
 use crate::broker::Kafka;
+use crate::choices::Isolation;
 use crate::client::{Client, blocking};
-use crate::config::Isolation;
 use crate::error;
 use crate::producer::Producer;
 use crate::publish::Publisher;

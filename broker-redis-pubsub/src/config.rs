@@ -16,6 +16,16 @@ connection_settings! {
     ///
     /// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own. Of the connections for
     /// blocking readers, mode `queue` makes use.
+    ///
+    /// ```
+    /// use broker_core::{Broker, Capabilities};
+    /// use broker_redis_pubsub::{Mode, RedisPubsubConfig};
+    ///
+    /// let server = RedisPubsubConfig::new("redis://localhost:6379/1")?;
+    /// let broker = Broker::open(RedisPubsubConfig { mode: Mode::Queue, ..server })?; // connects at the first call
+    /// assert!(broker.has_capability(Capabilities::RELIABLE_MESSAGING));
+    /// # Ok::<(), broker_core::Error>(())
+    /// ```
     pub struct RedisPubsubConfig {
         /// How long one wait at the server takes, in mode `queue`.
         #[serde(with = "duration")]
@@ -39,6 +49,14 @@ connection_settings! {
 }
 
 /// What a stream is made of.
+///
+/// ```
+/// use broker_core::Capabilities;
+/// use broker_redis_pubsub::Mode;
+///
+/// assert!(Mode::Queue.capabilities().has_capability(Capabilities::DELIVERY_GUARANTEES));
+/// assert!(!Mode::Channel.capabilities().has_capability(Capabilities::CONSUMER_GROUPS));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]

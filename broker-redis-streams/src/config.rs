@@ -15,6 +15,16 @@ connection_settings! {
     /// Where the server is and how to talk to it.
     ///
     /// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own.
+    ///
+    /// ```
+    /// use broker_core::{Broker, Capabilities};
+    /// use broker_redis_streams::RedisStreamsConfig;
+    ///
+    /// let server = RedisStreamsConfig::new("redis://localhost:6379/1")?;
+    /// let broker = Broker::open(RedisStreamsConfig { partitions: 4, ..server })?; // connects at the first call
+    /// assert!(broker.has_capability(Capabilities::ENTERPRISE_STREAMING));
+    /// # Ok::<(), broker_core::Error>(())
+    /// ```
     pub struct RedisStreamsConfig {
         /// How many partitions a stream is made with. A stream that is there keeps its own number.
         pub partitions: u32 = 1,

@@ -53,6 +53,26 @@ pub enum HandlingEnd {
 }
 
 /// The calls of the handlers of one group, in the order in which they began.
+///
+/// ```
+/// use broker::prelude::*;
+/// use broker_testing::{HandlingEnd, TestApp};
+///
+/// async fn bill(Json(_): Json<u32>) {}
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let service = App::empty().subscribe(Subscriber::new("orders", "billing").handle(bill));
+/// let app = TestApp::of(service).start().await;
+/// app.publish("orders", Message::json(&2).unwrap().key("customer-3")).await;
+/// app.settled().await;
+///
+/// let handled = app.handled("billing");
+/// assert_eq!(handled.json::<u32>(), [2]);
+/// assert_eq!(handled[0].end, Some(HandlingEnd::Done));
+/// # app.stop().await;
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Handled {
     group: String,

@@ -11,6 +11,30 @@ use broker_core::{Broker, Capabilities, ConsumerName, Result};
 use crate::{ConsumerProcess, NetProxy, Options, RawAccess, ServerControl, VirtualClock};
 
 /// An adapter under test: opens brokers on one and the same server, and tells what else it has.
+///
+/// ```
+/// use broker_core::registry::Provider;
+/// use broker_core::{Result, config::Settings};
+/// use broker_testkit::{Harness, Limits, Options};
+///
+/// struct FourPartitions;
+///
+/// impl Harness for FourPartitions {
+///     fn provider(&self) -> &'static Provider {
+///         &broker_inline::PROVIDER
+///     }
+///     fn settings(&self) -> Result<Settings> {
+///         Settings::from_url("inline://harness?partitions=4")
+///     }
+///     fn limits(&self) -> Limits {
+///         Limits { partitions: Some(4), ..Limits::default() }
+///     }
+/// }
+///
+/// let broker = FourPartitions.open(&Options::new().max_retries(0))?;
+/// assert_eq!(broker.config().max_attempts(), 1);
+/// # Ok::<(), broker_core::Error>(())
+/// ```
 pub trait Harness: Send + Sync + 'static {
     /// The adapter.
     fn provider(&self) -> &'static Provider;

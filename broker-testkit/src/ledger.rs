@@ -12,6 +12,24 @@ use crate::{CheckResult, Stop, Verdict};
 ///
 /// Each message carries run, publisher, sequence number and key in its payload, with a checksum; so a delivery is told
 /// to be the one that was published, a corrupted one, or a foreign one, whatever the broker did to its headers.
+///
+/// ```
+/// use broker_testkit::{CheckResult, Trial};
+///
+/// async fn nothing_is_lost(t: &Trial) -> CheckResult {
+///     let (broker, stream, group) = (t.broker().await?, t.stream("a"), t.group("g"));
+///     let ledger = t.ledger();
+///     for _ in 0..t.scale(100, 1000) {
+///         ledger.publish(&broker, &stream).await?;
+///     }
+///     for delivery in t.read(&broker, &stream, &group, t.scale(100, 1000)).await? {
+///         ledger.ack(&delivery).await?;
+///     }
+///     t.note(ledger.verify_ordered()?); // what is wrong ends the check
+///     Ok(())
+/// }
+/// # let _ = nothing_is_lost;
+/// ```
 #[derive(Debug)]
 pub struct Ledger {
     tag: String,

@@ -24,6 +24,21 @@ const IN_FLIGHT: usize = 1024;
 /// A TCP proxy between clients and one server, on a port and a thread of its own.
 ///
 /// It runs until it is dropped, whatever runtimes come and go, and forgets nothing over a restart of the server.
+///
+/// ```
+/// use broker_testkit::{NetProxy as _, TcpProxy};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker_core::Result<()> {
+/// let proxy = TcpProxy::start(([127, 0, 0, 1], 6379).into())?;
+/// let url = format!("redis://127.0.0.1:{}", proxy.port()); // for the broker under test
+/// proxy.delay(Duration::from_millis(200)).await?; // each way
+/// proxy.cut().await?;
+/// # let _ = url;
+/// # Ok(())
+/// # }
+/// ```
 pub struct TcpProxy {
     port: u16,
     state: watch::Sender<State>,

@@ -13,6 +13,30 @@ use crate::report::{CheckReport, Report};
 use crate::{CHECKS, Check, Harness, Level, Part};
 
 /// The suite on one adapter: what to run, and what must come of it.
+///
+/// ```
+/// use broker_core::Capabilities;
+/// use broker_testkit::{Check, CheckResult, Gate, Level, Suite, Trial, UrlHarness, ensure};
+///
+/// async fn empty(t: &Trial) -> CheckResult {
+///     let (broker, stream, group) = (t.broker().await?, t.stream("a"), t.group("g"));
+///     ensure!(broker.read(&stream, &group, 10).await?.is_empty(), "a fresh stream is not empty");
+///     Ok(())
+/// }
+///
+/// static OWN: [Check; 1] = [Check {
+///     id: "mine.empty",
+///     level: Level::Quick,
+///     gate: Gate::needs(Capabilities::CONSUMER_GROUPS),
+///     law: "Nothing there reads as nothing.",
+///     run: |t| Box::pin(empty(t)),
+/// }];
+///
+/// let suite = Suite::new(UrlHarness::new(&broker_inline::PROVIDER, "inline://suite")).with_checks(&OWN);
+/// let report = suite.run(Level::Quick, &["mine.".to_owned()])?; // checks whose id contains that
+/// assert_eq!((report.exercised(), report.is_good()), (1, true));
+/// # Ok::<(), broker_core::Error>(())
+/// ```
 pub struct Suite {
     pub(crate) harness: Arc<dyn Harness>,
     pub(crate) expected: Vec<(Level, usize)>,

@@ -9,6 +9,17 @@ use broker_core::{Capabilities, Error, ErrorKind, Result};
 use crate::{Harness, Limits, Timing, VirtualClock};
 
 /// A harness for an adapter whose server is at a URL, which does for most.
+///
+/// ```
+/// use broker_testkit::{Harness, Limits, Timing, UrlHarness};
+/// use std::time::Duration;
+///
+/// let harness = UrlHarness::new(&broker_inline::PROVIDER, "inline://suite")
+///     .timing(Timing { lease: Duration::from_millis(300), ..Timing::default() })
+///     .limits(Limits { partitions: Some(1), ..Limits::default() });
+/// assert_eq!(harness.settings()?.text("uri"), Some("inline://suite"));
+/// # Ok::<(), broker_core::Error>(())
+/// ```
 pub struct UrlHarness {
     provider: &'static Provider,
     url: String,

@@ -2,7 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use std::process::Command;
+mod own_process;
+
 use std::time::{Duration, Instant};
 
 use broker_testkit::servers::{KafkaCluster, KafkaConfig, KafkaServer};
@@ -82,14 +83,7 @@ fn a_cluster_outlives_one_of_its_brokers() {
 
 #[test]
 fn a_missing_kafka_says_what_to_do() {
-    // In a process of its own, as the variable is the process'.
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "asks_for_the_version", "--nocapture"])
-        .env("BROKER_TEST_KAFKA", "/nowhere")
-        .env("ASK_FOR_VERSION", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = own_process::said_without_program("BROKER_TEST_KAFKA", "/nowhere");
     assert!(
         said.contains("not found: Kafka is not there; run scripts/test once, it installs it"),
         "{said}"
@@ -98,36 +92,17 @@ fn a_missing_kafka_says_what_to_do() {
 
 #[test]
 fn asks_for_the_version() {
-    match KafkaServer::installed() {
-        Ok(version) => assert!(version.at_least(4, 3), "{version}"),
-        Err(error) => {
-            assert!(std::env::var_os("ASK_FOR_VERSION").is_some(), "{error}");
-            println!("{error}");
-        }
-    }
+    own_process::holds_version(KafkaServer::installed(), 4, 3);
 }
 
 #[test]
 fn a_broker_goes_with_its_process_however_that_ends() {
-    if std::env::var_os("START_AND_DIE").is_some() {
+    let said = own_process::said_before_dying("a_broker_goes_with_its_process_however_that_ends", || {
         let server = KafkaConfig::new().start().unwrap();
-        println!(
-            "folder={}\nadmin={}",
-            server.folder().display(),
-            server.admin_servers()
-        );
-        std::process::abort();
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_broker_goes_with_its_process_however_that_ends",
-            "--nocapture",
-        ])
-        .env("START_AND_DIE", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (folder, admin) = (server.folder().display(), server.admin_servers());
+        let told = format!("folder={folder}\nadmin={admin}");
+        (server, told)
+    });
     let after = |word: &str| said.lines().find_map(|line| line.split_once(word)).unwrap().1;
     let (folder, admin) = (after("folder="), after("admin="));
     let until = Instant::now() + Duration::from_secs(30);

@@ -2,6 +2,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod own_process;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -117,14 +119,7 @@ fn users_virtual_hosts_tls_and_the_proxy_stand_before_it() {
 
 #[test]
 fn a_missing_program_says_what_to_install() {
-    // In a process of its own, as the variable is the process'.
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "asks_for_the_version", "--nocapture"])
-        .env("BROKER_TEST_RABBITMQ", "/nowhere")
-        .env("ASK_FOR_VERSION", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = own_process::said_without_program("BROKER_TEST_RABBITMQ", "/nowhere");
     assert!(
         said.contains(
             "not found: the program `/nowhere/rabbitmq-server` is not there; install it (`apt-get install rabbitmq-server`)"
@@ -135,13 +130,7 @@ fn a_missing_program_says_what_to_install() {
 
 #[test]
 fn asks_for_the_version() {
-    match RabbitMqServer::installed() {
-        Ok(version) => assert!(version.at_least(3, 10), "{version}"),
-        Err(error) => {
-            assert!(std::env::var_os("ASK_FOR_VERSION").is_some(), "{error}");
-            println!("{error}");
-        }
-    }
+    own_process::holds_version(RabbitMqServer::installed(), 3, 10);
 }
 
 #[test]
@@ -153,21 +142,11 @@ fn a_server_that_does_not_start_says_why() {
 
 #[test]
 fn a_server_goes_with_its_process_however_that_ends() {
-    if std::env::var_os("START_AND_DIE").is_some() {
+    let said = own_process::said_before_dying("a_server_goes_with_its_process_however_that_ends", || {
         let server = RabbitMqConfig::new().start().unwrap();
-        println!("folder={}", server.folder().display());
-        std::process::abort();
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_server_goes_with_its_process_however_that_ends",
-            "--nocapture",
-        ])
-        .env("START_AND_DIE", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = format!("folder={}", server.folder().display());
+        (server, told)
+    });
     let folder = said
         .lines()
         .find_map(|line| line.split_once("folder="))

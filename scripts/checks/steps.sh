@@ -18,13 +18,19 @@ docs() {
 
 # The pages are those of the step docs, and fresh.
 public_api() {
-    local said
     docs
+    with_gaps 'NOT COMPARED' python3 scripts/checks/public_api.py
+}
+
+# Runs a command; what its lines say after this word is told as a gap.
+with_gaps() {
+    local word=$1 said line
+    shift
     said=$(mktemp)
-    python3 scripts/checks/public_api.py | tee "$said"
+    "$@" | tee "$said"
     while read -r line; do
         gap "$line"
-    done < <(sed -n 's/^NOT COMPARED: //p' "$said")
+    done < <(sed -n "s/^$word: //p" "$said")
     rm "$said"
 }
 
@@ -62,19 +68,18 @@ conformance_kafka() {
 
 # What the runs before said is what is kept, and what the tables say. `--update` keeps what they said.
 capabilities() {
-    local said
     if [[ ! -d $reports ]]; then
         echo "no run of the suite has left a report; scripts/test --only tests --only conformance --only capabilities" >&2
         return 1
     fi
     cargo build -p broker-cli
-    said=$(mktemp)
-    target/debug/broker capabilities "$reports" --kept docs/capabilities --into README.md --into docs/capabilities.md "$@" |
-        tee "$said"
-    while read -r line; do
-        gap "the tables of capabilities: $line"
-    done < <(sed -n 's/^NOT KEPT: //p' "$said")
-    rm "$said"
+    with_gaps 'NOT KEPT' target/debug/broker capabilities "$reports" --kept docs/capabilities --into README.md \
+        --into docs/capabilities.md "$@"
+}
+
+# What is missing is a run of five minutes, which nobody has to do for a change.
+torture_page() {
+    with_gaps 'NOT KEPT' python3 scripts/checks/torture_page.py
 }
 
 # The page is what the structs say.

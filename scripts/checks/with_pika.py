@@ -6,42 +6,18 @@ Run by the Python that has `pika`, with the path of the `broker` program. A priv
 """
 
 import json
-import subprocess
-import sys
 import time
-from urllib.parse import urlencode
 
 import pika
 
+from broker_program import Ours
 from rabbitmq_server import rabbitmq_server
 
-PROGRAM = sys.argv[1]
 COUNT = 20
 
 
-class Ours:
-    """The `broker` program with the provider and its settings."""
-
-    def __init__(self, port, **settings):
-        query = urlencode(settings)
-        self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F" + (f"?{query}" if query else "")
-
-    def run(self, *arguments, given=""):
-        command = [PROGRAM, *arguments, "--url", self.url, "--format", "json"]
-        answer = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-        assert answer.returncode == 0, f"{' '.join(command)}: {answer.stderr.strip()}"
-        return [json.loads(line) for line in answer.stdout.splitlines()]
-
-    def publish(self, stream, messages, *more):
-        lines = "".join(json.dumps(message) + "\n" for message in messages)
-        assert len(self.run("publish", stream, "--lines", *more, given=lines)) == len(messages)
-
-    def read(self, stream, group, count, *more, wait="2s"):
-        """Reads, and acks unless told otherwise; the deliveries."""
-        return self.run("read", stream, "--group", group, "-n", str(count), "--wait", wait, *more)
-
-    def payloads(self, stream, group, count, wait="2s"):
-        return [json.loads(delivery["payload"]) for delivery in self.read(stream, group, count, wait=wait)]
+def program(port, **settings):
+    return Ours(f"amqp://guest:guest@127.0.0.1:{port}/%2F", **settings)
 
 
 class Theirs:
@@ -190,7 +166,7 @@ def left_in_hand(ours, theirs):
 
 def work_queue(port, theirs):
     """A plain queue that pika made, used as it is."""
-    ours = Ours(port, declare="false", exchange="", queue="{stream}", queue_type="classic")
+    ours = program(port, declare="false", exchange="", queue="{stream}", queue_type="classic")
     theirs.channel.queue_declare("tasks", durable=True)
     theirs.publish("", "tasks", messages(0))
     assert ours.payloads("tasks", "workers", 100) == messages(0)
@@ -201,7 +177,7 @@ def work_queue(port, theirs):
 
 def existing_exchanges(port, theirs):
     """Exchanges of every type and their queues that pika made: our messages go where theirs would."""
-    ours = Ours(port, declare="false", queue="{group}", routing_key="{key}", queue_type="classic")
+    ours = program(port, declare="false", queue="{group}", routing_key="{key}", queue_type="classic")
     for kind, binding, arguments, more in [
         ("direct", "blue", None, ["--key", "blue"]),
         ("topic", "order.*.paid", None, ["--key", "order.7.paid"]),
@@ -221,7 +197,7 @@ def existing_exchanges(port, theirs):
 
 def main():
     with rabbitmq_server() as port:
-        ours, theirs = Ours(port), Theirs(port)
+        ours, theirs = program(port), Theirs(port)
         theirs_to_ours(ours, theirs)
         ours_to_theirs(ours, theirs)
         assert ours.read("shared", "group", 1, wait="0s") == []

@@ -5,11 +5,9 @@ Run by the Python that has `protean[redis]`, with the path of the `broker` progr
 """
 
 import contextlib
-import json
 import logging
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -18,7 +16,8 @@ from protean.adapters.broker.redis import RedisBroker
 from protean.adapters.broker.redis_pubsub import RedisPubSubBroker
 from protean.domain import Domain
 
-PROGRAM = sys.argv[1]
+from broker_program import Ours
+
 COUNT = 20
 
 
@@ -46,27 +45,8 @@ def server():
             process.wait()
 
 
-class Ours:
-    """The `broker` program with one provider and its settings."""
-
-    def __init__(self, port, scheme, **settings):
-        query = "&".join(f"{key}={value}" for key, value in settings.items())
-        self.url = f"{scheme}://127.0.0.1:{port}/0" + (f"?{query}" if query else "")
-
-    def run(self, *arguments, given=""):
-        command = [PROGRAM, *arguments, "--url", self.url, "--format", "json"]
-        answer = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-        assert answer.returncode == 0, f"{' '.join(command)}: {answer.stderr.strip()}"
-        return [json.loads(line) for line in answer.stdout.splitlines()]
-
-    def publish(self, stream, messages, *more):
-        lines = "".join(json.dumps(message) + "\n" for message in messages)
-        assert len(self.run("publish", stream, "--lines", *more, given=lines)) == len(messages)
-
-    def read(self, stream, group, count, wait="2s"):
-        """Reads and acks; the messages' payloads."""
-        read = self.run("read", stream, "--group", group, "-n", str(count), "--wait", wait)
-        return [json.loads(delivery["payload"]) for delivery in read]
+def program(port, scheme, **settings):
+    return Ours(f"{scheme}://127.0.0.1:{port}/0", **settings)
 
 
 class Theirs:
@@ -79,7 +59,7 @@ class Theirs:
         for message in messages:
             assert self.broker.publish(stream, message)
 
-    def read(self, stream, group, count):
+    def payloads(self, stream, group, count):
         """Reads, and acks where the broker can; the messages."""
         read = self.broker.read(stream, group, count)
         for identifier, _ in read if self.acks else []:
@@ -100,8 +80,8 @@ def in_turns(ours, theirs, stream, group):
         (ours if turn % 2 else theirs).publish(stream, batch)
     got = {"ours": [], "theirs": []}
     while True:
-        by_ours = ours.read(stream, group, 7, wait="0s")
-        by_theirs = theirs.read(stream, group, 5)
+        by_ours = ours.payloads(stream, group, 7, wait="0s")
+        by_theirs = theirs.payloads(stream, group, 5)
         if not by_ours and not by_theirs:
             break
         got["ours"] += by_ours
@@ -112,13 +92,13 @@ def in_turns(ours, theirs, stream, group):
 
 
 def streams(port, domain, raw):
-    ours = Ours(port, "redis")
-    strict = Ours(port, "redis", format="protean")
+    ours = program(port, "redis")
+    strict = program(port, "redis", format="protean")
     theirs = Theirs(RedisBroker("default", domain, {"URI": f"redis://127.0.0.1:{port}/0"}), acks=True)
 
     theirs.publish("theirs", messages(0))
     for reader, group in [(ours, "native"), (strict, "protean")]:
-        assert reader.read("theirs", group, 100) == messages(0)
+        assert reader.payloads("theirs", group, 100) == messages(0)
         assert raw.xpending("theirs", group)["pending"] == 0, "what was read is acked"
 
     for stream, publisher, more in [
@@ -128,7 +108,7 @@ def streams(port, domain, raw):
         ("ours-rich", ours, ["--key", "k", "--header", "trace=1", "--content-type", "application/json"]),
     ]:
         publisher.publish(stream, messages(0), *more)
-        assert theirs.read(stream, "group", 100) == messages(0), stream
+        assert theirs.payloads(stream, "group", 100) == messages(0), stream
         assert raw.xpending(stream, "group")["pending"] == 0, "what was read is acked"
     assert raw.xrange("ours")[0][1].keys() == {b"data"}, "plain JSON is one field without any setting"
 
@@ -140,22 +120,22 @@ def streams(port, domain, raw):
     # What Protean had in hand and never acked comes to us when its lease has ended.
     theirs.publish("left", messages(0, 3))
     assert len(theirs.broker.read("left", "group", 2)) == 2
-    patient = Ours(port, "redis", message_timeout="500ms")
+    patient = program(port, "redis", message_timeout="500ms")
     got = []
     until = time.monotonic() + 30
     while len(got) < 3 and time.monotonic() < until:
-        got += patient.read("left", "group", 3, wait="1s")
+        got += patient.payloads("left", "group", 3, wait="1s")
     assert sorted(message["id"] for message in got) == [0, 1, 2], got
 
 
 def lists(port, domain, raw):
-    ours = Ours(port, "redis+pubsub")
-    strict = Ours(port, "redis+pubsub", format="protean")
+    ours = program(port, "redis+pubsub")
+    strict = program(port, "redis+pubsub", format="protean")
     theirs = Theirs(RedisPubSubBroker("default", domain, {"URI": f"redis://127.0.0.1:{port}/0"}), acks=False)
 
     theirs.publish("list:theirs", messages(0))
-    assert ours.read("list:theirs", "native", 100) == messages(0)
-    assert strict.read("list:theirs", "protean", 100) == messages(0)
+    assert ours.payloads("list:theirs", "native", 100) == messages(0)
+    assert strict.payloads("list:theirs", "protean", 100) == messages(0)
 
     for stream, publisher, more in [
         ("list:ours", ours, []),
@@ -163,7 +143,7 @@ def lists(port, domain, raw):
         ("list:ours-strict", strict, []),
     ]:
         publisher.publish(stream, messages(0), *more)
-        assert theirs.read(stream, "group", 100) == messages(0), stream
+        assert theirs.payloads(stream, "group", 100) == messages(0), stream
 
     in_turns(strict, theirs, "list:shared", "group")
     assert int(raw.get("position:list:shared:group")) == raw.llen("list:shared"), "one position for both"

@@ -59,23 +59,37 @@ impl Entrant<Run> {
             remark: "",
         }
     }
+
+    /// The same of work on the server at `place`.
+    pub fn at<F>(library: Library, place: &str, run: impl Fn(String, usize) -> F + 'static) -> Self
+    where
+        F: Future<Output = Result<Duration>> + Send + 'static,
+    {
+        let place = place.to_owned();
+        Self::new(library, move |messages| run(place.clone(), messages))
+    }
 }
 
 impl Entrant<Latencies> {
-    pub fn latencies(library: Library, run: impl Fn() -> Result<Vec<Duration>> + 'static) -> Self {
+    pub fn latencies(
+        library: Library,
+        place: &str,
+        run: impl Fn(&str) -> Result<Vec<Duration>> + 'static,
+    ) -> Self {
+        let place = place.to_owned();
         Self {
             library,
-            run: Some(Box::new(run)),
+            run: Some(Box::new(move || run(&place))),
             remark: "",
         }
     }
 
     /// The same of work that needs a runtime.
-    pub fn latencies_of<F>(library: Library, run: impl Fn() -> F + 'static) -> Self
+    pub fn latencies_of<F>(library: Library, place: &str, run: impl Fn(String) -> F + 'static) -> Self
     where
         F: Future<Output = Result<Vec<Duration>>> + Send + 'static,
     {
-        Self::latencies(library, move || on_a_runtime(run()))
+        Self::latencies(library, place, move |place| on_a_runtime(run(place.to_owned())))
     }
 }
 
@@ -86,6 +100,17 @@ pub struct Task {
     /// The most messages of one round.
     pub most: usize,
     pub entrants: Vec<Entrant<Run>>,
+}
+
+impl Task {
+    pub fn new(name: &'static str, title: &'static str, most: usize, entrants: Vec<Entrant<Run>>) -> Self {
+        Self {
+            name,
+            title,
+            most,
+            entrants,
+        }
+    }
 }
 
 /// Runs on a worker thread, as it is in life, and drops what it left behind.

@@ -137,6 +137,15 @@ impl<'p> Handle<Bytes<'p>> for Look {
     }
 }
 
+/// ruststream: an application whose one subscriber is a [`Look`] at `latch`.
+pub async fn ruststream(app: RustStream, latch: &Latch) -> Result<Duration> {
+    let running = app.start().await?;
+    latch.wait().await;
+    let took = latch.since_first()?;
+    running.shutdown().await?;
+    Ok(took)
+}
+
 /// ruststream in process.
 pub async fn ruststream_in_memory(
     broker: MemoryBroker,

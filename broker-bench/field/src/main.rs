@@ -4,6 +4,7 @@
 //! and writes the page.
 
 mod builds;
+mod clients;
 mod contest;
 mod engines;
 mod inline;

@@ -3,23 +3,16 @@
 use std::time::{Duration, Instant};
 
 use ::lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
-use ::mq_bridge::endpoints::amqp::{AmqpConsumer, AmqpPublisher};
-use ::mq_bridge::models::{AmqpConfig, EndpointType};
-use ::omniqueue::backends::RabbitMqBackend;
-use ::omniqueue::backends::rabbitmq::{
-    BasicConsumeOptions, BasicProperties, BasicPublishOptions, ConnectionProperties, FieldTable,
-    RabbitMqConfig,
-};
+use ::mq_bridge::endpoints::amqp::AmqpPublisher;
+use ::mq_bridge::models::EndpointType;
 use anyhow::{Result, ensure};
 use broker_bench::rabbitmq::{BATCH, EXCHANGE, GROUP, QUEUE, framework, latency, raw};
 
+use crate::clients::rabbitmq::{CLASSIC, MqBridge, Omniqueue, READ};
 use crate::contest::{Entrant, Latencies, Run, Task};
 use crate::engines;
-use crate::libraries::{Client, Library, mq_bridge as bridge, omniqueue};
-use crate::work::{self, Clock};
-
-/// The most messages of one read; twice as many are sent ahead.
-const READ: usize = 100;
+use crate::libraries::{Client, Library, mq_bridge as bridge};
+use crate::work::{self, Clock, Way};
 
 /// Tasks that publish one by one.
 const TASKS: usize = 1000;
@@ -27,52 +20,43 @@ const TASKS: usize = 1000;
 /// Batches in flight.
 const DEPTH: usize = 10;
 
-/// The queue that mq-bridge declares and reads.
-const CLASSIC: &str = "bench-classic";
-
 /// Why a library takes no part.
 const ABSENT: &str = "has no provider for RabbitMQ";
 
 /// Why omniqueue publishes nothing here.
 const UNCONFIRMED: &str = "publishes without confirmation";
 
-/// How messages are published.
-#[derive(Clone, Copy)]
-enum Way {
-    /// One by one, by so many tasks.
-    Singles(usize),
-    Batches,
+/// Where mq-bridge's work is another.
+const OTHER_QUEUE: &str = "a classic queue, as it declares no other";
+
+/// Makes exchange and queue.
+pub async fn prepare(url: String) -> Result<()> {
+    framework::prepare(&url).await
 }
 
 /// What is measured on the server at `url`.
 pub fn tasks(url: &str) -> Vec<Task> {
-    let task = |name, title, most, entrants| Task {
-        name,
-        title,
-        most,
-        entrants,
-    };
     vec![
-        task(
+        Task::new(
             "publish_one",
             "publish one by one, each awaited",
             20_000,
             publishing(url, Way::Singles(1)),
         ),
-        task(
+        Task::new(
             "publish_tasks",
             "publish one by one from each of 1,000 tasks",
             50_000,
             publishing(url, Way::Singles(TASKS)),
         ),
-        task(
+        Task::new(
             "publish_batch",
             "publish 1,000 at once, ten times in flight",
             50_000,
-            publishing(url, Way::Batches),
+            publishing(url, Way::Batches(BATCH, DEPTH)),
         ),
-        task("read", "read 100 and acknowledge each", 50_000, reading(url)),
-        task(
+        Task::new("read", "read 100 and acknowledge each", 50_000, reading(url)),
+        Task::new(
             "engine",
             "from the server to a handler and its acknowledgement",
             50_000,
@@ -82,61 +66,43 @@ pub fn tasks(url: &str) -> Vec<Task> {
 }
 
 fn publishing(url: &str, way: Way) -> Vec<Entrant<Run>> {
-    let [first, second, third] = [url; 3].map(str::to_owned);
     vec![
-        Entrant::new(Library::Raw, move |messages| {
-            let url = first.clone();
-            async move {
-                match way {
-                    Way::Singles(tasks) => raw::publish_singles(&url, messages, tasks).await,
-                    Way::Batches => raw::publish_batches(&url, messages, BATCH, DEPTH).await,
-                }
+        Entrant::at(Library::Raw, url, move |url, messages| async move {
+            match way {
+                Way::Singles(tasks) => raw::publish_singles(&url, messages, tasks).await,
+                Way::Batches(batch, depth) => raw::publish_batches(&url, messages, batch, depth).await,
             }
         }),
-        Entrant::new(Library::Broker, move |messages| {
-            let url = second.clone();
-            async move {
-                match way {
-                    Way::Singles(tasks) => framework::publish_singles(&url, messages, tasks).await,
-                    Way::Batches => framework::publish_batches(&url, messages, BATCH, DEPTH).await,
-                }
+        Entrant::at(Library::Broker, url, move |url, messages| async move {
+            match way {
+                Way::Singles(tasks) => framework::publish_singles(&url, messages, tasks).await,
+                Way::Batches(batch, depth) => framework::publish_batches(&url, messages, batch, depth).await,
             }
         }),
         Entrant::cannot(Library::SeaStreamer, ABSENT),
         Entrant::cannot(Library::Omniqueue, UNCONFIRMED),
-        Entrant::new(Library::MqBridge, move |messages| {
-            let url = third.clone();
-            async move {
-                let (connection, channel) = raw::connect(&url).await?;
-                let config = MqBridge::config(&url, Some(EXCHANGE), EXCHANGE);
-                let publisher = bridge::Publisher::new(AmqpPublisher::new(&config).await?);
-                let took = match way {
-                    Way::Singles(tasks) => work::publish_singles(publisher, messages, tasks).await?,
-                    Way::Batches => work::publish_batches(publisher, messages, BATCH, DEPTH).await?,
-                };
-                let count = raw::purge(&channel).await?;
-                ensure!(count == messages, "{count} of {messages} messages are there");
-                connection.close(200, "bye".into()).await?;
-                Ok(took)
-            }
+        Entrant::at(Library::MqBridge, url, move |url, messages| async move {
+            let (connection, channel) = raw::connect(&url).await?;
+            let config = MqBridge::config(&url, Some(EXCHANGE), EXCHANGE);
+            let publisher = bridge::Publisher::new(AmqpPublisher::new(&config).await?);
+            let took = work::publish(publisher, messages, way).await?;
+            let count = raw::purge(&channel).await?;
+            ensure!(count == messages, "{count} of {messages} messages are there");
+            connection.close(200, "bye".into()).await?;
+            Ok(took)
         }),
         Entrant::cannot(Library::Ruststream, ABSENT),
     ]
 }
 
 fn reading(url: &str) -> Vec<Entrant<Run>> {
-    let [first, second] = [url; 2].map(str::to_owned);
     vec![
-        Entrant::new(Library::Raw, move |messages| {
-            let url = first.clone();
-            async move { raw::read(&url, messages, READ).await }
+        Entrant::at(Library::Raw, url, async |url, messages| {
+            raw::read(&url, messages, READ).await
         }),
-        Entrant::new(Library::Broker, move |messages| {
-            let url = second.clone();
-            async move {
-                alone(&url).await?;
-                framework::read(&url, messages, READ).await
-            }
+        Entrant::at(Library::Broker, url, async |url, messages| {
+            alone(&url).await?;
+            framework::read(&url, messages, READ).await
         }),
         Entrant::cannot(Library::SeaStreamer, ABSENT),
         read_by::<Omniqueue>(url),
@@ -145,19 +111,12 @@ fn reading(url: &str) -> Vec<Entrant<Run>> {
     ]
 }
 
-/// Where mq-bridge's work is another.
-const OTHER_QUEUE: &str = "a classic queue, as it declares no other";
-
 fn read_by<C: Client>(url: &str) -> Entrant<Run> {
-    let url = url.to_owned();
-    Entrant::new(C::LIBRARY, move |messages| {
-        let url = url.clone();
-        async move {
-            fill::<C>(&url, messages).await?;
-            let took = work::read(C::reader(&url).await?, messages, READ, Clock::AtOnce).await?;
-            empty(&url, queue(C::LIBRARY)).await?;
-            Ok(took)
-        }
+    Entrant::at(C::LIBRARY, url, async |url, messages| {
+        fill::<C>(&url, messages).await?;
+        let took = work::read(C::reader(&url).await?, messages, READ, Clock::AtOnce).await?;
+        empty(&url, queue(C::LIBRARY)).await?;
+        Ok(took)
     })
 }
 
@@ -218,35 +177,27 @@ async fn empty(url: &str, queue: &str) -> Result<()> {
 }
 
 fn engines(url: &str) -> Vec<Entrant<Run>> {
-    let [first, second, third] = [url; 3].map(str::to_owned);
     vec![
-        Entrant::new(Library::Raw, move |messages| {
-            let url = first.clone();
-            async move { raw::read(&url, messages, BATCH).await }
+        Entrant::at(Library::Raw, url, async |url, messages| {
+            raw::read(&url, messages, BATCH).await
         })
         .remark("read by hand, one ack for 1,000"),
-        Entrant::new(Library::Broker, move |messages| {
-            let url = second.clone();
-            async move {
-                fill::<Omniqueue>(&url, messages).await?;
-                let config = broker::rabbitmq::RabbitMqConfig::new(&url)?;
-                let brokers = broker::Brokers::builder().default(config).build()?;
-                let took = engines::broker(brokers, EXCHANGE, GROUP, messages).await?;
-                empty(&url, QUEUE).await?;
-                Ok(took)
-            }
+        Entrant::at(Library::Broker, url, async |url, messages| {
+            fill::<Omniqueue>(&url, messages).await?;
+            let config = broker::rabbitmq::RabbitMqConfig::new(&url)?;
+            let brokers = broker::Brokers::builder().default(config).build()?;
+            let took = engines::broker(brokers, EXCHANGE, GROUP, messages).await?;
+            empty(&url, QUEUE).await?;
+            Ok(took)
         }),
         Entrant::cannot(Library::SeaStreamer, ABSENT),
         Entrant::cannot(Library::Omniqueue, "has no engine"),
-        Entrant::new(Library::MqBridge, move |messages| {
-            let url = third.clone();
-            async move {
-                fill::<MqBridge>(&url, messages).await?;
-                let input = EndpointType::Amqp(MqBridge::config(&url, None, CLASSIC));
-                let took = engines::mq_bridge(input, messages).await?;
-                empty(&url, CLASSIC).await?;
-                Ok(took)
-            }
+        Entrant::at(Library::MqBridge, url, async |url, messages| {
+            fill::<MqBridge>(&url, messages).await?;
+            let input = EndpointType::Amqp(MqBridge::config(&url, None, CLASSIC));
+            let took = engines::mq_bridge(input, messages).await?;
+            empty(&url, CLASSIC).await?;
+            Ok(took)
         })
         .remark(OTHER_QUEUE),
         Entrant::cannot(Library::Ruststream, ABSENT),
@@ -255,96 +206,15 @@ fn engines(url: &str) -> Vec<Entrant<Run>> {
 
 /// Who takes part in the measurement of latency on the server at `url`.
 pub fn latencies(url: &str) -> Vec<Entrant<Latencies>> {
-    let [first, second, third] = [url; 3].map(str::to_owned);
     vec![
-        Entrant::latencies(Library::Raw, move || latency::through_raw(&first)),
-        Entrant::latencies(Library::Broker, move || latency::through_framework(&second)),
+        Entrant::latencies(Library::Raw, url, latency::through_raw),
+        Entrant::latencies(Library::Broker, url, latency::through_framework),
         Entrant::cannot(Library::SeaStreamer, ABSENT),
         Entrant::cannot(Library::Omniqueue, UNCONFIRMED),
-        Entrant::latencies_of(Library::MqBridge, move || {
-            let url = third.clone();
-            async move { work::latency(MqBridge::publisher(&url).await?, MqBridge::reader(&url).await?).await }
+        Entrant::latencies_of(Library::MqBridge, url, async |url| {
+            work::latency(MqBridge::publisher(&url).await?, MqBridge::reader(&url).await?).await
         })
         .remark(OTHER_QUEUE),
         Entrant::cannot(Library::Ruststream, ABSENT),
     ]
-}
-
-/// Makes exchange and queue.
-pub async fn prepare(url: String) -> Result<()> {
-    framework::prepare(&url).await
-}
-
-struct Omniqueue;
-
-impl Omniqueue {
-    fn config(url: &str) -> RabbitMqConfig {
-        RabbitMqConfig {
-            uri: url.to_owned(),
-            connection_properties: ConnectionProperties::default(),
-            publish_exchange: EXCHANGE.to_owned(),
-            publish_routing_key: EXCHANGE.to_owned(),
-            publish_options: BasicPublishOptions::default(),
-            publish_properties: BasicProperties::default().with_delivery_mode(2),
-            consume_queue: QUEUE.to_owned(),
-            consumer_tag: "handler".to_owned(),
-            consume_options: BasicConsumeOptions::default(),
-            consume_arguments: FieldTable::default(),
-            consume_prefetch_count: u16::try_from(2 * READ).ok(),
-            requeue_on_nack: true,
-        }
-    }
-}
-
-impl Client for Omniqueue {
-    const LIBRARY: Library = Library::Omniqueue;
-    type Publisher = omniqueue::Publisher<::omniqueue::backends::rabbitmq::RabbitMqProducer>;
-    type Reader = omniqueue::Reader<::omniqueue::backends::rabbitmq::RabbitMqConsumer>;
-
-    async fn publisher(url: &str) -> Result<Self::Publisher> {
-        let producer = RabbitMqBackend::builder(Self::config(url))
-            .build_producer()
-            .await?;
-        Ok(omniqueue::Publisher::new(producer))
-    }
-
-    async fn reader(url: &str) -> Result<Self::Reader> {
-        Ok(omniqueue::Reader(
-            RabbitMqBackend::builder(Self::config(url))
-                .build_consumer()
-                .await?,
-        ))
-    }
-}
-
-struct MqBridge;
-
-impl MqBridge {
-    /// Publishes to an exchange by a key, or to a queue by its name.
-    fn config(url: &str, exchange: Option<&str>, queue: &str) -> AmqpConfig {
-        AmqpConfig {
-            url: url.to_owned(),
-            queue: Some(queue.to_owned()),
-            exchange: exchange.map(str::to_owned),
-            prefetch_count: u16::try_from(2 * READ).ok(),
-            no_declare_queue: exchange.is_some(),
-            ..Default::default()
-        }
-    }
-}
-
-impl Client for MqBridge {
-    const LIBRARY: Library = Library::MqBridge;
-    type Publisher = bridge::Publisher;
-    type Reader = bridge::Reader;
-
-    async fn publisher(url: &str) -> Result<Self::Publisher> {
-        let publisher = AmqpPublisher::new(&Self::config(url, None, CLASSIC)).await?;
-        Ok(bridge::Publisher::new(publisher))
-    }
-
-    async fn reader(url: &str) -> Result<Self::Reader> {
-        let consumer = AmqpConsumer::new(&Self::config(url, None, CLASSIC)).await?;
-        Ok(bridge::Reader::new(consumer))
-    }
 }

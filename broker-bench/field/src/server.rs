@@ -27,6 +27,16 @@ struct Running {
     _server: Box<dyn Any>,
 }
 
+impl Running {
+    fn new(place: String, version: String, server: impl Any) -> Self {
+        Self {
+            place,
+            version: Some(version),
+            _server: Box::new(server),
+        }
+    }
+}
+
 impl Server {
     pub const ALL: [Self; 4] = [Self::Inline, Self::Redis, Self::RabbitMq, Self::Kafka];
 
@@ -58,33 +68,20 @@ impl Server {
             },
             Self::Redis => {
                 let server = RedisConfig::new().start()?;
-                Running {
-                    place: server.url(),
-                    version: Some(server.version().to_string()),
-                    _server: Box::new(server),
-                }
+                Running::new(server.url(), server.version().to_string(), server)
             }
             Self::RabbitMq => {
                 let server = RabbitMqConfig::new().start()?;
                 contest::on_a_runtime(rabbitmq::prepare(server.url()))?;
-                Running {
-                    place: server.url(),
-                    version: Some(server.version().to_string()),
-                    _server: Box::new(server),
-                }
+                Running::new(server.url(), server.version().to_string(), server)
             }
             Self::Kafka => {
                 let server = KafkaConfig::new()
                     .line("log.segment.delete.delay.ms=100")
                     .line("offsets.topic.num.partitions=1")
                     .start()?;
-                let place = server.bootstrap_servers();
-                kafka::prepare(&place)?;
-                Running {
-                    place,
-                    version: Some(server.version().to_string()),
-                    _server: Box::new(server),
-                }
+                kafka::prepare(&server.bootstrap_servers())?;
+                Running::new(server.bootstrap_servers(), server.version().to_string(), server)
             }
         })
     }

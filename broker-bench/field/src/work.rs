@@ -5,12 +5,29 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use broker_bench::latency::{arrivals, messages, stamped, taken};
+use broker_bench::latency::{messages, publishing, soon, taken};
 use broker_bench::payload;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::libraries::{Publish, Read, handed_over};
+
+/// How messages are published.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// One by one, by so many tasks.
+    Singles(usize),
+    /// So many at once, and so many of these in flight.
+    Batches(usize, usize),
+}
+
+/// Publishes in one of the ways.
+pub async fn publish(publisher: impl Publish, messages: usize, way: Way) -> Result<Duration> {
+    match way {
+        Way::Singles(tasks) => publish_singles(publisher, messages, tasks).await,
+        Way::Batches(batch, depth) => publish_batches(publisher, messages, batch, depth).await,
+    }
+}
 
 /// Publishes one by one from each of `tasks` tasks.
 pub async fn publish_singles(publisher: impl Publish, messages: usize, tasks: usize) -> Result<Duration> {
@@ -108,13 +125,10 @@ pub async fn latency(publisher: impl Publish, mut reader: impl Read) -> Result<V
     let (_, ack) = reader.read(1, |_| ()).await?;
     ack.await?;
     sending.await??;
-    let start = Instant::now() + Duration::from_millis(50);
-    let mut due = arrivals(start);
-    let publishing = tokio::spawn(async move {
-        while let Some(due) = due.recv().await {
-            let publisher = publisher.clone();
-            tokio::spawn(async move { publisher.send(stamped(start, due)).await });
-        }
+    let start = soon();
+    let publishing = publishing(start, move |payload| {
+        let publisher = publisher.clone();
+        async move { publisher.send(payload).await }
     });
     let mut latencies = Vec::with_capacity(messages());
     let mut last = handed_over();

@@ -1,6 +1,6 @@
 //! How long a message takes through Kafka at a steady rate.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::prelude::*;
@@ -10,11 +10,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::topics::Topics;
 use super::{framework, raw};
-use crate::latency::{self, Latency, arrivals, messages, stamped, taken};
+use crate::latency::{self, Latency, messages, soon, taken};
 use crate::rounds;
-
-/// How long the first message may take: it waits for the group's assignment.
-const LEAD: Duration = Duration::from_millis(50);
 
 /// Measures raw client and framework in turn, both without waiting for more to send at once.
 pub fn measure(topics: &Topics, rounds: usize) -> anyhow::Result<Vec<Latency>> {
@@ -39,14 +36,10 @@ pub fn through_raw(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
         // Set-up is over when something came through.
         send(&producer, &topic, &[0; 8]).await?;
         consumer.recv().await?;
-        let start = Instant::now() + LEAD;
-        let mut due = arrivals(start);
-        let to = topic.clone();
-        let publishing = tokio::spawn(async move {
-            while let Some(due) = due.recv().await {
-                let (producer, topic) = (producer.clone(), to.clone());
-                tokio::spawn(async move { send(&producer, &topic, &stamped(start, due)).await });
-            }
+        let (start, to) = (soon(), topic.clone());
+        let publishing = latency::publishing(start, move |payload| {
+            let (producer, topic) = (producer.clone(), to.clone());
+            async move { send(&producer, &topic, &payload).await }
         });
         let mut latencies = Vec::with_capacity(messages());
         while latencies.len() < messages() {
@@ -86,24 +79,7 @@ pub fn through_framework(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
             .context("the broker closed")??
             .ack()
             .await?;
-        let start = Instant::now() + LEAD;
-        let mut due = arrivals(start);
-        let publishing = tokio::spawn(async move {
-            while let Some(due) = due.recv().await {
-                let publisher = publisher.clone();
-                tokio::spawn(async move { publisher.send(Message::new(stamped(start, due))).await });
-            }
-        });
-        let mut latencies = Vec::with_capacity(messages());
-        while latencies.len() < messages() {
-            let batch = deliveries.next_batch().await.context("the broker closed")??;
-            for delivery in batch.iter() {
-                latencies.push(taken(start, delivery.payload())?);
-            }
-            batch.ack_later();
-        }
-        deliveries.settled().await?;
-        publishing.await?;
+        let latencies = latency::through(publisher, &mut deliveries, soon()).await?;
         drop(deliveries);
         brokers.close().await?;
         topics.delete(&topic).await?;

@@ -1,13 +1,13 @@
 //! How long a message takes through RabbitMQ at a steady rate.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::prelude::*;
 use futures_util::stream::StreamExt;
 
 use super::{EXCHANGE, GROUP, raw};
-use crate::latency::{self, Latency, arrivals, messages, stamped, taken};
+use crate::latency::{self, Latency, messages, soon, taken};
 use crate::rounds;
 
 /// How many messages the server sends ahead.
@@ -28,13 +28,10 @@ pub fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
         let (publishing, publisher) = raw::connect(url).await?;
         let (reading, reader) = raw::connect(url).await?;
         let mut consumer = raw::consume(&reader, PREFETCH).await?;
-        let start = Instant::now() + Duration::from_millis(50);
-        let mut due = arrivals(start);
-        let publishing_task = tokio::spawn(async move {
-            while let Some(due) = due.recv().await {
-                let publisher = publisher.clone();
-                tokio::spawn(async move { raw::publish(&publisher, &stamped(start, due)).await });
-            }
+        let start = soon();
+        let publishing_task = latency::publishing(start, move |payload| {
+            let publisher = publisher.clone();
+            async move { raw::publish(&publisher, &payload).await }
         });
         let mut latencies = Vec::with_capacity(messages());
         while latencies.len() < messages() {
@@ -59,24 +56,7 @@ pub fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
             .prefetch(usize::from(PREFETCH))
             .start()
             .await?;
-        let start = Instant::now() + Duration::from_millis(50);
-        let mut due = arrivals(start);
-        let publishing_task = tokio::spawn(async move {
-            while let Some(due) = due.recv().await {
-                let publisher = publisher.clone();
-                tokio::spawn(async move { publisher.send(Message::new(stamped(start, due))).await });
-            }
-        });
-        let mut latencies = Vec::with_capacity(messages());
-        while latencies.len() < messages() {
-            let batch = deliveries.next_batch().await.context("the broker closed")??;
-            for delivery in batch.iter() {
-                latencies.push(taken(start, delivery.payload())?);
-            }
-            batch.ack_later();
-        }
-        deliveries.settled().await?;
-        publishing_task.await?;
+        let latencies = latency::through(publisher, &mut deliveries, soon()).await?;
         drop(deliveries);
         broker.close().await?;
         Ok(latencies)

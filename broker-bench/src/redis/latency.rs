@@ -1,12 +1,11 @@
 //! How long a message takes through Redis at a steady rate.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
 use broker::prelude::*;
 
 use super::raw::{self, GROUP, STREAM};
-use crate::latency::{self, Latency, arrivals, messages, stamped, taken};
+use crate::latency::{self, Latency, messages, soon, taken};
 use crate::rounds;
 
 /// Measures raw client and framework in turn.
@@ -25,14 +24,10 @@ pub fn through_raw(url: &str) -> anyhow::Result<Vec<Duration>> {
         let mut reading = raw::connect(url).await?;
         raw::clear(&mut publishing).await?;
         raw::make_group(&mut publishing).await?;
-        let start = Instant::now() + Duration::from_millis(50);
-        let mut due = arrivals(start);
-        let publisher = publishing.clone();
-        let publishing_task = tokio::spawn(async move {
-            while let Some(due) = due.recv().await {
-                let mut publisher = publisher.clone();
-                tokio::spawn(async move { raw::publish(&mut publisher, &stamped(start, due)).await });
-            }
+        let (start, publisher) = (soon(), publishing.clone());
+        let publishing_task = latency::publishing(start, move |payload| {
+            let mut publisher = publisher.clone();
+            async move { raw::publish(&mut publisher, &payload).await }
         });
         let mut latencies = Vec::with_capacity(messages());
         let mut unsettled = Vec::new();
@@ -56,24 +51,7 @@ pub fn through_framework(url: &str) -> anyhow::Result<Vec<Duration>> {
         let broker = Broker::connect(url).await?;
         let publisher = broker.publisher(STREAM).build().await?;
         let mut deliveries = broker.subscribe(STREAM, GROUP).prefetch(100).start().await?;
-        let start = Instant::now() + Duration::from_millis(50);
-        let mut due = arrivals(start);
-        let publishing_task = tokio::spawn(async move {
-            while let Some(due) = due.recv().await {
-                let publisher = publisher.clone();
-                tokio::spawn(async move { publisher.send(Message::new(stamped(start, due))).await });
-            }
-        });
-        let mut latencies = Vec::with_capacity(messages());
-        while latencies.len() < messages() {
-            let batch = deliveries.next_batch().await.context("the broker closed")??;
-            for delivery in batch.iter() {
-                latencies.push(taken(start, delivery.payload())?);
-            }
-            batch.ack_later();
-        }
-        deliveries.settled().await?;
-        publishing_task.await?;
+        let latencies = latency::through(publisher, &mut deliveries, soon()).await?;
         drop(deliveries);
         broker.close().await?;
         raw::clear(&mut server).await?;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
-use broker_core::config::Settings;
+use broker_core::config::{BrokerConfig, Settings};
 use broker_core::registry::{Provider, Registry};
 use broker_core::{Broker, Capabilities, Error, ErrorKind, Message, StreamName};
 use broker_testkit::{Harness, Level, Limits, Part, Report, Suite};
@@ -21,6 +21,9 @@ pub(crate) struct Conformance {
     /// How each name begins that it gives to a stream, a group or a consumer, such as one that the user's rights cover.
     #[arg(long, value_name = "TEXT", default_value = "tk", value_parser = prefix)]
     prefix: String,
+    /// The largest payload in bytes that the server takes, where that is below 8 MiB; what is over it has to be refused.
+    #[arg(long, value_name = "BYTES")]
+    max_payload: Option<usize>,
     /// Only checks whose id contains this, such as dlq. or read.empty; may be given several times.
     #[arg(long, value_name = "TEXT")]
     filter: Vec<String>,
@@ -31,7 +34,7 @@ pub(crate) struct Conformance {
 
 impl Conformance {
     pub(crate) async fn run(self, session: &mut Session<'_, '_>) -> Result<(), Stop> {
-        let suite = suite(Configured::of(session, self.prefix).await?);
+        let suite = suite(Configured::of(session, self.prefix, self.max_payload).await?);
         let (level, filters) = (self.level, self.filter);
         // The suite has runtimes of its own, one for each check.
         let report = tokio::task::spawn_blocking(move || suite.run(level, &filters)).await;
@@ -73,10 +76,15 @@ struct Configured {
 }
 
 impl Configured {
-    async fn of(session: &Session<'_, '_>, prefix: String) -> Result<Self, Error> {
+    async fn of(
+        session: &Session<'_, '_>,
+        prefix: String,
+        max_payload: Option<usize>,
+    ) -> Result<Self, Error> {
         // Opening says all that is wrong with the settings before anything is run.
         let (broker, mut settings) = (session.open()?, session.settings()?);
         let provider = Registry::linked()?.get(broker.provider(), &settings.place_of("provider"))?;
+        presume(&mut settings, provider)?;
         // The suite opens many brokers on one server; embedded ones meet in a shared name.
         let unshared =
             settings.text("uri").is_none_or(|uri| uri == "inline://") && settings.text("shared").is_none();
@@ -84,6 +92,7 @@ impl Configured {
             settings.set("shared", "conformance", None);
         }
         let limits = Limits {
+            max_payload,
             partitions: partitions(&broker, &prefix).await?,
             ..Limits::default()
         };
@@ -95,6 +104,30 @@ impl Configured {
             limits,
         })
     }
+}
+
+/// Leaves the settings that lead to the server and make the broker what it claims to be. Retries, leases, dead letters and
+/// bounds are what the laws are about: of these the suite presumes the defaults, and changes them where a law is about
+/// another. A server that is allowed more time than by default keeps it.
+fn presume(settings: &mut Settings, provider: &Provider) -> Result<(), Error> {
+    let (configured, usual) = (settings.take_common()?, BrokerConfig::default());
+    settings.set("provider", provider.name(), None);
+    for (key, configured, usual) in [
+        (
+            "connect_timeout",
+            configured.connect_timeout,
+            usual.connect_timeout,
+        ),
+        (
+            "operation_timeout",
+            configured.operation_timeout,
+            usual.operation_timeout,
+        ),
+        ("ping_timeout", configured.ping_timeout, usual.ping_timeout),
+    ] {
+        settings.set(key, format!("{}ms", configured.max(usual).as_millis()), None);
+    }
+    Ok(())
 }
 
 impl Harness for Configured {

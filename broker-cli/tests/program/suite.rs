@@ -55,3 +55,32 @@ fn the_suite_runs_on_a_configured_broker_and_reports_as_asked() {
         assert_eq!((code(&answer), errors(&answer)), (2, line));
     }
 }
+
+/// An application's own answer to failures is none of the laws: they presume another.
+#[test]
+fn what_is_configured_for_the_application_fails_no_law() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.toml");
+    let hostile = "[brokers.default]\nprovider = 'inline'\npartitions = 2\nrequire = 'ENTERPRISE_STREAMING'\nmax_retries = 0\n\
+        retry_delay = '1m'\nbackoff_multiplier = 10\nmax_delay = '1h'\nmessage_timeout = '20ms'\nenable_dlq = false\n\
+        max_payload = 10\nconsumer = 'till-1'\noperation_timeout = '1ms'\noperation_retries = 0\nping_timeout = '1ms'\n\
+        circuit_breaker_failures = 1\ncircuit_breaker_reset = '1h'\n";
+    std::fs::write(file, hostile).unwrap();
+    let answer = broker_in(folder.path(), &["conformance", "--format", "json"], "");
+    let report: Value = serde_json::from_str(output(&answer)).unwrap();
+    let failed: Vec<_> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["outcome"] == "failed")
+        .collect();
+    assert_eq!((code(&answer), errors(&answer)), (0, ""), "{failed:?}");
+    assert!(
+        report["flags"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|flag| flag["flag"] == "STREAM_PARTITIONING" && flag["proof"] == "proved"),
+        "the provider's own settings are in force: {report}"
+    );
+}

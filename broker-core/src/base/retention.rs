@@ -13,6 +13,21 @@ pub trait Retention: Send + Sync {
 }
 
 /// What is to be left.
+///
+/// ```
+/// use broker::base::TrimTo;
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.create_group("orders", "billing", StartPosition::Earliest).await?;
+/// broker.publish("orders", Message::text("one coffee")).await?;
+/// let trimmed = broker.trim("orders", TrimTo::Length(0), false).await?;
+/// assert_eq!(trimmed.removed, 0); // billing has not had it
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrimTo {
     /// At most this many messages.

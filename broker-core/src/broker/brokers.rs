@@ -240,6 +240,20 @@ impl Index<&str> for Brokers {
 }
 
 /// Configures brokers from code.
+///
+/// ```
+/// use broker::config::BrokerConfig;
+/// use broker::inline::InlineConfig;
+/// use broker::prelude::*;
+///
+/// let patient = BrokerConfig { max_retries: 10, ..Default::default() };
+/// let brokers = Brokers::builder()
+///     .default(InlineConfig::new())
+///     .named_with("audit", patient, InlineConfig::new().partitions(4))
+///     .build()?;
+/// assert_eq!(brokers.names().collect::<Vec<_>>(), ["audit", "default"]);
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "brokers are made by build()"]
 pub struct BrokersBuilder {

@@ -62,10 +62,10 @@ impl Shared {
 
     /// Sends what was accepted: messages, acks, and what is given back.
     async fn drain(&self) {
-        for queue in self.queues() {
+        for queue in self.queues.all() {
             queue.flush().await;
         }
-        for consumer in self.all_consumers() {
+        for consumer in self.consumers.all() {
             if let Err(error) = consumer.flush().await {
                 tracing::warn!(%error, "acks were not sent before closing; their messages come again");
             }

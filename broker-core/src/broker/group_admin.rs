@@ -10,6 +10,24 @@ use crate::values::{
 };
 
 /// Streams and groups, as an operator sees them.
+///
+/// ```
+/// use broker::prelude::*;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.create_group("orders", "billing", StartPosition::Earliest).await?;
+/// broker.publish("orders", Message::text("one coffee")).await?;
+/// assert_eq!(broker.groups("orders").await?[0].lag, 1);
+///
+/// broker.seek("orders", "billing", StartPosition::Latest).await?; // none of what was published before
+/// assert!(broker.wait_until_drained("orders", "billing", Duration::from_secs(1)).await?);
+/// assert!(broker.delete_group("orders", "billing", false).await?);
+/// # Ok(())
+/// # }
+/// ```
 impl Broker {
     /// Makes a group that starts at `start`; answers `false` where it was there, and then changes nothing.
     ///

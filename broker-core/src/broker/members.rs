@@ -116,7 +116,7 @@ impl Shared {
         };
         let consumer = Consumer::new(Arc::clone(self), member, endpoint).with_max_attempts(max_attempts);
         let consumer = Arc::new(consumer);
-        self.add_consumer(&consumer);
+        self.consumers.add(&consumer);
         Ok(consumer)
     }
 }

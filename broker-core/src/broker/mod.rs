@@ -31,6 +31,7 @@ mod settle;
 mod shared;
 #[cfg_attr(not(feature = "opentelemetry"), path = "no_spans.rs")]
 mod spans;
+mod still_used;
 mod subscribe;
 mod subscription;
 mod together;

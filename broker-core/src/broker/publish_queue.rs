@@ -62,17 +62,29 @@ struct Line {
     waiting_count: usize,
     /// Messages in the batches on their way.
     on_the_way_count: usize,
+    /// Messages in the batch that was sent last.
+    usual_count: usize,
     /// The sending task is told when there are so many in `waiting`.
     wanted: usize,
 }
 
 /// The messages that go together, and where their senders look for the outcome.
-#[derive(Default)]
 struct Batch {
     messages: Vec<Message>,
     bytes: usize,
     cell: Arc<Cell>,
     hurried: bool,
+}
+
+impl Batch {
+    fn for_about(count: usize) -> Self {
+        Self {
+            messages: Vec::with_capacity(count),
+            bytes: 0,
+            cell: Arc::new(Cell::for_about(count)),
+            hurried: false,
+        }
+    }
 }
 
 /// What is waiting to be sent next.
@@ -101,7 +113,7 @@ impl PublishQueue {
             abandoned: AtomicBool::new(false),
             retrying: AtomicUsize::new(0),
         });
-        queue.shared.add_queue(&queue);
+        queue.shared.queues.add(&queue);
         queue
     }
 
@@ -149,7 +161,9 @@ impl PublishQueue {
         self.unsent.fetch_add(1, Ordering::AcqRel);
         let full = |batch: &Batch| batch.messages.len() >= self.limits.max_batch;
         if line.waiting.back().is_none_or(full) {
-            line.waiting.push_back(Batch::default());
+            // It will be about as large as the last one was. Growing step by step costs more than filling it.
+            let batch = Batch::for_about(line.usual_count);
+            line.waiting.push_back(batch);
         }
         let put = line.waiting.back_mut().map(|batch| {
             batch.messages.push(message);
@@ -267,6 +281,7 @@ impl PublishQueue {
         line.on_the_way.push_back(Arc::clone(&batch.cell));
         line.waiting_count -= batch.messages.len();
         line.on_the_way_count += batch.messages.len();
+        line.usual_count = batch.messages.len();
         let parcel = Parcel {
             queue: Arc::clone(self),
             cell: batch.cell,

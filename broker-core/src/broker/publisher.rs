@@ -149,6 +149,24 @@ impl fmt::Debug for Publisher {
 }
 
 /// How to publish to one stream; made by [`Broker::publisher`](super::Broker::publisher).
+///
+/// ```
+/// use broker::prelude::*;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let publisher = broker
+///     .publisher("readings")
+///     .linger(Duration::from_millis(5)) // fuller batches, for a moment's wait
+///     .buffer_bytes(8 * 1024 * 1024) // beyond it sending waits
+///     .build()
+///     .await?;
+/// assert!(publisher.send_batch(vec![Message::text("21.5"), Message::text("21.6")]).await?.all_stored());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a publisher is made by build()"]
 pub struct PublisherBuilder {
     shared: Arc<Shared>,

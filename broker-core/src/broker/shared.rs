@@ -16,6 +16,7 @@ use super::counters::Counters;
 use super::lifecycle::{Lifecycle, Stage};
 use super::members::Members;
 use super::publish_queue::PublishQueue;
+use super::still_used::StillUsed;
 use crate::base::{BoxFuture, DynBroker, EventSender, PublishEndpoint};
 use crate::config::BrokerConfig;
 use crate::values::{Capabilities, ConsumerName, Error, ErrorKind, Result, StreamName};
@@ -45,8 +46,10 @@ pub(super) struct Shared {
     pub(super) publishers: Mutex<HashMap<StreamName, Arc<dyn PublishEndpoint>>>,
     /// What every handle of the broker holds on to.
     handles: Weak<Members>,
-    subscribed: Mutex<Vec<Weak<Consumer>>>,
-    queues: Mutex<Vec<Weak<PublishQueue>>>,
+    /// They may hold buffered acks, which are sent when the broker closes.
+    pub(super) consumers: StillUsed<Consumer>,
+    /// They are flushed when the broker closes.
+    pub(super) queues: StillUsed<PublishQueue>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -81,8 +84,8 @@ impl Shared {
             connecting: Semaphore::new(1),
             publishers: Mutex::default(),
             handles,
-            subscribed: Mutex::default(),
-            queues: Mutex::default(),
+            consumers: StillUsed::default(),
+            queues: StillUsed::default(),
             tasks: Mutex::default(),
         }
     }
@@ -224,40 +227,6 @@ impl Shared {
             }
         })
         .await;
-    }
-
-    /// Remembers a queue, to be flushed when the broker closes.
-    pub(super) fn add_queue(&self, queue: &Arc<PublishQueue>) {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|queue| queue.strong_count() > 0);
-        queues.push(Arc::downgrade(queue));
-    }
-
-    /// The queues that are still in use.
-    pub(super) fn queues(&self) -> Vec<Arc<PublishQueue>> {
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect()
-    }
-
-    /// Remembers a consumer, whose buffered acks are sent when the broker closes.
-    pub(super) fn add_consumer(&self, consumer: &Arc<Consumer>) {
-        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
-        subscribed.retain(|consumer| consumer.strong_count() > 0);
-        subscribed.push(Arc::downgrade(consumer));
-    }
-
-    /// The consumers that may still hold buffered acks.
-    pub(super) fn all_consumers(&self) -> Vec<Arc<Consumer>> {
-        self.subscribed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect()
     }
 
     /// Forgets what a stream's name resolved to.

@@ -15,6 +15,26 @@ use crate::values::{
 const PREFETCH: usize = 256;
 
 /// How to subscribe as a member of a group; made by [`Broker::subscribe`](super::Broker::subscribe).
+///
+/// ```
+/// use broker::prelude::*;
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let orders = broker
+///     .subscribe("orders", "audit")
+///     .start_at(StartPosition::Latest) // the group is new, and history is not its business
+///     .sequential() // a failing message parks its key
+///     .prefetch(64)
+///     .lease(Duration::from_secs(60))
+///     .start()
+///     .await?;
+/// orders.close().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a subscription begins with start()"]
 pub struct SubscribeBuilder {
     shared: Arc<Shared>,
@@ -123,6 +143,21 @@ impl SubscribeBuilder {
 }
 
 /// How to listen independently of any group; made by [`Broker::listen`](super::Broker::listen).
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let mut users = broker.listen("user.*").start().await?;
+/// broker.publish("user.eu", Message::text("somebody new")).await?;
+/// if let Some(message) = users.next().await {
+///     assert_eq!(message?.payload().as_ref(), b"somebody new");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a subscription begins with start()"]
 pub struct ListenBuilder {
     shared: Arc<Shared>,

@@ -11,6 +11,15 @@ use crate::values::{Capabilities, ConsumerName, Error, Result};
 ///
 /// Three groups: how often a failing message is delivered before it goes to the dead letters; how calls to the server
 /// are retried, timed out and cut off; and bounds.
+///
+/// ```
+/// use broker::config::BrokerConfig;
+/// use std::time::Duration;
+///
+/// let config = BrokerConfig { max_retries: 5, retry_delay: Duration::from_secs(2), ..Default::default() };
+/// assert_eq!(config.max_attempts(), 6);
+/// assert_eq!(config.delay_after(3), Duration::from_secs(8)); // 2, 4, 8, up to max_delay
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]

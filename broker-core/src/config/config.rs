@@ -12,6 +12,16 @@ use crate::values::{Error, Result};
 const FILES: [&str; 2] = ["broker.toml", ".broker.toml"];
 
 /// The settings of every configured broker, by name.
+///
+/// ```
+/// use broker::config::Config;
+///
+/// let text = "[brokers.default]\nprovider = 'redis'\nURI = '${REDIS_URL|redis://localhost:6379/1}'";
+/// let config = Config::parse(text, "broker.toml", &|_| None)?; // no variable is set
+/// let settings = config.get("default").unwrap();
+/// assert_eq!(settings.text("uri"), Some("redis://localhost:6379/1"));
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     brokers: BTreeMap<String, Settings>,

@@ -12,6 +12,18 @@ use crate::values::{Error, Result};
 /// One broker's settings as they were written, with the place each came from.
 ///
 /// Keys are `snake_case`; the same in upper case is accepted when they are set.
+///
+/// ```
+/// use broker::config::Settings;
+/// use broker::prelude::*;
+/// use broker::registry::Registry;
+///
+/// let mut settings = Settings::from_url("inline://?max_retries=5")?;
+/// settings.set("partitions", 4, None);
+/// let broker = Broker::from_settings("default", settings, &Registry::linked()?)?;
+/// assert_eq!(broker.config().max_retries, 5);
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Settings {
     place: String,

@@ -11,6 +11,15 @@ use crate::values::Secret;
 ///
 /// Several hosts, as Kafka and Redis Cluster have, are separated by commas, which general URL parsers refuse.
 /// Debug and Display leave the password out.
+///
+/// ```
+/// use broker::config::BrokerUrl;
+///
+/// let url = BrokerUrl::parse("kafka://app:hunter2@one:9092,two:9092").unwrap();
+/// assert_eq!((url.scheme(), url.username()), ("kafka", Some("app")));
+/// assert_eq!(url.hosts()[1], ("two".to_owned(), Some(9092)));
+/// assert!(!url.to_string().contains("hunter2"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
     scheme: String,

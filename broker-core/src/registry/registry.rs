@@ -23,15 +23,27 @@ macro_rules! register_provider {
 }
 
 /// Packages of this project by provider name, so that an unknown one can be answered with the line to add.
-const KNOWN: [(&str, &str); 5] = [
+const KNOWN: [(&str, &str); 7] = [
+    ("amqp", "rabbitmq"),
     ("inline", "inline"),
     ("kafka", "kafka"),
+    ("rabbitmq", "rabbitmq"),
     ("redis", "redis-streams"),
     ("redis_pubsub", "redis-pubsub"),
     ("redis_streams", "redis-streams"),
 ];
 
 /// Providers by name.
+///
+/// ```
+/// use broker::registry::Registry;
+///
+/// let registry = Registry::linked()?;
+/// assert!(registry.iter().any(|provider| provider.name() == "inline"));
+/// let error = registry.get("inlin", "broker.toml: brokers.default.provider").unwrap_err();
+/// assert!(error.to_string().contains("did you mean `inline`?"));
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     providers: Vec<&'static Provider>,

@@ -10,6 +10,16 @@ bitflags::bitflags! {
     ///
     /// Single flags say what an operation does; the tiers are unions of them. A tier never forbids: a broker of
     /// [`SIMPLE_QUEUING`](Self::SIMPLE_QUEUING) may well have [`MESSAGE_ORDERING`](Self::MESSAGE_ORDERING) too.
+    ///
+    /// ```
+    /// use broker::{Capabilities, Tier};
+    ///
+    /// let has: Capabilities = "RELIABLE_MESSAGING, MESSAGE_ORDERING, REPLAY".parse()?;
+    /// assert!(has.has_capability(Capabilities::ACK_NACK | Capabilities::REPLAY));
+    /// assert_eq!(has.tier(), Some(Tier::OrderedMessaging));
+    /// assert_eq!(has.to_string(), "ORDERED_MESSAGING + REPLAY");
+    /// # Ok::<(), broker::ParseCapabilitiesError>(())
+    /// ```
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub struct Capabilities: u32 {
         /// Messages can be published.

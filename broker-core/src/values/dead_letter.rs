@@ -32,6 +32,27 @@ pub struct DeadLetter {
 }
 
 /// Which dead letters to list; the newest come first.
+///
+/// ```
+/// use broker::DeadLetterQuery;
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let dead = broker.dead_letters("orders", "billing")?;
+/// let mut query = DeadLetterQuery { limit: 100, ..Default::default() };
+/// loop {
+///     let page = dead.list(query.clone()).await?;
+///     for letter in &page.letters {
+///         println!("{} after {} attempts: {}", letter.id, letter.attempts, letter.failure.reason);
+///     }
+///     let Some(next) = page.next else { break };
+///     query.before = Some(next);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterQuery {
     /// At most this many on one page; zero means the broker's own page size.
@@ -54,6 +75,21 @@ pub struct DeadLetterPage {
 }
 
 /// Which dead letters to replay or purge.
+///
+/// ```
+/// use broker::Selection;
+/// use broker::prelude::*;
+/// use std::time::{Duration, SystemTime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let dead = broker.dead_letters("orders", "billing")?;
+/// let week_ago = SystemTime::now() - Duration::from_secs(7 * 86_400);
+/// assert_eq!(dead.purge(&Selection::Before(week_ago)).await?, 0); // none is that old
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// All of them.

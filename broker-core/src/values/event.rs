@@ -5,6 +5,27 @@ use std::time::{Duration, SystemTime};
 use super::{GroupName, LostCapability, MessageId, StreamName};
 
 /// Something that happened to a broker and that no call's answer tells.
+///
+/// ```
+/// use broker::BrokerEvent;
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// let mut events = broker.events();
+/// tokio::spawn(async move {
+///     while let Ok(event) = events.recv().await {
+///         match event {
+///             BrokerEvent::Disconnected { reason } => eprintln!("connecting again: {reason}"),
+///             BrokerEvent::Gap { stream, lasted, .. } => eprintln!("{stream} was not heard for {lasted:?}"),
+///             other => println!("{other:?}"),
+///         }
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerEvent {

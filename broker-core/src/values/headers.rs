@@ -16,6 +16,16 @@ const MAX_BYTES: usize = 64 * 1024;
 /// Named values beside the payload, in the order they were set.
 ///
 /// Names are case-sensitive UTF-8; values are bytes. Setting a name again replaces its value in place.
+///
+/// ```
+/// use broker::Headers;
+///
+/// let mut headers: Headers = [("tenant", "acme"), ("hop", "1")].into_iter().collect();
+/// assert_eq!(headers.insert("hop", "2").as_deref(), Some(b"1".as_slice()));
+/// assert_eq!(headers.get_str("tenant")?, Some("acme"));
+/// assert_eq!(headers.get("shop"), None);
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Cow<'static, str>, Bytes)>);
 

@@ -54,6 +54,22 @@ pub struct Counts {
 }
 
 /// What `health` answers: it never fails and never lies.
+///
+/// ```
+/// use broker::HealthStatus;
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.publish("orders", Message::text("one coffee")).await?;
+///
+/// let health = broker.health_stats().await;
+/// assert_eq!(health.status, HealthStatus::Healthy);
+/// assert_eq!(health.counts.published, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// In one word.

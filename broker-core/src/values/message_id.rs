@@ -11,6 +11,15 @@ use super::{Error, ErrorKind};
 /// The id that the broker gave a message when it stored it, unique within its stream.
 ///
 /// Positions are plain numbers, so that publishing and settling allocate nothing for them.
+///
+/// ```
+/// use broker::MessageId;
+///
+/// let id: MessageId = "1:42".parse()?;
+/// assert_eq!(id, MessageId::Offset { partition: 1, offset: 42 });
+/// assert_eq!(id.to_string(), "1:42");
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MessageId {
     /// A place in a partition's log, written `partition:offset`.

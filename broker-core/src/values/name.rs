@@ -51,6 +51,14 @@ macro_rules! name {
         $(#[$doc])*
         ///
         /// One to 200 bytes of ASCII letters, digits and `. _ - :`. Cloning is a reference count.
+        ///
+        /// ```
+        #[doc = concat!("use broker::", stringify!($type), ";")]
+        ///
+        #[doc = concat!("assert_eq!(", stringify!($type), "::new(\"north.1\")?.as_str(), \"north.1\");")]
+        #[doc = concat!("assert!(", stringify!($type), "::new(\"north/1\").is_err());")]
+        /// # Ok::<(), broker::Error>(())
+        /// ```
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $type(Arc<str>);
 

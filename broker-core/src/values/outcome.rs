@@ -39,6 +39,24 @@ impl Outcome {
 /// One outcome per message, in the order they were handed in.
 ///
 /// A batch that went to one place of a log is three numbers and no list.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://?max_payload=10").await?;
+/// let orders = vec![Message::text("coffee"), Message::text("all the tea in China")];
+/// for outcome in broker.publish_batch("orders", orders).await?.into_outcomes() {
+///     match outcome {
+///         Outcome::Stored(id) => println!("stored as {id}"),
+///         Outcome::NotSent(error) => assert_eq!(error.kind(), ErrorKind::TooLarge),
+///         Outcome::Unknown(error) => println!("perhaps stored, so it may be doubled by sending it again: {error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Published(Repr);
 

@@ -5,6 +5,15 @@ use std::fmt;
 use super::{Error, ErrorKind, StreamName};
 
 /// A stream name in which `*` stands for any run of characters but `.`: `user.*` matches `user.a`, not `user.a.b`.
+///
+/// ```
+/// use broker::StreamPattern;
+///
+/// let pattern = StreamPattern::new("user.*")?;
+/// assert!(pattern.matches("user.eu"));
+/// assert!(!pattern.matches("user.eu.new"));
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamPattern(String);
 

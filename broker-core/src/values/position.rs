@@ -9,6 +9,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Error, ErrorKind, MessageId};
 
 /// Where a group that is not there yet starts, or where an existing one is moved to.
+///
+/// ```
+/// use broker::StartPosition;
+///
+/// let noon: StartPosition = "time:2026-01-31T12:00:00Z".parse()?;
+/// assert!(matches!(noon, StartPosition::Time(_)));
+/// assert_eq!("id:1:42".parse::<StartPosition>()?.to_string(), "id:1:42");
+/// assert_eq!(StartPosition::default(), StartPosition::Earliest);
+/// # Ok::<(), broker::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StartPosition {
     /// The oldest message still kept. The default: nothing is missed.

@@ -5,6 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 
 /// A password or key: readable only where it is used, never in Debug, Display, a log or an error.
+///
+/// ```
+/// use broker::Secret;
+///
+/// let password = Secret::new("hunter2");
+/// assert_eq!(format!("{password} {password:?}"), "*** ***");
+/// assert_eq!(password.expose(), "hunter2");
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -31,6 +31,21 @@ impl Settled {
 /// One answer per receipt, in the order they were handed in.
 ///
 /// That all went well is one value and no list.
+///
+/// ```
+/// use broker::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let broker = Broker::connect("inline://").await?;
+/// broker.publish_batch("orders", vec![Message::text("coffee"), Message::text("tea")]).await?;
+///
+/// let answers = broker.read("orders", "billing", 10).await?.ack().await?;
+/// assert_eq!(answers.effective(), 2);
+/// assert!(answers.iter().all(|answer| answer == Settled::Acked));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlements {
     len: usize,

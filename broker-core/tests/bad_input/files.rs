@@ -98,6 +98,10 @@ fn providers() {
             "unknown provider `kafak` (linked: script); for `kafka` add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"kafka\"] }",
         ),
         (
+            "rabbitmq",
+            "unknown provider `rabbitmq` (linked: script); add to Cargo.toml: broker = { version = \"0.1.0\", features = [\"rabbitmq\"] }",
+        ),
+        (
             "zzz",
             "unknown provider `zzz` (linked: script); link the crate that registers it: `use my_adapter as _;`",
         ),

@@ -18,6 +18,31 @@ use crate::subscriber::{Declared, linked};
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// Configures an engine; made by [`Engine::builder`].
+///
+/// ```
+/// use broker::prelude::*;
+/// use std::time::Duration;
+///
+/// #[derive(Clone)]
+/// struct Till(u32);
+///
+/// async fn bill(Json(cups): Json<u32>, State(till): State<Till>) {
+///     println!("{}", cups * till.0);
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> broker::Result<()> {
+/// let engine = Engine::builder(Brokers::builder().default(broker::inline::InlineConfig::new()).build()?)
+///     .state(Till(3))
+///     .retry(RetryPolicy::attempts(5).delay(Duration::from_secs(1)))
+///     .drain_timeout(Duration::from_secs(10))
+///     .subscribe(Subscriber::new("orders", "billing").handle(bill))
+///     .start()
+///     .await?;
+/// assert_eq!(engine.stop().await?.settled, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "an engine runs by run() or start()"]
 #[derive(Debug)]
 pub struct EngineBuilder {

@@ -16,15 +16,7 @@ async fn law_13_without_groups_the_oldest_messages_go() {
     rig.count(0..25).await;
     let expected: Vec<_> = (15..25).map(|number| number.to_string()).collect();
     assert_eq!(texts(&rig.read(&member("late"), 100).await), expected);
-    let info = rig
-        .broker
-        .families()
-        .streams
-        .unwrap()
-        .info(&stream("s"))
-        .await
-        .unwrap()
-        .unwrap();
+    let info = rig.info().await.unwrap();
     assert_eq!(info.messages, 10);
 }
 
@@ -50,15 +42,7 @@ async fn law_13_of_what_all_groups_have_settled_some_is_kept() {
         let got = rig.read(&one, 1_000).await;
         rig.ack(&one, &got).await;
     }
-    let info = rig
-        .broker
-        .families()
-        .streams
-        .unwrap()
-        .info(&stream("s"))
-        .await
-        .unwrap()
-        .unwrap();
+    let info = rig.info().await.unwrap();
     assert!((100..=300).contains(&info.messages), "{}", info.messages);
     let late = rig.read(&member_of("later", "one"), 1_000).await;
     assert_eq!(late.len() as u64, info.messages);

@@ -82,16 +82,7 @@ async fn what_was_taken_away_answers_unsupported_and_does_nothing() {
         missing(rig.broker.publish(batch).await),
         Capabilities::DELAYED_DELIVERY
     );
-    assert!(
-        rig.broker
-            .families()
-            .streams
-            .unwrap()
-            .info(&stream("s"))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(rig.info().await.is_none());
 
     let rig = lowered("SIMPLE_QUEUING");
     let mut later = one.clone();
@@ -121,16 +112,7 @@ async fn what_was_taken_away_answers_unsupported_and_does_nothing() {
         missing(rig.broker.read(request).await),
         Capabilities::BLOCKING_READ
     );
-    assert!(
-        rig.broker
-            .families()
-            .groups
-            .unwrap()
-            .list(&stream("s"))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(rig.groups().await.is_empty());
     let settle = Settle {
         member: &one,
         runs: &[],
@@ -166,14 +148,7 @@ async fn without_acknowledgement_handing_out_is_all() {
     assert_eq!(unpack(&reader.try_read(3).unwrap().unwrap()).len(), 3);
     tokio::time::advance(LEASE * 2).await;
     assert_eq!(texts(&unpack(&reader.try_read(3).unwrap().unwrap())), ["3"]);
-    let info = rig
-        .broker
-        .families()
-        .groups
-        .unwrap()
-        .list(&stream("s"))
-        .await
-        .unwrap();
+    let info = rig.groups().await;
     assert_eq!((info[0].pending, info[0].lag), (0, 0));
 }
 

@@ -59,14 +59,7 @@ async fn law_14_a_forced_hole_is_counted_and_told_and_the_groups_go_on() {
     tokio::time::advance(LEASE).await;
     assert_eq!(texts(&rig.read(&one, 10).await), ["6", "7", "8", "9"]);
     assert_eq!(texts(&rig.read(&other, 10).await), ["6", "7", "8", "9"]);
-    let info = rig
-        .broker
-        .families()
-        .groups
-        .unwrap()
-        .list(&stream("s"))
-        .await
-        .unwrap();
+    let info = rig.groups().await;
     assert_eq!((info[0].pending, info[0].lag), (4, 0));
 }
 
@@ -86,15 +79,7 @@ async fn messages_are_removed_by_count_id_and_time() {
     assert_eq!(trim(&rig, TrimTo::Id(ids[25].clone()), false).await.removed, 15);
     assert_eq!(trim(&rig, TrimTo::Time(time), false).await.removed, 25);
     assert_eq!(trim(&rig, TrimTo::Length(70), false).await.removed, 30);
-    let info = rig
-        .broker
-        .families()
-        .streams
-        .unwrap()
-        .info(&stream("s"))
-        .await
-        .unwrap()
-        .unwrap();
+    let info = rig.info().await.unwrap();
     assert_eq!(info.messages, 70);
     assert_eq!(
         info.first,

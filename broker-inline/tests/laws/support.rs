@@ -8,8 +8,8 @@ use broker_core::base::{
 };
 use broker_core::registry::ProviderConfig;
 use broker_core::{
-    BrokerEvent, ConsumerName, Failure, GroupName, Message, MessageId, Ordering, Receipt, ReceiptRun,
-    Settled, StartPosition, StreamName,
+    BrokerEvent, ConsumerName, Failure, GroupInfo, GroupName, Message, MessageId, Ordering, Receipt,
+    ReceiptRun, Settled, StartPosition, StreamInfo, StreamName,
 };
 use broker_inline::{InlineBroker, InlineConfig};
 use tokio::sync::broadcast;
@@ -114,6 +114,18 @@ impl Rig {
     pub(crate) async fn events(&self) -> Vec<BrokerEvent> {
         let mut events = self.events.lock().await;
         std::iter::from_fn(|| events.try_recv().ok()).collect()
+    }
+
+    /// What an operator sees of stream `s`, if it is there.
+    pub(crate) async fn info(&self) -> Option<StreamInfo> {
+        let streams = self.broker.families().streams.unwrap();
+        streams.info(&stream("s")).await.unwrap()
+    }
+
+    /// What an operator sees of the groups of stream `s`.
+    pub(crate) async fn groups(&self) -> Vec<GroupInfo> {
+        let groups = self.broker.families().groups.unwrap();
+        groups.list(&stream("s")).await.unwrap()
     }
 
     pub(crate) async fn send(&self, messages: Vec<Message>) -> Vec<MessageId> {

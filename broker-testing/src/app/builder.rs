@@ -19,6 +19,25 @@ use crate::unmet::unmet;
 const PATIENCE: Duration = Duration::from_secs(7 * 86_400);
 
 /// Configures the brokers of the application under test; made by [`TestApp::of`].
+///
+/// ```
+/// use broker::prelude::*;
+/// use broker_testing::TestApp;
+///
+/// async fn bill(Json(_): Json<u32>) -> Result<(), std::io::Error> {
+///     Err(std::io::Error::other("the till is closed"))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let service = App::empty().subscribe(Subscriber::new("orders", "billing").handle(bill));
+/// let app = TestApp::of(service).capabilities(Capabilities::SIMPLE_QUEUING).start().await; // no acks there
+/// app.publish("orders", Message::json(&2).unwrap()).await;
+/// app.settled().await;
+/// assert_eq!(app.published("orders.billing.dead").len(), 1); // the engine's, as the broker keeps none
+/// # app.stop().await;
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the application runs by start()"]
 pub struct TestAppBuilder {

@@ -41,6 +41,8 @@ pub(super) struct Ground {
     pub(super) server: Option<Arc<dyn ServerControl>>,
     pub(super) proxy: Option<Arc<dyn NetProxy>>,
     pub(super) positions: Option<Arc<dyn Positions>>,
+    /// The private server's product and version.
+    version: Option<String>,
     /// How a member is told which broker it is.
     arguments: Vec<OsString>,
     program: std::path::PathBuf,
@@ -54,7 +56,7 @@ impl Ground {
         set: &[(String, String)],
     ) -> Result<Self, Stop> {
         let (mut arguments, mut settings, mut more) = (Vec::new(), None, Vec::new());
-        let (mut server, mut proxy, mut positions) = (None, None, None);
+        let (mut server, mut proxy, mut positions, mut version) = (None, None, None, None);
         more.extend(ALWAYS.map(owned));
         let upstream = match private {
             Some(provider) => {
@@ -66,6 +68,7 @@ impl Ground {
                 server = Some(private.control);
                 proxy = private.proxy;
                 positions = private.positions;
+                version = Some(private.version);
                 more.extend(PRIVATE.map(owned));
                 more.extend(private.settings.iter().copied().map(owned));
                 more.push(("provider".to_owned(), provider.to_owned()));
@@ -117,9 +120,20 @@ impl Ground {
             server,
             proxy,
             positions,
+            version,
             arguments,
             program,
         })
+    }
+
+    /// The server's product and version, where it tells them.
+    pub(super) async fn server_version(&self) -> Option<String> {
+        if self.version.is_some() {
+            return self.version.clone();
+        }
+        let details = self.broker.health_stats().await.details;
+        let version = details.into_iter().find(|(name, _)| name == "server_version");
+        version.map(|(_, version)| version)
     }
 
     /// How to start a consumer process: this program again.
@@ -154,6 +168,7 @@ impl Ground {
 /// A server of this run's own.
 struct Private {
     control: Arc<dyn ServerControl>,
+    version: String,
     /// Where it is reached.
     url: String,
     /// The port that a proxy is to be put before.
@@ -175,6 +190,7 @@ impl Private {
                     .line("auto-aof-rewrite-min-size 8mb")
                     .start()?;
                 Ok(Self {
+                    version: server.version().to_string(),
                     url: format!("redis://127.0.0.1:{}/0", server.port()),
                     port: Some(server.port()),
                     proxy: None,
@@ -188,6 +204,7 @@ impl Private {
                 let server = KafkaConfig::new().proxied().start()?;
                 let proxy = server.proxy().map(|proxy| Arc::clone(proxy) as Arc<dyn NetProxy>);
                 Ok(Self {
+                    version: server.version().to_string(),
                     url: server.url(),
                     port: None,
                     proxy,
@@ -202,6 +219,7 @@ impl Private {
             "rabbitmq" if cfg!(feature = "rabbitmq") => {
                 let server = RabbitMqConfig::new().start()?;
                 Ok(Self {
+                    version: server.version().to_string(),
                     url: server.url(),
                     port: Some(server.port()),
                     proxy: None,

@@ -2,7 +2,9 @@
 
 mod ground;
 mod member;
+mod report;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use crate::exit::{Exit, Stop};
 use crate::session::Session;
 use ground::Ground;
 pub(crate) use member::TortureMember;
+use report::Report;
 
 /// Between two lines that tell how far a run is.
 const TELL: Duration = Duration::from_secs(5);
@@ -48,6 +51,9 @@ pub(crate) struct Torture {
     /// How many keys the messages have.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     keys: u32,
+    /// Write what was found to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 impl Torture {
@@ -107,12 +113,26 @@ impl Torture {
             }
         };
         let findings = plan.run(rig, tell).await;
+        let server = ground.server_version().await;
         let closed = broker.close().await;
         let findings = findings?;
+        let settings = self.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let report = Report {
+            server,
+            private: self.private.is_some(),
+            settings: settings.collect(),
+            publishers: self.publishers,
+            consumers: self.consumers,
+            keys: self.keys,
+            findings: &findings,
+        };
         if session.is_json() {
-            session.object(&findings)?;
+            session.object(&report)?;
         } else {
             session.line(&findings)?;
+        }
+        if let Some(file) = &self.report {
+            report.write(file)?;
         }
         closed?;
         if findings.is_good() {

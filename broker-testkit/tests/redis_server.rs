@@ -1,7 +1,9 @@
 //! The private servers do what tests rely on.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
-use std::process::Command;
+mod own_process;
+
 use std::time::{Duration, Instant};
 
 use broker_core::ErrorKind;
@@ -63,14 +65,7 @@ fn password_users_and_tls_are_set() {
 
 #[test]
 fn a_missing_program_says_what_to_install() {
-    // In a process of its own, as the variable is the process'.
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "asks_for_the_version", "--nocapture"])
-        .env("BROKER_TEST_REDIS_SERVER", "no-such-redis")
-        .env("ASK_FOR_VERSION", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = own_process::said_without_program("BROKER_TEST_REDIS_SERVER", "no-such-redis");
     assert!(
         said.contains(
             "not found: the program `no-such-redis` is not there; install it (`apt-get install redis-server`)"
@@ -81,32 +76,16 @@ fn a_missing_program_says_what_to_install() {
 
 #[test]
 fn asks_for_the_version() {
-    match RedisServer::installed() {
-        Ok(version) => assert!(version.at_least(6, 2), "{version}"),
-        Err(error) => {
-            assert!(std::env::var_os("ASK_FOR_VERSION").is_some(), "{error}");
-            println!("{error}");
-        }
-    }
+    own_process::holds_version(RedisServer::installed(), 6, 2);
 }
 
 #[test]
 fn a_server_goes_with_its_process_however_that_ends() {
-    if std::env::var_os("START_AND_DIE").is_some() {
+    let said = own_process::said_before_dying("a_server_goes_with_its_process_however_that_ends", || {
         let server = RedisConfig::new().start().unwrap();
-        println!("folder={}", server.folder().display());
-        std::process::abort();
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_server_goes_with_its_process_however_that_ends",
-            "--nocapture",
-        ])
-        .env("START_AND_DIE", "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = format!("folder={}", server.folder().display());
+        (server, told)
+    });
     let folder = said
         .lines()
         .find_map(|line| line.split_once("folder="))
