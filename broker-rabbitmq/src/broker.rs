@@ -15,6 +15,7 @@ use crate::claims;
 use crate::client::{Client, lock};
 use crate::config::RabbitMqConfig;
 use crate::consumer::Consumer;
+use crate::ordered;
 use crate::publish::Publisher;
 
 /// How many members that read without an endpoint are kept.
@@ -25,6 +26,7 @@ pub struct RabbitMq {
     client: Arc<Client>,
     /// Members that read and settle without an endpoint.
     members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
+    ordered: ordered::Members,
 }
 
 impl RabbitMq {
@@ -33,11 +35,22 @@ impl RabbitMq {
         Ok(Self {
             client: Arc::new(Client::new(config, context)),
             members: Mutex::default(),
+            ordered: ordered::Members::default(),
         })
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// Whether the messages of one key come in order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.client.config.single_active_consumer
+    }
+
+    /// A member of a group that is read in order.
+    pub(crate) async fn ordered(&self, member: &Membership) -> Result<Arc<ordered::Member>> {
+        self.ordered.of(&self.client, member).await
     }
 
     async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
@@ -94,6 +107,10 @@ impl BaseBroker for RabbitMq {
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
         self.client.check_open()?;
+        if self.is_ordered() {
+            let member = self.ordered(request.member).await?;
+            return member.read(request.max, request.wait).await;
+        }
         self.member(request.member)
             .await?
             .read(request.max, request.wait)
@@ -102,12 +119,19 @@ impl BaseBroker for RabbitMq {
 
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
         self.client.check_open()?;
+        if self.is_ordered() {
+            return self.ordered(settle.member).await?.ack(settle.runs).await;
+        }
         self.client.ack(settle.member, settle.runs).await
     }
 
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
         self.client.check_open()?;
         let settle = nack.settle;
+        if self.is_ordered() {
+            let member = self.ordered(settle.member).await?;
+            return member.nack(settle.runs, nack.disposition, nack.failure).await;
+        }
         self.client
             .nack(settle.member, settle.runs, nack.disposition, nack.failure)
             .await
@@ -129,7 +153,7 @@ impl BaseBroker for RabbitMq {
             .collect();
         let members = client.members();
         let held: usize = members.iter().map(|member| member.held()).sum();
-        HealthReport {
+        let mut report = HealthReport {
             warnings: client
                 .publishing
                 .blocked()
@@ -144,7 +168,9 @@ impl BaseBroker for RabbitMq {
                 detail("sessions", members.len().to_string()),
                 detail("held", held.to_string()),
             ],
-        }
+        };
+        client.groups.describe(&mut report);
+        report
     }
 
     async fn ensure_connection(&self) -> Result<()> {
@@ -156,6 +182,7 @@ impl BaseBroker for RabbitMq {
     async fn close(&self) -> Result<()> {
         self.client.close().await;
         lock(&self.members).clear();
+        self.ordered.clear();
         Ok(())
     }
 }

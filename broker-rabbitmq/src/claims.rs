@@ -4,13 +4,16 @@ use broker_core::{Capabilities, LostCapability};
 
 use crate::config::RabbitMqConfig;
 
-/// The most that an instance on queues can claim.
-pub(crate) const QUEUES: Capabilities = Capabilities::RELIABLE_MESSAGING
+/// The most that an instance can claim where nothing is asked for.
+pub(crate) const USUAL: Capabilities = Capabilities::RELIABLE_MESSAGING
     .union(Capabilities::BLOCKING_READ)
     .union(Capabilities::DEAD_LETTER_QUEUE)
     .union(Capabilities::DELAYED_DELIVERY)
     .union(Capabilities::LEASE_EXTENSION)
     .union(Capabilities::PATTERN_SUBSCRIPTION);
+
+/// The most that an instance can claim.
+pub(crate) const QUEUES: Capabilities = USUAL.union(Capabilities::MESSAGE_ORDERING);
 
 /// What an instance with these settings lacks, each with its reason.
 pub(crate) fn lost(config: &RabbitMqConfig) -> Vec<LostCapability> {
@@ -19,6 +22,10 @@ pub(crate) fn lost(config: &RabbitMqConfig) -> Vec<LostCapability> {
         reason: reason.to_owned(),
     };
     let mut all = Vec::new();
+    if !config.single_active_consumer {
+        let reason = "single_active_consumer is off: a queue's messages go to whoever is free, and a refused one to its end";
+        all.push(lost(Capabilities::MESSAGE_ORDERING, reason));
+    }
     if !config.declare {
         let reason = "declare is off: no queue beside the given ones is made";
         all.push(lost(Capabilities::DEAD_LETTER_QUEUE, reason));
@@ -55,14 +62,19 @@ mod tests {
 
     #[test]
     fn each_flag_goes_with_the_setting_that_takes_it_and_says_so() {
-        let usual = RabbitMqConfig::default();
-        assert_eq!(of(&usual), QUEUES);
+        let usual = of(&RabbitMqConfig::default());
+        assert_eq!(usual, USUAL);
+        let ordered = RabbitMqConfig {
+            single_active_consumer: true,
+            ..RabbitMqConfig::default()
+        };
+        assert_eq!(of(&ordered), QUEUES);
         let by_key = RabbitMqConfig {
             exchange_type: ExchangeType::Topic,
             routing_key: "{stream}.{key}".to_owned(),
             ..RabbitMqConfig::default()
         };
-        let lacks = QUEUES.difference(of(&by_key));
+        let lacks = usual.difference(of(&by_key));
         assert_eq!(
             lacks,
             Capabilities::PATTERN_SUBSCRIPTION | Capabilities::DELAYED_DELIVERY
@@ -72,7 +84,7 @@ mod tests {
                 exchange_type,
                 ..RabbitMqConfig::default()
             };
-            assert_eq!(of(&settings), QUEUES, "{exchange_type:?}");
+            assert_eq!(of(&settings), usual, "{exchange_type:?}");
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::config::RabbitMqConfig;
 use crate::connection::{Link, Live};
 use crate::consumer::Consumer;
+use crate::ordered::Groups;
 use crate::sender::Senders;
 use crate::topology::Known;
 
@@ -33,6 +34,8 @@ pub(crate) struct Client {
     pub(crate) publishing: Link,
     pub(crate) consuming: Link,
     pub(crate) senders: Senders,
+    /// What is read in order.
+    pub(crate) groups: Groups,
     pub(crate) known: Known,
     /// One walk through dead letters at a time: what one has in hand, another would miss.
     pub(crate) walking: tokio::sync::Mutex<()>,
@@ -60,6 +63,7 @@ impl Client {
             publishing: Link::new("publishing", false),
             consuming: Link::new("consuming", true),
             senders: Senders::default(),
+            groups: Groups::default(),
             known: Known::default(),
             walking: tokio::sync::Mutex::default(),
             sessions: Mutex::default(),
@@ -162,6 +166,8 @@ impl Client {
             keeper.abort();
             let _ = keeper.await;
         }
+        // What a silent server does not hear of counts as it has it.
+        let _ = tokio::time::timeout(GOODBYE, self.groups.finish(self)).await;
         self.senders.clear();
         tokio::join!(self.publishing.close(GOODBYE), self.consuming.close(GOODBYE));
     }

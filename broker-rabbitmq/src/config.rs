@@ -52,6 +52,10 @@ pub struct RabbitMqConfig {
     pub connection_retry_delay: Duration,
     /// What a group's queue is.
     pub queue_type: QueueType,
+    /// Whether the messages of one key come in order, also after a failure: one consumer at a time has a group's queue.
+    pub single_active_consumer: bool,
+    /// How many messages the server sends ahead to a group's single active consumer; the same in all processes of a group.
+    pub prefetch_count: u16,
     /// Whether exchanges and queues are made; off, they are used as they are.
     pub declare: bool,
     /// The exchange of a stream; `{stream}` stands for its name. Empty is the server's default exchange, which leads
@@ -129,6 +133,8 @@ impl Default for RabbitMqConfig {
             connection_attempts: 1,
             connection_retry_delay: Duration::from_millis(200),
             queue_type: QueueType::default(),
+            single_active_consumer: false,
+            prefetch_count: 4096,
             declare: true,
             exchange: "{stream}".to_owned(),
             exchange_type: ExchangeType::default(),
@@ -230,6 +236,10 @@ impl RabbitMqConfig {
                 return refuse(key, &format!("it has a brace that is none of {known}"));
             }
         }
+        if self.prefetch_count == 0 {
+            return refuse("prefetch_count", "a number above zero is expected");
+        }
+        self.check_order()?;
         self.check_bindings()?;
         let apart = self.exchange.contains("{stream}") || self.is_shared();
         if self.declare && !(apart && self.queue.contains("{group}")) {
@@ -261,6 +271,21 @@ impl RabbitMqConfig {
     pub(crate) fn is_by_key(&self) -> bool {
         matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic)
             && self.routing_key.contains("{key}")
+    }
+
+    fn check_order(&self) -> Result<()> {
+        let refuse = |line: &str| Err(Error::config("single_active_consumer", line));
+        if self.single_active_consumer && self.queue_type != QueueType::Quorum {
+            return refuse(
+                "only a quorum queue counts how often a message was delivered; set `queue_type = \"quorum\"`, or leave it out",
+            );
+        }
+        if self.single_active_consumer && !self.declare {
+            return refuse(
+                "with `declare = false` queues are used as they are, and there is none for attempts; leave it out",
+            );
+        }
+        Ok(())
     }
 
     fn check_bindings(&self) -> Result<()> {

@@ -133,36 +133,18 @@ impl Consumer {
 
     /// Sees that the group is still there, and makes it again where it is not.
     async fn recover(&self) -> Result<()> {
-        let client = &self.client;
-        if client.config.declare {
-            let channel = client.asking().await?;
-            let passive = lapin::options::QueueDeclareOptions {
-                passive: true,
-                ..lapin::options::QueueDeclareOptions::default()
-            };
-            let there = channel
-                .queue_declare(self.queue.clone(), passive, FieldTable::default())
-                .await;
-            match there.map_err(|error| from_lapin(&error)) {
-                Ok(_) => {}
-                Err(error) if error.kind() == broker_core::ErrorKind::NotFound => {
-                    client.known.forget_stream(&self.member.stream);
-                    client.known.forget_queue(self.queue.as_str());
-                    client.group(&self.member.stream, &self.member.group).await?;
-                    client.context.events.send(BrokerEvent::GroupRecreated {
-                        stream: self.member.stream.clone(),
-                        group: self.member.group.clone(),
-                        position: None,
-                    });
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
+        let (client, member) = (&self.client, &self.member);
+        if client
+            .find_again(&member.stream, &member.group, &self.queue)
+            .await?
+        {
+            client.context.events.send(BrokerEvent::GroupRecreated {
+                stream: member.stream.clone(),
+                group: member.group.clone(),
+                position: None,
+            });
         }
-        client
-            .group(&self.member.stream, &self.member.group)
-            .await
-            .map(drop)
+        Ok(())
     }
 
     /// Forgets the session, whose deliveries the server gives to others.

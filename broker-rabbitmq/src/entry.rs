@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use broker_core::base::{Deliveries, Lot, MessageStore};
 use broker_core::{Message, MessageId, Receipt};
+use bytes::Bytes;
 use lapin::message::Delivery;
 
 use crate::codec::{self, Content};
@@ -20,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) meta: Meta,
     /// How often the message was handed out, this time included.
     pub(crate) attempt: u32,
+    /// How often it came back to the server.
+    pub(crate) count: u32,
     /// Whether it came back from a consumer that is gone, and the server does not tell how often.
     pub(crate) uncounted: bool,
     stored_at: Option<SystemTime>,
@@ -43,6 +46,7 @@ impl Entry {
         Self {
             tag: delivery.delivery_tag,
             uncounted: queue_type == QueueType::Classic && delivery.redelivered,
+            count,
             attempt: meta.attempts.saturating_add(count).saturating_add(1),
             message,
             meta,
@@ -90,6 +94,16 @@ impl Entries {
 
     pub(crate) fn get(&self, index: usize) -> Option<&Entry> {
         self.0.get(index)
+    }
+
+    /// How often the message was handed out before this session had it.
+    pub(crate) fn before(&self, index: usize) -> u32 {
+        self.get(index).map_or(0, |entry| entry.attempt.saturating_sub(1))
+    }
+
+    /// The message's key.
+    pub(crate) fn key(&self, index: usize) -> Option<&Bytes> {
+        self.get(index).and_then(|entry| entry.message.message_key())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {

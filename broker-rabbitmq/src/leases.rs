@@ -21,6 +21,9 @@ const TICKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 impl Leases for RabbitMq {
     async fn extend(&self, settle: Settle<'_>, by: Duration) -> Result<Settlements> {
         self.client().check_open()?;
+        if self.is_ordered() {
+            return Ok(self.ordered(settle.member).await?.extend(settle.runs, by));
+        }
         let until = Instant::now() + by;
         let mut settlements = Settlements::all(Settled::Acked, 0);
         for receipt in settle.receipts() {

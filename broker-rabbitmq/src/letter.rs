@@ -2,33 +2,37 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use broker_core::base::Disposition;
 use broker_core::{ConsumerName, DeadLetter, Failure, GroupName, MessageId, Result, StreamName};
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::client::Client;
 use crate::codec;
-use crate::consumer::Consumer;
 use crate::entry::Entry;
 use crate::meta::Meta;
 use crate::names;
 use crate::properties::{bytes, number, text_of};
 use crate::sender::Outgoing;
 
+/// What is told of a message that is given up.
+pub(crate) struct Burial<'a> {
+    pub(crate) queue: &'a ShortString,
+    pub(crate) consumer: &'a ConsumerName,
+    /// How often it was handed out.
+    pub(crate) attempts: u32,
+    /// When it failed for the first time, in ms since 1970, if it did before.
+    pub(crate) first_failed: Option<u64>,
+    pub(crate) failure: &'a Failure,
+    pub(crate) now: u64,
+}
+
 /// A refused delivery as a letter for its group's dead letters.
-pub(crate) async fn bury(
-    consumer: &Consumer,
-    entry: &Entry,
-    disposition: Disposition,
-    failure: &Failure,
-    now: u64,
-) -> Result<Outgoing> {
-    let client = &consumer.client;
-    let queue = names::dead(consumer.queue.as_str())?;
+pub(crate) async fn bury(client: &Client, entry: &Entry, burial: Burial<'_>) -> Result<Outgoing> {
+    let Burial { failure, now, .. } = burial;
+    let queue = names::dead(burial.queue.as_str())?;
     client.beside(&queue, FieldTable::default()).await?;
-    let first = entry.meta.first_failed.unwrap_or(now);
-    let meta = entry.meta.moved(disposition.attempts(entry.attempt), Some(first));
+    let first = burial.first_failed.unwrap_or(now);
+    let meta = entry.meta.moved(burial.attempts, Some(first));
     let (properties, mut table) = codec::encode(&entry.message, &meta, client.config.persistent)?;
     let id = MessageId::Entry {
         ms: now,
@@ -46,7 +50,7 @@ pub(crate) async fn bury(
                 chain
             },
         ),
-        ("broker-consumer", consumer.member.consumer.to_string()),
+        ("broker-consumer", burial.consumer.to_string()),
     ] {
         table.insert(name.into(), bytes(value.as_bytes()));
     }

@@ -20,6 +20,7 @@ mod listener;
 mod memory;
 mod meta;
 mod names;
+mod ordered;
 mod properties;
 mod publish;
 mod reader;
@@ -38,7 +39,11 @@ use broker_core::registry::Provider;
 pub static PROVIDER: Provider = config::describe(
     Provider::new::<RabbitMqConfig>("rabbitmq", env!("CARGO_PKG_NAME"))
         .schemes(&["amqp", "amqps"])
-        .modes(&[("quorum", claims::QUEUES), ("classic", claims::QUEUES)]),
+        .modes(&[
+            ("quorum", claims::USUAL),
+            ("classic", claims::USUAL),
+            ("single active consumer", claims::QUEUES),
+        ]),
 );
 
 broker_core::register_provider!(PROVIDER);

@@ -105,6 +105,11 @@ pub(crate) fn dead(queue: &str) -> Result<ShortString> {
     long(format!("{queue}/dead"))
 }
 
+/// How often messages of a group that is read in order were handed out.
+pub(crate) fn attempts(queue: &str) -> Result<ShortString> {
+    long(format!("{queue}/attempts"))
+}
+
 /// Where a group's refused messages rest for so many milliseconds.
 pub(crate) fn resting(queue: &str, ms: u64) -> Result<ShortString> {
     long(format!("{queue}/again/{ms}"))

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use broker_core::{Error, ErrorKind, MessageId, Outcome, Result};
+use broker_core::{Error, ErrorKind, MessageId, Outcome, Result, Retry};
 use bytes::Bytes;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
@@ -70,8 +70,19 @@ impl Client {
         messages: Vec<Outgoing>,
         mandatory: bool,
     ) -> Result<Vec<Outcome>> {
-        self.send_by(Senders::slot(&self.senders.outside, stream), messages, mandatory)
-            .await
+        let slot = Senders::slot(&self.senders.outside, stream);
+        let mut outcomes = self.send_by(slot, messages, mandatory).await?;
+        if self.config.single_active_consumer {
+            // Those behind a refused one may be stored: sent once more, it would come after them.
+            for outcome in &mut outcomes {
+                if let Outcome::NotSent(error) = outcome
+                    && error.kind() == ErrorKind::Throttled
+                {
+                    *error = error.clone().retry(Retry::Never);
+                }
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Puts messages into queues, and answers once the server has them all.
@@ -97,14 +108,16 @@ impl Client {
     }
 
     async fn send_by(&self, slot: &Slot, messages: Vec<Outgoing>, mandatory: bool) -> Result<Vec<Outcome>> {
-        let live = self.to_publish().await?;
+        // Not asking whether the broker is open: what it moves by itself may go on until the connection is closed.
+        let live = self.publishing.connect(&self.config, &self.context).await?;
         // A server that lacks memory or disk is waited for, before anything is under way.
         live.unblocked().await;
         let mut turn = slot.0.lock().await;
         let line = match turn.take().filter(|line| line.channel.status().connected()) {
             Some(line) => line,
             None => {
-                let channel = self.to_publish().await?.channel().await?;
+                let live = self.publishing.connect(&self.config, &self.context).await?;
+                let channel = live.channel().await?;
                 let confirming = channel.confirm_select(ConfirmSelectOptions::default()).await;
                 confirming.map_err(|error| from_lapin(&error))?;
                 let flights = Arc::default();

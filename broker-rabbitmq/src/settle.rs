@@ -10,14 +10,19 @@ use crate::client::{Client, lock};
 use crate::consumer::Consumer;
 use crate::entry::Entry;
 use crate::held::Held;
-use crate::letter;
+use crate::letter::{self, Burial};
 use crate::memory::Fate;
 use crate::sender::Outgoing;
 use crate::told::{Told, gone, tell};
 
 /// The present in ms since 1970.
 pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    millis(SystemTime::now())
+}
+
+/// A time in ms since 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -239,7 +244,15 @@ impl Consumer {
                 )?,
                 Disposition::Requeue { delay } => self.again(entry, delay, first.unwrap_or(now)).await?,
                 Disposition::DeadLetter | Disposition::WornOut => {
-                    letter::bury(self, entry, disposition, failure, now).await?
+                    let burial = Burial {
+                        queue: &self.queue,
+                        consumer: &self.member.consumer,
+                        attempts: disposition.attempts(entry.attempt),
+                        first_failed: first,
+                        failure,
+                        now,
+                    };
+                    letter::bury(&self.client, entry, burial).await?
                 }
             };
             copies.push(copy);

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use broker_core::{GroupName, Result, StreamName};
+use broker_core::{ErrorKind, GroupName, Result, StreamName};
 use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
@@ -103,7 +103,11 @@ impl Client {
         }
         let exchange = self.stream(stream).await?;
         let channel = live.channel().await?;
-        declare_queue(&channel, &queue, self.config.queue_type, FieldTable::default()).await?;
+        let mut arguments = FieldTable::default();
+        if self.config.single_active_consumer {
+            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        }
+        declare_queue(&channel, &queue, self.config.queue_type, arguments).await?;
         let (binding, wanted) = self.binding(stream)?;
         channel
             .queue_bind(
@@ -119,6 +123,36 @@ impl Client {
         Ok(queue)
     }
 
+    /// Sees that a group's queue is still there, and makes it again where it is not. Answers whether it was gone.
+    pub(crate) async fn find_again(
+        &self,
+        stream: &StreamName,
+        group: &GroupName,
+        queue: &ShortString,
+    ) -> Result<bool> {
+        let mut is_gone = false;
+        if self.config.declare {
+            let channel = self.asking().await?;
+            let passive = QueueDeclareOptions {
+                passive: true,
+                ..QueueDeclareOptions::default()
+            };
+            let there = channel
+                .queue_declare(queue.clone(), passive, FieldTable::default())
+                .await;
+            match there.map_err(|error| from_lapin(&error)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.known.forget_stream(stream);
+                    self.known.forget_queue(queue.as_str());
+                    is_gone = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.group(stream, group).await.map(|_| is_gone)
+    }
+
     /// What binds a queue to a stream's exchange.
     pub(crate) fn binding(&self, stream: &StreamName) -> Result<(ShortString, FieldTable)> {
         let mut wanted = FieldTable::default();
@@ -131,7 +165,8 @@ impl Client {
 
     /// A queue beside a group's or a stream's, which is there when this returns.
     pub(crate) async fn beside(&self, queue: &ShortString, arguments: FieldTable) -> Result<()> {
-        let live = self.to_consume().await?;
+        // Not asking whether the broker is open: one that closes writes down what it knows.
+        let live = self.consuming.connect(&self.config, &self.context).await?;
         if has(&self.known.queues, queue, &live) {
             return Ok(());
         }

@@ -196,7 +196,8 @@ impl Default for Timing {
 pub struct Limits {
     /// The largest payload that it takes, where it is below what the settings allow.
     pub max_payload: Option<usize>,
-    /// The partitions of a stream that is made by publishing to it.
+    /// The partitions of a stream that is made by publishing to it. An adapter without partitions says one where all of
+    /// a group's messages go to one process at a time.
     pub partitions: Option<u32>,
     /// The most messages that travel in one native call.
     pub max_batch: usize,

@@ -27,6 +27,11 @@ pub(super) async fn are_owned(t: &Trial, broker: &Broker, stream: &str, group: &
     Ok(partitions.iter().any(|partition| partition.owner.is_some()))
 }
 
+/// Whether all of a group's messages go to one process at a time, although there are no partitions to own.
+pub(super) fn has_one_owner(t: &Trial) -> bool {
+    !t.has(Capabilities::STREAM_PARTITIONING) && t.harness().limits().partitions == Some(1)
+}
+
 check!(
     key_stable,
     "part.key_stable",
