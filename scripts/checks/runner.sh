@@ -13,7 +13,7 @@ step() {
 list_steps() {
     local name
     for name in "${steps[@]}"; do
-        printf '%-18s %-7s %s\n' "$name" "${step_when[$name]}" "${step_holds[$name]}"
+        printf '%-24s %-7s %s\n' "$name" "${step_when[$name]}" "${step_holds[$name]}"
     done
 }
 
@@ -107,7 +107,7 @@ conclude() {
         failed+=("$name")
         word=FAILED
     fi
-    table+=$(printf '%-7s %-18s %5d s' "$word" "$name" "$took")$'\n'
+    table+=$(printf '%-7s %-24s %5d s' "$word" "$name" "$took")$'\n'
     printf '==> %s: %s (%d s)\n' "$name" "$word" "$took"
 }
 
