@@ -51,6 +51,9 @@ pub(crate) struct Torture {
     /// How many keys the messages have.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     keys: u32,
+    /// Keep what the consumer processes wrote down and logged in this folder, which is made; see --log.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
     /// Write what was found to this file too, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -65,6 +68,7 @@ impl Torture {
         plan.publishers = self.publishers;
         plan.consumers = usize::from(self.consumers);
         plan.keys = self.keys;
+        plan.keep = self.keep.clone();
 
         let ground = Ground::of(session, self.private.as_deref(), &self.set).await?;
         let broker = ground.broker.clone();
