@@ -307,6 +307,9 @@ fn range(numbers: impl Iterator<Item = usize>) -> String {
 }
 
 fn capital(word: &str) -> String {
+    if word == "rabbitmq" {
+        return "RabbitMQ".to_owned();
+    }
     let mut letters = word.chars();
     letters
         .next()
