@@ -1,21 +1,15 @@
 //! Handlers of batches: an outcome for each message, and no key in two batches at once.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use broker::engine::{Attempt, BoxError, Key, Outcome, Permanent};
+use broker::engine::{Attempt, BoxError, Outcome, Permanent};
 use broker::prelude::*;
 
 use crate::stage::Stage;
-use crate::support::{Seen, dead, publish_numbers, until};
-
-fn quick(attempts: u32) -> RetryPolicy {
-    RetryPolicy::attempts(attempts)
-        .delay(Duration::from_millis(10))
-        .jitter(false)
-}
+use crate::support::{Seen, dead, publish_numbers, quick, until};
+use crate::watch::{Keyed, Watch};
 
 /// Refuses what ends in 3 at its first attempt, gives up what ends in 7, and is done with the rest.
 async fn sort(
@@ -87,34 +81,9 @@ pub(crate) async fn each_message_of_a_batch_has_its_own_outcome(stage: Stage) {
     brokers.close().await.unwrap();
 }
 
-#[derive(Clone, Default)]
-struct Watch {
-    seen: Seen<(String, u64)>,
-    running: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
-    /// The batch that has a key now.
-    holders: Arc<Mutex<HashMap<String, u64>>>,
-    batches: Arc<AtomicU64>,
-}
-
-async fn watch(numbers: Vec<(Json<u64>, Key)>, State(watch): State<Watch>) {
-    let batch = watch.batches.fetch_add(1, Ordering::SeqCst);
-    let running = watch.running.fetch_add(1, Ordering::SeqCst) + 1;
-    watch.most.fetch_max(running, Ordering::SeqCst);
-    let named: Vec<_> = numbers
-        .into_iter()
-        .map(|(Json(number), Key(key))| (String::from_utf8(key.unwrap().to_vec()).unwrap(), number))
-        .collect();
-    for (key, _) in &named {
-        let holder = *watch.holders.lock().unwrap().entry(key.clone()).or_insert(batch);
-        assert_eq!(holder, batch, "two batches have {key}");
-    }
-    tokio::time::sleep(Duration::from_millis(2)).await;
-    for (key, number) in named {
-        watch.seen.push((key.clone(), number));
-        watch.holders.lock().unwrap().remove(&key);
-    }
-    watch.running.fetch_sub(1, Ordering::SeqCst);
+async fn watch(numbers: Vec<Keyed>, State(watch): State<Watch>) {
+    let work = tokio::time::sleep(Duration::from_millis(2));
+    watch.hold(numbers, work).await;
 }
 
 pub(crate) async fn no_key_is_in_two_batches_at_once(stage: Stage) {
@@ -128,25 +97,10 @@ pub(crate) async fn no_key_is_in_two_batches_at_once(stage: Stage) {
         .start()
         .await
         .unwrap();
-    until("all are handled", || state.seen.len() == messages as usize).await;
-    let receipt = engine.stop().await.unwrap();
-    assert_eq!(
-        (receipt.settled, receipt.subscribers[0].tally.panics),
-        (messages, 0)
-    );
-    assert!(state.most.load(Ordering::SeqCst) > 1, "batches overlap");
-    assert!(
-        state.batches.load(Ordering::SeqCst) <= messages / 2,
-        "they are batches"
-    );
-    let mut last = HashMap::new();
-    for (key, number) in state.seen.all() {
-        let before = last.insert(key.clone(), number);
-        assert!(
-            before.is_none_or(|before| before < number),
-            "{key}: {before:?} before {number}"
-        );
-    }
+    state.handled(messages).await;
+    state.kept_order(engine, messages).await;
+    assert!(state.most() > 1, "batches overlap");
+    assert!(state.handlings() <= messages as usize / 2, "they are batches");
 }
 
 pub(crate) async fn in_sequence_a_failed_message_of_a_batch_holds_back_its_key(stage: Stage) {

@@ -7,13 +7,7 @@ use broker::prelude::*;
 use tokio::time::Instant;
 
 use crate::stage::Stage;
-use crate::support::{Seen, dead, publish_numbers, until};
-
-fn policy(attempts: u32) -> RetryPolicy {
-    RetryPolicy::attempts(attempts)
-        .delay(Duration::from_millis(10))
-        .jitter(false)
-}
+use crate::support::{Seen, dead, publish_numbers, quick, until};
 
 pub(crate) async fn after_its_own_last_attempt_each_is_a_dead_letter(stage: Stage) {
     let (brokers, mails) = (stage.brokers(), stage.stream("mails"));
@@ -28,7 +22,7 @@ pub(crate) async fn after_its_own_last_attempt_each_is_a_dead_letter(stage: Stag
     }
     let engine = Engine::builder(brokers.clone())
         .state(seen.clone())
-        .retry(policy(5))
+        .retry(quick(5))
         .subscribe(Subscriber::new(mails, "sender").handle(bounce))
         .keep_brokers_open()
         .start()
@@ -96,7 +90,7 @@ pub(crate) async fn a_permanent_error_is_not_tried_again(stage: Stage) {
         Err(Permanent::new("the account is closed"))
     }
     let engine = Engine::builder(brokers.clone())
-        .retry(policy(5))
+        .retry(quick(5))
         .subscribe(Subscriber::new(jobs, "worker").handle(gone))
         .keep_brokers_open()
         .start()
@@ -121,7 +115,7 @@ pub(crate) async fn undecodable_messages_panics_and_timeouts_are_outcomes(stage:
     }
     let engine = Engine::builder(brokers.clone())
         .state(seen.clone())
-        .retry(policy(2))
+        .retry(quick(2))
         .subscribe(
             Subscriber::new(numbers, "adder")
                 .handle(handle)

@@ -1,11 +1,9 @@
 //! Subscribers come and go, and what is made for them goes with them.
 
-use std::time::Duration;
-
 use broker::prelude::*;
 
 use crate::stage::Stage;
-use crate::support::{PATIENCE, Seen, publish_numbers, until};
+use crate::support::{Seen, eventually, publish_numbers, until};
 
 pub(crate) async fn subscribers_come_and_go_while_the_engine_runs(stage: Stage) {
     let (brokers, numbers) = (stage.brokers(), stage.stream("numbers"));
@@ -36,13 +34,11 @@ pub(crate) async fn subscribers_come_and_go_while_the_engine_runs(stage: Stage) 
         .unwrap_err();
     assert!(again.to_string().contains("running already"), "{again}");
     assert_eq!(handle_of.remove(numbers, "late"), 1);
-    let gone = async {
-        while !brokers.default_broker().groups(numbers).await.unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let gone = tokio::time::timeout(PATIENCE, gone).await;
-    assert!(gone.is_ok(), "its group goes with it");
+    let broker = brokers.default_broker();
+    eventually("its group goes with it", async || {
+        broker.groups(numbers).await.unwrap().is_empty()
+    })
+    .await;
     assert_eq!(engine.stop().await.unwrap().settled, 3);
 }
 

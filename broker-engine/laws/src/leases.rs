@@ -7,8 +7,11 @@ use broker::prelude::*;
 use crate::stage::Stage;
 use crate::support::{Seen, publish_numbers, until};
 
+/// So long that a busy machine prolongs it in time.
+const LEASE: Duration = Duration::from_secs(3);
+
 async fn slow(Json(number): Json<u64>, State(seen): State<Seen<u64>>) {
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(LEASE + Duration::from_secs(2)).await;
     seen.push(number);
 }
 
@@ -20,7 +23,7 @@ pub(crate) async fn a_slow_handler_keeps_its_message(stage: Stage) {
         .subscribe(
             Subscriber::new(jobs, "worker")
                 .handle(slow)
-                .lease(Duration::from_secs(1))
+                .lease(LEASE)
                 .concurrency(2),
         )
         .start()

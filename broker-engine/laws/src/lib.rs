@@ -26,7 +26,9 @@ mod rpc;
 mod stage;
 mod stopping;
 mod support;
+mod watch;
 
 pub use hold::hold;
+pub use order::lanes;
 pub use stage::{Barred, Kind};
-pub use support::{PATIENCE, Seen, dead, publish_numbers, until};
+pub use support::{PATIENCE, Seen, dead, publish_numbers, quick, until};

@@ -7,7 +7,10 @@ use broker::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::stage::Stage;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, until};
+
+/// How long one waits for an answer that comes too late: so long that a busy machine has sent the question.
+const HURRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Ask {
@@ -20,7 +23,7 @@ async fn answer(Json(ask): Json<Ask>) -> Result<Reply<u64>, std::io::Error> {
     match ask.how.as_str() {
         "well" => Ok(Reply::ok(ask.number * 2)),
         "slowly" => {
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            tokio::time::sleep(HURRY * 2).await;
             Ok(Reply::ok(ask.number))
         }
         "refuse" => Ok(Reply::error(400, "not for you")),
@@ -115,7 +118,6 @@ pub(crate) async fn timeouts_free_their_places(stage: Stage) {
         .build()
         .await
         .unwrap();
-    let hurry = Duration::from_millis(300);
     for how in ["slowly", "silently"] {
         let message = |number| match how {
             "slowly" => question(number, how),
@@ -123,7 +125,7 @@ pub(crate) async fn timeouts_free_their_places(stage: Stage) {
         };
         let asking = (0..5).map(|number| {
             let (client, message) = (client.clone(), message(number));
-            tokio::spawn(async move { client.request(asks, message, hurry).await.unwrap_err() })
+            tokio::spawn(async move { client.request(asks, message, HURRY).await.unwrap_err() })
         });
         for asked in asking.collect::<Vec<_>>() {
             assert_eq!(asked.await.unwrap().kind(), ErrorKind::Timeout);
@@ -142,12 +144,7 @@ pub(crate) async fn timeouts_free_their_places(stage: Stage) {
     for asked in asking.collect::<Vec<_>>() {
         assert!(asked.await.unwrap().is_ok());
     }
-    let late = async {
-        while client.late() < 5 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, late).await.unwrap();
+    until("the late ones come", || client.late() >= 5).await;
     assert_eq!(client.late(), 5, "the silent ones never answer");
     client.close().await.unwrap();
     engine.stop().await.unwrap();

@@ -6,7 +6,7 @@ use broker::engine::Context;
 use broker::prelude::*;
 
 use crate::stage::Stage;
-use crate::support::{PATIENCE, Seen, publish_numbers, until};
+use crate::support::{PATIENCE, Seen, eventually, publish_numbers, until};
 
 /// How often it is stopped, and over how many messages: the long form by `ENGINE_STOPS=50`.
 fn stops() -> (u64, u64) {
@@ -107,8 +107,10 @@ pub(crate) async fn what_outlives_the_drain_is_cut_off_and_comes_again(stage: St
         .await
         .unwrap();
     publish_numbers(&brokers, jobs, 0..3, 0).await;
-    until("it is being handled", || {
-        engine.receipt().of_group("worker").started == 1
+    let broker = brokers.default_broker();
+    eventually("one is being handled and the others are read ahead", async || {
+        let in_flight = broker.health_stats().await.counts.in_flight;
+        (engine.receipt().of_group("worker").started, in_flight) == (1, 3)
     })
     .await;
     let receipt = engine.stop().await.unwrap();
@@ -117,9 +119,8 @@ pub(crate) async fn what_outlives_the_drain_is_cut_off_and_comes_again(stage: St
         (1, 2, false),
         "{receipt}"
     );
-    let again: Vec<_> = brokers
-        .default_broker()
-        .receive_many(jobs, "worker", 3, Duration::from_secs(5))
+    let again: Vec<_> = broker
+        .receive_many(jobs, "worker", 3, PATIENCE)
         .await
         .unwrap()
         .iter()

@@ -22,6 +22,26 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     );
 }
 
+/// As [`until`], where asking takes a while itself.
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(PATIENCE, waiting).await.is_ok(),
+        "never: {what}"
+    );
+}
+
+/// So many attempts, ten milliseconds apart.
+pub fn quick(attempts: u32) -> RetryPolicy {
+    RetryPolicy::attempts(attempts)
+        .delay(Duration::from_millis(10))
+        .jitter(false)
+}
+
 /// What handlers saw, in order.
 #[derive(Clone, Debug)]
 pub struct Seen<T>(Arc<Mutex<Vec<T>>>);
@@ -66,7 +86,7 @@ pub async fn publish_numbers(brokers: &Brokers, stream: &str, numbers: std::ops:
     assert!(published.all_stored());
 }
 
-/// How many dead letters a group has.
+/// The dead letters of a group.
 pub async fn dead(brokers: &Brokers, stream: &str, group: &str) -> Vec<broker::DeadLetter> {
     let letters = brokers.default_broker().dead_letters(stream, group).unwrap();
     letters.list(DeadLetterQuery::default()).await.unwrap().letters

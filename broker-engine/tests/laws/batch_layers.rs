@@ -13,15 +13,9 @@ use tower::limit::ConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower::timeout::TimeoutLayer;
 
-use crate::support::{Seen, dead, inline, publish_numbers, until, weak};
+use crate::support::{Seen, dead, inline, publish_numbers, quick, until, weak};
 
 type Batches = Seen<Vec<u64>>;
-
-fn quick(attempts: u32) -> RetryPolicy {
-    RetryPolicy::attempts(attempts)
-        .delay(Duration::from_millis(10))
-        .jitter(false)
-}
 
 /// What ends in 3 fails in the first batch that it is in, what ends in 7 in each, and what ends in 9 for good.
 async fn sort(numbers: Vec<Json<u64>>, State(seen): State<Batches>) -> Vec<Result<Outcome, BoxError>> {

@@ -6,13 +6,7 @@ use broker::engine::{OnUndecodable, Payload, Permanent, RetryAfter};
 use broker::prelude::*;
 use tokio::time::Instant;
 
-use crate::support::{Seen, dead, inline, until};
-
-fn policy(attempts: u32) -> RetryPolicy {
-    RetryPolicy::attempts(attempts)
-        .delay(Duration::from_millis(10))
-        .jitter(false)
-}
+use crate::support::{Seen, dead, inline, quick, until};
 
 #[tokio::test(start_paused = true)]
 async fn gaps_between_attempts_follow_the_schedule_and_are_never_early() {
@@ -60,7 +54,7 @@ async fn a_permanent_error_is_known_within_any_other() {
         };
         Ok(())
     }
-    let policy = policy(5).permanent::<std::num::ParseIntError>();
+    let policy = quick(5).permanent::<std::num::ParseIntError>();
     let engine = Engine::builder(brokers.clone())
         .retry(policy)
         .subscribe(Subscriber::new("jobs", "worker").handle(number).concurrency(4))

@@ -3,7 +3,7 @@
 use broker::Brokers;
 use broker::inline::InlineConfig;
 use broker::prelude::*;
-pub(crate) use engine_laws::{Seen, dead, publish_numbers, until};
+pub(crate) use engine_laws::{Seen, dead, publish_numbers, quick, until};
 
 /// The in-process broker, with all it can do.
 pub(crate) fn inline() -> Brokers {
