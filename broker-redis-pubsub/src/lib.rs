@@ -34,6 +34,7 @@ mod config;
 mod groups;
 mod keys;
 mod list;
+mod place;
 mod publisher;
 mod queue;
 mod reader;

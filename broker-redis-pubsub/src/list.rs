@@ -1,30 +1,22 @@
 //! Mode `list`: a position per group, moved in the step that reads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use broker_core::base::Membership;
-use broker_core::{BrokerEvent, Capabilities, Error, Receipt, Result, StartPosition};
-use redis::Value;
+use broker_core::{Receipt, Result, StartPosition};
 use tokio::sync::Mutex;
 
 use crate::client::SharedClient;
-use crate::config::{RedisPubsubConfig, WireFormat};
-use crate::error;
+use crate::config::{Mode, RedisPubsubConfig, WireFormat};
 use crate::keys::Keys;
+use crate::place::{self, Place};
 use crate::reader::{Look, Taken};
 use crate::scripts::{self, Scripts};
 
 /// A group of a list.
 pub(crate) struct ListGroup {
-    client: SharedClient,
-    scripts: Arc<Scripts>,
-    keys: Keys,
-    member: Membership,
-    history: u64,
+    place: Place,
     protean: bool,
-    /// The next position, as far as we know; where the group goes on if somebody removes it.
-    next: AtomicU64,
     /// The number of the next request. Held while it is under way: one that is sent again has its number.
     request: Mutex<u64>,
 }
@@ -38,20 +30,15 @@ impl ListGroup {
         config: &RedisPubsubConfig,
     ) -> Self {
         Self {
-            client,
-            scripts,
-            keys,
-            member,
-            history: config.history,
+            place: Place::new(client, scripts, keys, member, config.history),
             protean: config.format == WireFormat::Protean,
-            next: AtomicU64::new(0),
             // Members of the same name in several processes must not take each other's answers.
             request: Mutex::new(fastrand::u64(..1 << 52)),
         }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+        &self.place.keys
     }
 
     /// Hands out what is there, and moves the group's position behind it.
@@ -73,33 +60,34 @@ impl ListGroup {
 
     /// `None` where there is no such group.
     async fn try_take(&self, max: usize, request: u64) -> Result<Option<Look>> {
+        let Place {
+            client,
+            scripts,
+            keys,
+            ..
+        } = &self.place;
         let script = if self.protean {
-            &self.scripts.list_take_protean
+            &scripts.list_take_protean
         } else {
-            &self.scripts.list_take
+            &scripts.list_take
         };
-        let group = self.member.group.as_str();
+        let group = self.place.group();
         let mut call = script.prepare();
-        call.key(&self.keys.list)
-            .key(&self.keys.meta)
-            .key(&self.keys.groups)
-            .key(&self.keys.seen);
+        call.key(&keys.list)
+            .key(&keys.meta)
+            .key(&keys.groups)
+            .key(&keys.seen);
         if self.protean {
-            call.key(self.keys.protean_position(group));
+            call.key(keys.protean_position(group));
         }
         call.arg(group)
-            .arg(self.member.consumer.as_str())
+            .arg(self.place.member.consumer.as_str())
             .arg(max)
-            .arg(self.history)
+            .arg(self.place.history)
             .arg(request);
-        let answer: Value = self.client.run(&call).await?;
-        let Value::Array(parts) = answer else {
-            return match answer {
-                Value::Nil => Ok(None),
-                _ => Err(error::odd_reply("the script that reads a list")),
-            };
+        let Some(mut parts) = place::parts(client.run(&call).await?, "the script that reads a list")? else {
+            return Ok(None);
         };
-        let mut parts = parts.into_iter();
         let first = scripts::number(parts.next())?;
         let lost = scripts::number(parts.next())?;
         let mut taken = Vec::with_capacity(parts.len());
@@ -113,54 +101,36 @@ impl ListGroup {
                 body: scripts::bytes(body)?,
             });
         }
-        self.next.store(first + taken.len() as u64, Ordering::Relaxed);
-        if lost > 0 {
-            self.client.tell(BrokerEvent::MessagesLost {
-                stream: self.member.stream.clone(),
-                group: self.member.group.clone(),
-                count: lost,
-            });
-        }
+        self.place.moved(first + taken.len() as u64, lost);
         Ok(Some(Look { taken, due: None }))
     }
 
     /// Makes the group if it is not there; answers whether it was made.
     pub(crate) async fn make(&self, start: &StartPosition) -> Result<bool> {
-        let latest = match start {
-            StartPosition::Earliest => "earliest".to_owned(),
-            StartPosition::Latest => "latest".to_owned(),
-            StartPosition::Id(_) | StartPosition::Time(_) => {
-                return Err(Error::unsupported(Capabilities::REPLAY));
-            }
-        };
-        self.make_at(&latest).await
+        self.make_at(place::word(start)?).await
     }
 
     async fn make_at(&self, start: &str) -> Result<bool> {
-        let group = self.member.group.as_str();
-        let mut call = self.scripts.list_make.prepare();
-        call.key(&self.keys.list)
-            .key(&self.keys.meta)
-            .key(&self.keys.groups);
+        let Place {
+            client,
+            scripts,
+            keys,
+            ..
+        } = &self.place;
+        let mut call = scripts.list_make.prepare();
+        call.key(&keys.list).key(&keys.meta).key(&keys.groups);
         if self.protean {
-            call.key(self.keys.protean_position(group));
+            call.key(keys.protean_position(self.place.group()));
         }
-        call.arg(group).arg(start);
-        scripts::register(&self.client, crate::config::Mode::List, &self.member.stream).await?;
-        self.client.run(&call).await
+        call.arg(self.place.group()).arg(start);
+        scripts::register(client, Mode::List, &self.place.member.stream).await?;
+        client.run(&call).await
     }
 
     async fn make_again(&self) -> Result<()> {
-        let next = self.next.load(Ordering::Relaxed);
+        let next = self.place.next();
         if self.make_at(&next.to_string()).await? {
-            self.client.tell(BrokerEvent::GroupRecreated {
-                stream: self.member.stream.clone(),
-                group: self.member.group.clone(),
-                position: Some(broker_core::MessageId::Offset {
-                    partition: 0,
-                    offset: next,
-                }),
-            });
+            self.place.made_again(next);
         }
         Ok(())
     }

@@ -5,33 +5,26 @@
 //! two messages of the same bytes apart, which removing from a list by value does not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use broker_core::base::{Disposition, Membership};
 use broker_core::{
-    BrokerEvent, Capabilities, ConsumerName, Error, MessageId, Receipt, ReceiptRun, Result, Settled,
-    Settlements, StartPosition,
+    Capabilities, ConsumerName, Error, Receipt, ReceiptRun, Result, Settled, Settlements, StartPosition,
 };
-use redis::Value;
 
 use crate::client::SharedClient;
 use crate::config::{Mode, RedisPubsubConfig};
 use crate::error;
 use crate::keys::Keys;
+use crate::place::{self, Place};
 use crate::reader::{Look, Taken};
 use crate::scripts::{self, Scripts};
 
+/// What answers a read, for people.
+const READING: &str = "the script that reads a queue";
+
 /// A group of a queue.
-pub(crate) struct QueueGroup {
-    client: SharedClient,
-    scripts: Arc<Scripts>,
-    keys: Keys,
-    member: Membership,
-    history: u64,
-    /// The next position, as far as we know; where the group goes on if somebody removes it.
-    next: AtomicU64,
-}
+pub(crate) struct QueueGroup(Place);
 
 impl QueueGroup {
     pub(crate) fn new(
@@ -41,18 +34,11 @@ impl QueueGroup {
         member: Membership,
         config: &RedisPubsubConfig,
     ) -> Self {
-        Self {
-            client,
-            scripts,
-            keys,
-            member,
-            history: config.history,
-            next: AtomicU64::new(0),
-        }
+        Self(Place::new(client, scripts, keys, member, config.history))
     }
 
     pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+        &self.0.keys
     }
 
     /// Hands out what is due again, then what is new.
@@ -67,35 +53,36 @@ impl QueueGroup {
 
     /// `None` where there is no such group.
     async fn try_take(&self, max: usize) -> Result<Option<Look>> {
-        let group = self.member.group.as_str();
-        let mut call = self.scripts.queue_take.prepare();
-        call.key(&self.keys.list)
-            .key(&self.keys.log)
-            .key(&self.keys.meta)
-            .key(&self.keys.groups)
-            .key(self.keys.pending(group))
-            .key(self.keys.again(group))
-            .key(self.keys.state(group))
-            .key(&self.keys.seen);
+        let Place {
+            client,
+            scripts,
+            keys,
+            member,
+            ..
+        } = &self.0;
+        let group = self.0.group();
+        let mut call = scripts.queue_take.prepare();
+        call.key(&keys.list)
+            .key(&keys.log)
+            .key(&keys.meta)
+            .key(&keys.groups)
+            .key(keys.pending(group))
+            .key(keys.again(group))
+            .key(keys.state(group))
+            .key(&keys.seen);
         call.arg(group)
-            .arg(self.member.consumer.as_str())
+            .arg(member.consumer.as_str())
             .arg(max)
-            .arg(milliseconds(self.member.lease))
-            .arg(self.history)
-            .arg(self.keys.state_prefix());
-        let answer: Value = self.client.run(&call).await?;
-        let Value::Array(parts) = answer else {
-            return match answer {
-                Value::Nil => Ok(None),
-                _ => Err(error::odd_reply("the script that reads a queue")),
-            };
+            .arg(milliseconds(member.lease))
+            .arg(self.0.history)
+            .arg(keys.state_prefix());
+        let Some(mut parts) = place::parts(client.run(&call).await?, READING)? else {
+            return Ok(None);
         };
-        let mut parts = parts.into_iter();
         let fence = scripts::number(parts.next())?;
         let next = scripts::number(parts.next())?;
         let due = scripts::signed(parts.next())?;
         let lost = scripts::number(parts.next())?;
-        self.next.store(next, Ordering::Relaxed);
         let mut taken = Vec::with_capacity(parts.len() / 4);
         while let Some(sequence) = parts.next() {
             let receipt = Receipt {
@@ -105,21 +92,13 @@ impl QueueGroup {
                 major: scripts::number(parts.next())?,
                 fence,
             };
-            let body = parts
-                .next()
-                .ok_or_else(|| error::odd_reply("the script that reads a queue"))?;
+            let body = parts.next().ok_or_else(|| error::odd_reply(READING))?;
             taken.push(Taken {
                 receipt,
                 body: scripts::bytes(body)?,
             });
         }
-        if lost > 0 {
-            self.client.tell(BrokerEvent::MessagesLost {
-                stream: self.member.stream.clone(),
-                group: self.member.group.clone(),
-                count: lost,
-            });
-        }
+        self.0.moved(next, lost);
         let due = u64::try_from(due).ok().map(Duration::from_millis);
         Ok(Some(Look { taken, due }))
     }
@@ -163,25 +142,31 @@ impl QueueGroup {
         by: Duration,
         done: Settled,
     ) -> Result<Settlements> {
-        let group = self.member.group.as_str();
-        let mut call = self.scripts.queue_settle.prepare();
-        call.key(&self.keys.meta)
-            .key(&self.keys.groups)
-            .key(self.keys.pending(group))
-            .key(self.keys.again(group))
-            .key(self.keys.state(group));
+        let Place {
+            client,
+            scripts,
+            keys,
+            ..
+        } = &self.0;
+        let group = self.0.group();
+        let mut call = scripts.queue_settle.prepare();
+        call.key(&keys.meta)
+            .key(&keys.groups)
+            .key(keys.pending(group))
+            .key(keys.again(group))
+            .key(keys.state(group));
         call.arg(group)
             .arg(consumer.as_str())
             .arg(how)
             .arg(milliseconds(by))
-            .arg(&self.keys.wake);
+            .arg(&keys.wake);
         for ReceiptRun { first, len } in runs {
             call.arg(first.sequence)
                 .arg(*len)
                 .arg(first.major)
                 .arg(first.fence);
         }
-        let answers: Vec<u8> = self.client.run(&call).await?;
+        let answers: Vec<u8> = client.run(&call).await?;
         let mut settlements = Settlements::all(done, 0);
         for answer in answers {
             settlements.push(match answer {
@@ -198,40 +183,32 @@ impl QueueGroup {
 
     /// Makes the group if it is not there; answers whether it was made.
     pub(crate) async fn make(&self, start: &StartPosition) -> Result<bool> {
-        let start = match start {
-            StartPosition::Earliest => "earliest".to_owned(),
-            StartPosition::Latest => "latest".to_owned(),
-            StartPosition::Id(_) | StartPosition::Time(_) => {
-                return Err(Error::unsupported(Capabilities::REPLAY));
-            }
-        };
-        self.make_at(&start).await
+        self.make_at(place::word(start)?).await
     }
 
     async fn make_at(&self, start: &str) -> Result<bool> {
-        let mut call = self.scripts.queue_make.prepare();
-        call.key(&self.keys.list)
-            .key(&self.keys.log)
-            .key(&self.keys.meta)
-            .key(&self.keys.groups);
+        let Place {
+            client,
+            scripts,
+            keys,
+            ..
+        } = &self.0;
+        let mut call = scripts.queue_make.prepare();
+        call.key(&keys.list)
+            .key(&keys.log)
+            .key(&keys.meta)
+            .key(&keys.groups);
         // A number that no earlier group of this name had, so that receipts of that one reach nothing here.
         let fence = fastrand::u64(1..1 << 52);
-        call.arg(self.member.group.as_str()).arg(start).arg(fence);
-        scripts::register(&self.client, Mode::Queue, &self.member.stream).await?;
-        self.client.run(&call).await
+        call.arg(self.0.group()).arg(start).arg(fence);
+        scripts::register(client, Mode::Queue, &self.0.member.stream).await?;
+        client.run(&call).await
     }
 
     async fn make_again(&self) -> Result<()> {
-        let next = self.next.load(Ordering::Relaxed);
+        let next = self.0.next();
         if self.make_at(&next.to_string()).await? {
-            self.client.tell(BrokerEvent::GroupRecreated {
-                stream: self.member.stream.clone(),
-                group: self.member.group.clone(),
-                position: Some(MessageId::Offset {
-                    partition: 0,
-                    offset: next,
-                }),
-            });
+            self.0.made_again(next);
         }
         Ok(())
     }
