@@ -59,13 +59,15 @@ async fn a_silent_consumer_degrades_health_and_is_replaced() {
 async fn a_consumer_that_waits_for_messages_is_not_silent() {
     let server = KafkaConfig::new().start().unwrap();
     let mut settings = settings(&server);
-    settings.silence_timeout = Duration::from_secs(1);
+    // Longer than the first message takes on a busy machine.
+    settings.silence_timeout = Duration::from_secs(3);
     let broker = Broker::open(settings).unwrap();
     broker.publish("orders", Message::text("tea")).await.unwrap();
     for delivery in broker.read_wait("orders", "billing", 1, PATIENCE).await.unwrap() {
         delivery.ack().await.unwrap();
     }
-    let until = Instant::now() + Duration::from_secs(4);
+    // Replaced it would be half as long later.
+    let until = Instant::now() + Duration::from_secs(6);
     while Instant::now() < until {
         let wait = Duration::from_millis(200);
         let batch = broker.read_wait("orders", "billing", 1, wait).await.unwrap();

@@ -51,7 +51,7 @@ async fn the_list_is_trimmed_behind_the_slowest_group_and_positions_stay_right()
 #[tokio::test]
 async fn a_waiting_reader_is_woken_and_looks_seldom_while_nothing_comes() {
     let server = server();
-    let (broker, other) = (open(&server, ""), open(&server, ""));
+    let (broker, other) = (open(&server, "poll_interval=20s"), open(&server, ""));
     let reading = tokio::spawn(async move {
         let got = broker.read_wait("s", "g", 1, Duration::from_secs(30)).await;
         (Instant::now(), got.unwrap().count())
@@ -60,17 +60,14 @@ async fn a_waiting_reader_is_woken_and_looks_seldom_while_nothing_comes() {
         number(&server, &["PUBLISH", "{s}:list:wake", ""]) == 1
     })
     .await;
-    // One look a second.
+    // One for the wake-up above, and one for what came before it.
     fewer_than(4, Duration::from_secs(2), || sent(&server, &["evalsha"])).await;
     let published = Instant::now();
     other.publish("s", Message::text("x")).await.unwrap();
     let (at, count) = reading.await.unwrap();
     assert_eq!(count, 1);
-    assert!(
-        at - published < Duration::from_millis(500),
-        "{:?}",
-        at - published
-    );
+    let took = at - published;
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]

@@ -34,7 +34,8 @@ async fn a_plain_push_from_either_end_wakes_a_waiting_reader_at_once() {
         let pushed = Instant::now();
         server.command(&[push, "s", "by hand"]).unwrap();
         let took = reading.await.unwrap() - pushed;
-        assert!(took < Duration::from_millis(500), "{push}: {took:?}");
+        // Each wait at the server takes five seconds, unless something wakes it.
+        assert!(took < Duration::from_secs(3), "{push}: {took:?}");
     }
 }
 

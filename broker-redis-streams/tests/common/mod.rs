@@ -16,7 +16,7 @@ pub(crate) fn suite(partitions: u32) -> Result<Suite> {
     let harness = harness(server, partitions);
     Ok(finish(match partitions {
         1 => harness,
-        count => harness.setup(&format!("{count} partitions")),
+        count => harness.setup(format!("{count} partitions")),
     }))
 }
 

@@ -10,14 +10,14 @@ use crate::scene::{open, open_at, publish, server, take};
 /// Law 5: an ack that was sent in time and arrives after another member took over does not touch that delivery.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ack_that_is_late_on_its_way_is_stale() {
-    const LEASE: Duration = Duration::from_secs(1);
+    const LEASE: Duration = Duration::from_secs(2);
     let server = server();
     let proxy = TcpProxy::start(([127, 0, 0, 1], server.port()).into()).unwrap();
     let slow = open_at(
         &server.url_at(proxy.port()),
-        "consumer=slow&message_timeout=1s&operation_retries=0",
+        "consumer=slow&message_timeout=2s&operation_retries=0",
     );
-    let quick = open(&server, "consumer=quick&message_timeout=1s");
+    let quick = open(&server, "consumer=quick&message_timeout=2s");
     // Twice, so that its connections are there and the token for plain acks is known.
     for round in 0..2 {
         publish(&slow, "orders", round..round + 1).await;

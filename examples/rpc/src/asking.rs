@@ -15,7 +15,7 @@ use crate::summary::Summary;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long it waits for the slow one, which takes longer.
-const HURRY: Duration = Duration::from_millis(100);
+const HURRY: Duration = Duration::from_millis(400);
 
 /// How many of the requests are for the slow one.
 const SLOW: u32 = 3;

@@ -62,7 +62,7 @@ async fn price(Json(ask): Json<Ask>, State(book): State<Book>) -> Result<Reply<P
 
 #[subscriber(stream = "prices", message = "price.slow", kind = query, concurrency = 16)]
 async fn slow_price(Json(ask): Json<Ask>) -> Reply<Price> {
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     Reply::ok(Price {
         quantity: ask.quantity,
         cents: 0,
