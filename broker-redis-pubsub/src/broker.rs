@@ -29,6 +29,9 @@ use crate::scripts::{self, Scripts};
 use crate::tail::Tail;
 use crate::wake::Waker;
 
+/// How many members that read by name are known, but for those that still have something to hand out.
+const MEMBERS: usize = 1024;
+
 /// Redis lists, channels or queues as a broker.
 pub struct RedisPubsub {
     config: RedisPubsubConfig,
@@ -203,6 +206,10 @@ impl RedisPubsub {
         }
         let reader = self.make_reader(member).await?;
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if members.len() >= MEMBERS {
+            // What a dropped future had asked for is not lost with its reader.
+            members.retain(|_, reader| Arc::strong_count(reader) > 1 || reader.has_kept());
+        }
         Ok(Arc::clone(members.entry(names).or_insert(reader)))
     }
 }

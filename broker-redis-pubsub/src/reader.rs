@@ -84,6 +84,12 @@ impl Reader {
         }
     }
 
+    /// Whether it has what a dropped future had asked for.
+    pub(crate) fn has_kept(&self) -> bool {
+        let kept = self.kept();
+        !kept.asked.is_empty() || !kept.taken.is_empty()
+    }
+
     pub(crate) async fn read(&self, max: usize, wait: Duration) -> Result<Deliveries> {
         if max == 0 {
             return Ok(Deliveries::new());
