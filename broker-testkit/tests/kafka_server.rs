@@ -4,7 +4,8 @@
 
 mod own_process;
 
-use std::time::{Duration, Instant};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use broker_testkit::servers::{KafkaCluster, KafkaConfig, KafkaServer};
 
@@ -97,19 +98,15 @@ fn asks_for_the_version() {
 
 #[test]
 fn a_broker_goes_with_its_process_however_that_ends() {
-    let said = own_process::said_before_dying("a_broker_goes_with_its_process_however_that_ends", || {
-        let server = KafkaConfig::new().start().unwrap();
-        let (folder, admin) = (server.folder().display(), server.admin_servers());
-        let told = format!("folder={folder}\nadmin={admin}");
-        (server, told)
-    });
-    let after = |word: &str| said.lines().find_map(|line| line.split_once(word)).unwrap().1;
-    let (folder, admin) = (after("folder="), after("admin="));
-    let until = Instant::now() + Duration::from_secs(30);
-    while std::path::Path::new(folder).exists() || std::net::TcpStream::connect(admin).is_ok() {
-        assert!(Instant::now() < until, "{folder} or {admin} is still there");
-        std::thread::yield_now();
-    }
+    own_process::leaves_nothing(
+        "a_broker_goes_with_its_process_however_that_ends",
+        || {
+            let server = KafkaConfig::new().start().unwrap();
+            let (folder, admin) = (server.folder().to_owned(), server.admin_servers());
+            (server, folder, admin)
+        },
+        |_, admin| TcpStream::connect(admin).is_ok(),
+    );
 }
 
 fn first_two(server: &KafkaServer) -> String {

@@ -6,7 +6,7 @@ mod own_process;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker_testkit::servers::{RabbitMqConfig, RabbitMqServer};
 
@@ -142,25 +142,15 @@ fn a_server_that_does_not_start_says_why() {
 
 #[test]
 fn a_server_goes_with_its_process_however_that_ends() {
-    let said = own_process::said_before_dying("a_server_goes_with_its_process_however_that_ends", || {
-        let server = RabbitMqConfig::new().start().unwrap();
-        let told = format!("folder={}", server.folder().display());
-        (server, told)
-    });
-    let folder = said
-        .lines()
-        .find_map(|line| line.split_once("folder="))
-        .unwrap()
-        .1;
-    let until = Instant::now() + Duration::from_secs(30);
-    while Path::new(folder).exists() || !running_in(folder).is_empty() {
-        assert!(
-            Instant::now() < until,
-            "{folder} is still there, or {:?}",
-            running_in(folder)
-        );
-        std::thread::yield_now();
-    }
+    own_process::leaves_nothing(
+        "a_server_goes_with_its_process_however_that_ends",
+        || {
+            let server = RabbitMqConfig::new().start().unwrap();
+            let folder = server.folder().to_owned();
+            (server, folder, String::new())
+        },
+        |folder, _| !running_in(folder).is_empty(),
+    );
 }
 
 /// The processes of which the environment tells that they belong to the server of this folder.

@@ -6,75 +6,70 @@ use super::{KafkaServer, RabbitMqServer, RedisServer};
 use crate::ServerControl;
 use crate::torture::{Position, Positions};
 
-#[async_trait]
-impl ServerControl for RedisServer {
-    async fn start(&self) -> Result<()> {
-        blocking(self, Self::restart).await
-    }
+/// Has the suite control a server that is one process by the server's own methods.
+macro_rules! controlled {
+    ($server:ty, $configure:path) => {
+        #[async_trait]
+        impl ServerControl for $server {
+            async fn start(&self) -> Result<()> {
+                blocking(self, Self::restart).await
+            }
 
-    async fn stop(&self) -> Result<()> {
-        blocking(self, Self::stop).await
-    }
+            async fn stop(&self) -> Result<()> {
+                blocking(self, Self::stop).await
+            }
 
-    async fn kill(&self) -> Result<()> {
-        blocking(self, Self::kill).await
-    }
+            async fn kill(&self) -> Result<()> {
+                blocking(self, Self::kill).await
+            }
 
-    async fn pause(&self) -> Result<()> {
-        Self::pause(self)
-    }
+            async fn pause(&self) -> Result<()> {
+                Self::pause(self)
+            }
 
-    async fn resume(&self) -> Result<()> {
-        Self::resume(self)
-    }
+            async fn resume(&self) -> Result<()> {
+                Self::resume(self)
+            }
 
-    async fn configure(&self, key: &str, value: &str) -> Result<()> {
-        // The suite's word for it.
-        let key = if key == "fsync" { "appendfsync" } else { key };
-        let words = [
-            "CONFIG".to_owned(),
-            "SET".to_owned(),
-            key.to_owned(),
-            value.to_owned(),
-        ];
-        blocking(self, move |server| server.command(&words).map(drop)).await
+            async fn configure(&self, key: &str, value: &str) -> Result<()> {
+                let (key, value) = (key.to_owned(), value.to_owned());
+                blocking(self, move |server| $configure(server, &key, &value)).await
+            }
+        }
+    };
+}
+
+controlled!(RedisServer, configure_redis);
+controlled!(KafkaServer, configure_kafka);
+controlled!(RabbitMqServer, configure_rabbitmq);
+
+fn configure_redis(server: &RedisServer, key: &str, value: &str) -> Result<()> {
+    // The suite's word for it.
+    let key = if key == "fsync" { "appendfsync" } else { key };
+    server.command(&["CONFIG", "SET", key, value]).map(drop)
+}
+
+fn configure_kafka(_: &KafkaServer, key: &str, _: &str) -> Result<()> {
+    match key {
+        // What was answered is with the kernel, which outlives the process: there is nothing to sync for a kill.
+        "fsync" => Ok(()),
+        _ => Err(unknown("Kafka broker", key)),
     }
 }
 
-#[async_trait]
-impl ServerControl for KafkaServer {
-    async fn start(&self) -> Result<()> {
-        blocking(self, Self::restart).await
+fn configure_rabbitmq(server: &RabbitMqServer, key: &str, value: &str) -> Result<()> {
+    match key {
+        // What was confirmed is with the kernel, which outlives the process: there is nothing to sync for a kill.
+        "fsync" => Ok(()),
+        "memory_alarm" => server.memory_alarm(value == "on"),
+        _ => Err(unknown("RabbitMQ server", key)),
     }
+}
 
-    async fn stop(&self) -> Result<()> {
-        blocking(self, Self::stop).await
-    }
-
-    async fn kill(&self) -> Result<()> {
-        blocking(self, Self::kill).await
-    }
-
-    async fn pause(&self) -> Result<()> {
-        Self::pause(self)
-    }
-
-    async fn resume(&self) -> Result<()> {
-        Self::resume(self)
-    }
-
-    async fn configure(&self, key: &str, _: &str) -> Result<()> {
-        // What was answered is with the kernel, which outlives the process: there is nothing to sync for a kill.
-        if key == "fsync" {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::Unexpected,
-            format!(
-                "the private Kafka broker knows no setting `{key}` while it runs; give it a line at its start"
-            ),
-        ))
-    }
+fn unknown(server: &str, key: &str) -> Error {
+    let line =
+        format!("the private {server} knows no setting `{key}` while it runs; give it a line at its start");
+    Error::new(ErrorKind::Unexpected, line)
 }
 
 #[async_trait]
@@ -83,46 +78,6 @@ impl Positions for KafkaServer {
         // What a group is called on the server.
         let group = format!("{stream}/{group}");
         blocking(self, move |server| Self::positions(server, &group)).await
-    }
-}
-
-#[async_trait]
-impl ServerControl for RabbitMqServer {
-    async fn start(&self) -> Result<()> {
-        blocking(self, Self::restart).await
-    }
-
-    async fn stop(&self) -> Result<()> {
-        blocking(self, Self::stop).await
-    }
-
-    async fn kill(&self) -> Result<()> {
-        blocking(self, Self::kill).await
-    }
-
-    async fn pause(&self) -> Result<()> {
-        Self::pause(self)
-    }
-
-    async fn resume(&self) -> Result<()> {
-        Self::resume(self)
-    }
-
-    async fn configure(&self, key: &str, value: &str) -> Result<()> {
-        match key {
-            // What was confirmed is with the kernel, which outlives the process: there is nothing to sync for a kill.
-            "fsync" => Ok(()),
-            "memory_alarm" => {
-                let raised = value == "on";
-                blocking(self, move |server| server.memory_alarm(raised)).await
-            }
-            _ => Err(Error::new(
-                ErrorKind::Unexpected,
-                format!(
-                    "the private RabbitMQ server knows no setting `{key}` while it runs; give it a line at its start"
-                ),
-            )),
-        }
     }
 }
 

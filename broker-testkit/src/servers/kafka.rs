@@ -2,24 +2,20 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use broker_core::{Error, ErrorKind, Result};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::kafka_config::{Node, Ports, keystore};
 use super::kafka_install::{self, INSTALL_JAVA};
 use super::kafka_positions;
 use super::kafka_probe::brokers_alive;
-use super::process::{Process, failed, quiet_port, run, run_with_input, wait_until};
+use super::process::{Process, failed, folder, quiet_port, run, run_with_input};
+use super::seat::Seat;
 use super::{Certificates, KafkaConfig, ServerVersion};
 use crate::TcpProxy;
 use crate::torture::Position;
-
-/// How long a broker may take to come up, with the machine under load and a log to recover.
-const STARTING: Duration = Duration::from_secs(120);
 
 /// The name of every private cluster; Kafka wants one of this form.
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qg";
@@ -46,7 +42,7 @@ pub struct KafkaServer(Arc<Inner>);
 
 struct Inner {
     // Before the folder: the process ends first.
-    process: Mutex<Option<Process>>,
+    seat: Seat,
     folder: TempDir,
     node: Node,
     config: KafkaConfig,
@@ -75,10 +71,7 @@ impl KafkaServer {
     /// A broker with everything but its process.
     pub(super) fn prepare(config: KafkaConfig, id: usize, controllers: &[u16]) -> Result<Self> {
         let version = Self::installed()?;
-        let folder = tempfile::Builder::new()
-            .prefix("broker-kafka-")
-            .tempdir()
-            .map_err(|error| failed("kafka", "no temporary folder", error))?;
+        let folder = folder("kafka")?;
         let certificates = match config.tls {
             true => Some(certificates(folder.path())?),
             false => None,
@@ -106,7 +99,7 @@ impl KafkaServer {
             controllers: controllers.to_vec(),
         };
         let server = Self(Arc::new(Inner {
-            process: Mutex::default(),
+            seat: Seat::default(),
             folder,
             node,
             config,
@@ -190,31 +183,19 @@ impl KafkaServer {
 
     /// Starts its process where it is down.
     pub(super) fn launch(&self) -> Result<()> {
-        let mut process = self.process();
-        if process.as_mut().is_some_and(|process| process.ended().is_none()) {
-            return Ok(());
-        }
-        *process = None;
-        let mut command = kafka_install::java("kafka.Kafka", kafka_install::SERVER)?;
-        command.arg(self.properties()).current_dir(self.folder());
-        *process = Some(Process::start(command, &self.log(), self.folder(), INSTALL_JAVA)?);
-        Ok(())
+        self.0.seat.launch(|| {
+            let mut command = kafka_install::java("kafka.Kafka", kafka_install::SERVER)?;
+            command.arg(self.properties()).current_dir(self.folder());
+            Process::start(command, &self.log(), self.folder(), INSTALL_JAVA)
+        })
     }
 
     /// Waits until it knows of so many brokers, itself among them.
     pub(super) fn wait_for_brokers(&self, count: usize) -> Result<()> {
-        let mut ended = false;
-        let up = wait_until(STARTING, || {
-            ended = self
-                .process()
-                .as_mut()
-                .is_none_or(|process| process.ended().is_some());
-            ended || brokers_alive(self.0.node.ports.admin).is_ok_and(|alive| alive >= count)
-        });
-        if up && !ended {
+        let alive = || brokers_alive(self.0.node.ports.admin).is_ok_and(|alive| alive >= count);
+        if self.0.seat.comes_up(alive)? {
             return Ok(());
         }
-        self.kill()?;
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
         let complaint = log
             .lines()
@@ -234,10 +215,7 @@ impl KafkaServer {
     ///
     /// What the operating system answers.
     pub fn stop(&self) -> Result<()> {
-        match self.process().as_mut() {
-            Some(process) => process.stop(),
-            None => Ok(()),
-        }
+        self.0.seat.stop()
     }
 
     /// Kills it without a warning.
@@ -246,28 +224,25 @@ impl KafkaServer {
     ///
     /// What the operating system answers.
     pub fn kill(&self) -> Result<()> {
-        match self.process().as_mut() {
-            Some(process) => process.kill(),
-            None => Ok(()),
-        }
+        self.0.seat.kill()
     }
 
     /// Stops its time: connections stay and nothing is answered.
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// Where it is down, and what the operating system answers.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.0.seat.pause()
     }
 
     /// Lets its time go on.
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// Where it is down, and what the operating system answers.
     pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
+        self.0.seat.resume()
     }
 
     /// Creates a topic past every adapter.
@@ -336,28 +311,12 @@ impl KafkaServer {
         run(command, INSTALL_JAVA).map(drop)
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
-        if let Some(process) = self.process().as_mut()
-            && process.ended().is_none()
-        {
-            return process.signal(signal);
-        }
-        Err(Error::new(
-            ErrorKind::NotFound,
-            "the private broker is down; start it first",
-        ))
-    }
-
     fn properties(&self) -> PathBuf {
         self.folder().join("server.properties")
     }
 
     fn log(&self) -> PathBuf {
         self.folder().join("kafka.log")
-    }
-
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
-        self.0.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

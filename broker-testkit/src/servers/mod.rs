@@ -24,6 +24,7 @@ mod redis_config;
 mod redis_replica;
 mod redis_servers;
 mod resp;
+mod seat;
 mod version;
 
 pub use certificates::Certificates;

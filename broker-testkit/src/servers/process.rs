@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use broker_core::{Error, ErrorKind, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 /// Between two looks at a process: short beside what servers take to start.
 const POLL: Duration = Duration::from_millis(5);
@@ -160,6 +161,14 @@ pub(super) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// A temporary folder for a server of this product.
+pub(super) fn folder(product: &str) -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix(&format!("broker-{product}-"))
+        .tempdir()
+        .map_err(|error| failed(product, "no temporary folder", error))
 }
 
 /// A port of 127.0.0.1 that nobody listens at, with room for a cluster's bus 10,000 above it.

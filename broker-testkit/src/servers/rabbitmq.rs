@@ -6,21 +6,18 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{Error, ErrorKind, Result};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{Process, failed, quiet_port, wait_until};
+use super::process::{Process, failed, folder, quiet_port};
 use super::rabbitmq_config::{ADVANCED, Ports, definitions};
 use super::rabbitmq_install::{self, INSTALL, program};
+use super::seat::Seat;
 use super::{Certificates, RabbitMqConfig, ServerVersion};
 use crate::TcpProxy;
-
-/// How long a server may take to come up, with the machine under load and queues to recover.
-const STARTING: Duration = Duration::from_secs(120);
 
 /// How long it may take to greet a client before it counts as not up yet.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,20 +49,15 @@ pub struct RabbitMqServer(Arc<Inner>);
 
 struct Inner {
     // Before the folder: the processes end first.
-    processes: Mutex<Processes>,
+    seat: Seat,
+    /// Erlang's name service. It would start one by itself, which then stays behind.
+    names: Seat,
     folder: TempDir,
     ports: Ports,
     config: RabbitMqConfig,
     certificates: Option<Certificates>,
     proxy: Option<Arc<TcpProxy>>,
     version: ServerVersion,
-}
-
-#[derive(Default)]
-struct Processes {
-    server: Option<Process>,
-    /// Erlang's name service. It would start one by itself, which then stays behind.
-    names: Option<Process>,
 }
 
 impl RabbitMqServer {
@@ -80,10 +72,7 @@ impl RabbitMqServer {
 
     pub(super) fn start(config: RabbitMqConfig) -> Result<Self> {
         let version = Self::installed()?;
-        let folder = tempfile::Builder::new()
-            .prefix("broker-rabbitmq-")
-            .tempdir()
-            .map_err(|error| failed("rabbitmq-server", "no temporary folder", error))?;
+        let folder = folder("rabbitmq")?;
         let certificates = match config.tls {
             true => Some(Certificates::make(folder.path())?),
             false => None,
@@ -100,7 +89,8 @@ impl RabbitMqServer {
             false => None,
         };
         let server = Self(Arc::new(Inner {
-            processes: Mutex::default(),
+            seat: Seat::default(),
+            names: Seat::default(),
             folder,
             ports,
             config,
@@ -174,40 +164,23 @@ impl RabbitMqServer {
     ///
     /// Where it does not come up, with its log's last complaint.
     pub fn restart(&self) -> Result<()> {
-        let mut processes = self.processes();
-        if processes.up() {
+        let Inner {
+            seat, names, ports, ..
+        } = &*self.0;
+        names.launch(|| {
+            let mut command = program("epmd");
+            command.args(["-address", "127.0.0.1", "-port", &ports.names.to_string()]);
+            Process::start(command, &self.folder().join("epmd.log"), self.folder(), INSTALL)
+        })?;
+        let known = self.read_log().len();
+        seat.launch(|| Process::start(self.command(), &self.log(), self.folder(), INSTALL))?;
+        if seat.comes_up(|| greets(ports.admin) && listens(ports.client))? {
             return Ok(());
         }
-        processes.server = None;
-        if processes
-            .names
-            .as_mut()
-            .is_none_or(|names| names.ended().is_some())
-        {
-            let mut command = program("epmd");
-            command.args(["-address", "127.0.0.1", "-port", &self.0.ports.names.to_string()]);
-            processes.names = Some(Process::start(
-                command,
-                &self.folder().join("epmd.log"),
-                self.folder(),
-                INSTALL,
-            )?);
-        }
-        let known = self.read_log().len();
-        let mut server = Process::start(self.command(), &self.log(), self.folder(), INSTALL)?;
-        let mut ended = false;
-        let up = wait_until(STARTING, || {
-            ended = server.ended().is_some();
-            ended || greets(self.0.ports.admin) && listens(self.0.ports.client)
-        });
-        if ended || !up {
-            return Err(Error::new(
-                ErrorKind::Unexpected,
-                format!("rabbitmq-server did not come up: {}", self.complaint(known)),
-            ));
-        }
-        processes.server = Some(server);
-        Ok(())
+        Err(Error::new(
+            ErrorKind::Unexpected,
+            format!("rabbitmq-server did not come up: {}", self.complaint(known)),
+        ))
     }
 
     /// Stops it in good order.
@@ -216,10 +189,7 @@ impl RabbitMqServer {
     ///
     /// What the operating system answers.
     pub fn stop(&self) -> Result<()> {
-        match self.processes().server.as_mut() {
-            Some(server) => server.stop(),
-            None => Ok(()),
-        }
+        self.0.seat.stop()
     }
 
     /// Kills it without a warning.
@@ -234,28 +204,25 @@ impl RabbitMqServer {
     pub fn kill(&self) -> Result<()> {
         // One that does not answer, as it starts or is paused, is killed as it is.
         let _ = self.evaluate("[dets:sync(Table) || Table <- dets:all()], ok.");
-        match self.processes().server.as_mut() {
-            Some(server) => server.kill(),
-            None => Ok(()),
-        }
+        self.0.seat.kill()
     }
 
     /// Stops its time: connections stay and nothing is answered.
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// Where it is down, and what the operating system answers.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.0.seat.pause()
     }
 
     /// Lets its time go on.
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// Where it is down, and what the operating system answers.
     pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
+        self.0.seat.resume()
     }
 
     /// Where Erlang's own tools reach it.
@@ -320,18 +287,6 @@ impl RabbitMqServer {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let mut processes = self.processes();
-        let up = processes.up();
-        match &processes.server {
-            Some(server) if up => server.signal(signal),
-            _ => Err(Error::new(
-                ErrorKind::NotFound,
-                "the private server is down; start it first",
-            )),
-        }
-    }
-
     fn settings(&self) -> PathBuf {
         self.folder().join("rabbitmq.conf")
     }
@@ -350,18 +305,6 @@ impl RabbitMqServer {
 
     fn log(&self) -> PathBuf {
         self.folder().join("rabbitmq.log")
-    }
-
-    fn processes(&self) -> MutexGuard<'_, Processes> {
-        self.0.processes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Processes {
-    fn up(&mut self) -> bool {
-        self.server
-            .as_mut()
-            .is_some_and(|server| server.ended().is_none())
     }
 }
 

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use broker_core::{Error, ErrorKind, Result};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::process::{Process, failed, free_port, run, wait_until};
+use super::process::{Process, failed, folder, free_port, run};
 use super::resp::Connection;
+use super::seat::Seat;
 use super::{Certificates, RedisConfig, Reply, ServerVersion};
 use crate::TcpProxy;
 
@@ -20,9 +19,6 @@ const PROGRAM: &str = "BROKER_TEST_REDIS_SERVER";
 
 pub(super) const INSTALL: &str =
     "install it (`apt-get install redis-server`), or name one by BROKER_TEST_REDIS_SERVER";
-
-/// How long a server may take to come up, with the machine under load and a log to replay.
-const STARTING: Duration = Duration::from_secs(120);
 
 /// The password of the user `admin`, which only the server's own socket is used with.
 const ADMIN: &str = "testkit-admin";
@@ -48,7 +44,7 @@ pub struct RedisServer(Arc<Inner>);
 
 struct Inner {
     // Before the folder: the process ends first.
-    process: Mutex<Option<Process>>,
+    seat: Seat,
     folder: TempDir,
     port: u16,
     config: RedisConfig,
@@ -77,10 +73,7 @@ impl RedisServer {
 
     pub(super) fn start(config: RedisConfig) -> Result<Self> {
         let version = Self::installed()?;
-        let folder = tempfile::Builder::new()
-            .prefix("broker-redis-")
-            .tempdir()
-            .map_err(|error| failed("redis-server", "no temporary folder", error))?;
+        let folder = folder("redis")?;
         let certificates = match (config.tls, &config.certificates) {
             (true, None) => Some(Certificates::make(folder.path())?),
             (_, known) => known.clone(),
@@ -91,7 +84,7 @@ impl RedisServer {
             false => None,
         };
         let server = Self(Arc::new(Inner {
-            process: Mutex::default(),
+            seat: Seat::default(),
             folder,
             port,
             config,
@@ -172,39 +165,28 @@ impl RedisServer {
     ///
     /// Where it does not come up, with the last line of its log.
     pub fn restart(&self) -> Result<()> {
-        let mut process = self.process();
-        if process.as_mut().is_some_and(|process| process.ended().is_none()) {
+        self.0.seat.launch(|| self.process())?;
+        let pong = || matches!(self.ask(&[b"PING"]), Ok(Reply::Text(pong)) if pong == b"PONG");
+        if self.0.seat.comes_up(pong)? {
             return Ok(());
         }
-        *process = None;
-        let folder = self.folder();
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let last = log.lines().rev().find(|line| !line.trim().is_empty());
+        let last = last.unwrap_or("its log is empty").trim();
+        Err(Error::new(
+            ErrorKind::Unexpected,
+            format!("redis-server did not come up: {last}"),
+        ))
+    }
+
+    fn process(&self) -> Result<Process> {
+        let (folder, tls) = (self.folder(), self.certificates());
         let file = folder.join("redis.conf");
-        let text = self
-            .0
-            .config
-            .text(self.0.port, folder, ADMIN, self.certificates());
+        let text = self.0.config.text(self.0.port, folder, ADMIN, tls);
         std::fs::write(&file, text).map_err(|error| failed("redis-server", "no settings file", error))?;
         let mut command = Command::new(program());
         command.arg(&file);
-        let mut started = Process::start(command, &self.log(), folder, INSTALL)?;
-        let mut ended = false;
-        let up = wait_until(STARTING, || {
-            ended = started.ended().is_some();
-            ended || matches!(self.ask(&[b"PING"]), Ok(Reply::Text(pong)) if pong == b"PONG")
-        });
-        if ended || !up {
-            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-            let last = log.lines().rev().find(|line| !line.trim().is_empty());
-            return Err(Error::new(
-                ErrorKind::Unexpected,
-                format!(
-                    "redis-server did not come up: {}",
-                    last.unwrap_or("its log is empty").trim()
-                ),
-            ));
-        }
-        *process = Some(started);
-        Ok(())
+        Process::start(command, &self.log(), folder, INSTALL)
     }
 
     /// Stops it in good order.
@@ -213,10 +195,7 @@ impl RedisServer {
     ///
     /// What the operating system answers.
     pub fn stop(&self) -> Result<()> {
-        match self.process().as_mut() {
-            Some(process) => process.stop(),
-            None => Ok(()),
-        }
+        self.0.seat.stop()
     }
 
     /// Kills it without a warning.
@@ -225,28 +204,25 @@ impl RedisServer {
     ///
     /// What the operating system answers.
     pub fn kill(&self) -> Result<()> {
-        match self.process().as_mut() {
-            Some(process) => process.kill(),
-            None => Ok(()),
-        }
+        self.0.seat.kill()
     }
 
     /// Stops its time: connections stay and nothing is answered.
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// Where it is down, and what the operating system answers.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.0.seat.pause()
     }
 
     /// Lets its time go on.
     ///
     /// # Errors
     ///
-    /// What the operating system answers.
+    /// Where it is down, and what the operating system answers.
     pub fn resume(&self) -> Result<()> {
-        self.signal(Signal::CONT)
+        self.0.seat.resume()
     }
 
     /// Asks it something past every adapter, as a user with all rights.
@@ -271,24 +247,8 @@ impl RedisServer {
         }
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
-        if let Some(process) = self.process().as_mut()
-            && process.ended().is_none()
-        {
-            return process.signal(signal);
-        }
-        Err(Error::new(
-            ErrorKind::NotFound,
-            "the private server is down; start it first",
-        ))
-    }
-
     fn log(&self) -> PathBuf {
         self.folder().join("redis.log")
-    }
-
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
-        self.0.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use broker_core::{Error, ErrorKind, Result};
 use tempfile::TempDir;
 
-use super::process::{Process, failed, free_port, wait_until};
+use super::process::{Process, failed, folder, free_port, wait_until};
 use super::redis::{INSTALL, program};
 use super::resp::Connection;
 use super::{RedisConfig, RedisServer, Reply};
@@ -117,10 +117,7 @@ impl RedisReplica {
 
 impl Sentinel {
     fn start(primary: u16) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("broker-sentinel-")
-            .tempdir()
-            .map_err(|error| failed("redis-sentinel", "no temporary folder", error))?;
+        let folder = folder("sentinel")?;
         let port = free_port()?;
         let path = folder.path();
         let text = format!(

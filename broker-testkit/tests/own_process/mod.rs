@@ -3,9 +3,14 @@
 #![expect(clippy::print_stdout, reason = "what a process of its own tells, it prints")]
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use broker_testkit::servers::ServerVersion;
+
+/// How long the end of a server may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What `test` prints where `variable` is set.
 pub(crate) fn said(test: &str, variables: &[(&str, &str)]) -> String {
@@ -36,14 +41,25 @@ pub(crate) fn holds_version<E: Display>(installed: Result<ServerVersion, E>, maj
     }
 }
 
-/// Runs `test` in a process that calls this too, where it starts what `start` starts, prints what that tells and dies
-/// without a word to it. Answers what was printed; in that process it does not return.
-pub(crate) fn said_before_dying<T>(test: &str, start: impl FnOnce() -> (T, String)) -> String {
+/// Runs `test` in a process that calls this too, where it starts a server and dies without a word to it; then waits until
+/// nothing of the server is left: its folder, and what `is_left` looks for by what `start` told beside that.
+pub(crate) fn leaves_nothing<T>(
+    test: &str,
+    start: impl FnOnce() -> (T, PathBuf, String),
+    is_left: impl Fn(&str, &str) -> bool,
+) {
     const DIE: &str = "START_AND_DIE";
     if std::env::var_os(DIE).is_some() {
-        let (_running, told) = start();
-        println!("{told}");
+        let (_running, folder, more) = start();
+        println!("folder={}\nmore={more}", folder.display());
         std::process::abort();
     }
-    said(test, &[(DIE, "1")])
+    let said = said(test, &[(DIE, "1")]);
+    let after = |word: &str| said.lines().find_map(|line| line.split_once(word)).unwrap().1;
+    let (folder, more) = (after("folder="), after("more="));
+    let until = Instant::now() + PATIENCE;
+    while Path::new(folder).exists() || is_left(folder, more) {
+        assert!(Instant::now() < until, "{folder} {more} is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
