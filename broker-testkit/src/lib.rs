@@ -37,6 +37,7 @@
 mod check;
 mod checks;
 mod context;
+mod described;
 mod execute;
 mod expect;
 mod harness;

@@ -4,9 +4,10 @@ use std::fmt;
 
 use broker_core::config::Settings;
 use broker_core::registry::Provider;
-use broker_core::{Capabilities, Error, ErrorKind, Result};
+use broker_core::{Error, ErrorKind, Result};
 
-use crate::{Harness, Limits, Timing, VirtualClock};
+use crate::described::{self, Described};
+use crate::{Harness, VirtualClock};
 
 /// A harness for an adapter whose server is at a URL, which does for most.
 ///
@@ -23,11 +24,8 @@ use crate::{Harness, Limits, Timing, VirtualClock};
 pub struct UrlHarness {
     provider: &'static Provider,
     url: String,
-    mode: String,
-    timing: Timing,
-    limits: Limits,
+    described: Described,
     durable: bool,
-    allow_unproved: Capabilities,
     unreachable: Option<String>,
     clock: Option<Box<dyn VirtualClock>>,
 }
@@ -39,36 +37,14 @@ impl UrlHarness {
         Self {
             provider,
             url: url.into(),
-            mode: String::new(),
-            timing: Timing::default(),
-            limits: Limits::default(),
+            described: Described::default(),
             durable: false,
-            allow_unproved: Capabilities::empty(),
             unreachable: None,
             clock: None,
         }
     }
 
-    /// Sets the mode's name, for the report.
-    #[must_use]
-    pub fn mode(mut self, mode: impl Into<String>) -> Self {
-        self.mode = mode.into();
-        self
-    }
-
-    /// Sets how long things take.
-    #[must_use]
-    pub fn timing(mut self, timing: Timing) -> Self {
-        self.timing = timing;
-        self
-    }
-
-    /// Sets what the server bounds.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
+    described::setters!();
 
     /// Says that messages survive a restart of the server.
     #[must_use]
@@ -88,13 +64,6 @@ impl UrlHarness {
     #[must_use]
     pub fn clock(mut self, clock: impl VirtualClock + 'static) -> Self {
         self.clock = Some(Box::new(clock));
-        self
-    }
-
-    /// Allows flags that no check can prove.
-    #[must_use]
-    pub fn allow_unproved(mut self, flags: Capabilities) -> Self {
-        self.allow_unproved = flags;
         self
     }
 }
@@ -119,24 +88,10 @@ impl Harness for UrlHarness {
         ))
     }
 
-    fn mode(&self) -> String {
-        self.mode.clone()
-    }
-
-    fn timing(&self) -> Timing {
-        self.timing
-    }
-
-    fn limits(&self) -> Limits {
-        self.limits
-    }
+    described::answers!();
 
     fn durable(&self) -> bool {
         self.durable
-    }
-
-    fn allow_unproved(&self) -> Capabilities {
-        self.allow_unproved
     }
 
     fn clock(&self) -> Option<&dyn VirtualClock> {
@@ -152,7 +107,7 @@ impl fmt::Debug for UrlHarness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UrlHarness")
             .field("provider", self.provider)
-            .field("mode", &self.mode)
+            .field("mode", &self.described.mode)
             .finish_non_exhaustive()
     }
 }

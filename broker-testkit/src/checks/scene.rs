@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::broker::{Delivery, NackOptions};
-use broker_core::{Broker, MessageId, Settled};
+use broker_core::{Broker, Capabilities, MessageId, Settled};
 
 use crate::{CheckResult, Ledger, Options, Stop, Trial, ensure_eq};
 
@@ -112,6 +112,18 @@ impl<'a> Scene<'a> {
     /// Which of the published messages these are.
     pub(super) fn numbers(&self, deliveries: &[Delivery]) -> CheckResult<Vec<u64>> {
         deliveries.iter().map(|delivery| self.number(delivery)).collect()
+    }
+
+    /// Checks that one message was discarded, and that none lies with the dead letters.
+    pub(super) async fn one_is_discarded(&self) -> CheckResult {
+        let counts = self.broker.health_stats().await.counts;
+        ensure_eq!(counts.discarded, 1, "discarded messages in health");
+        ensure_eq!(counts.dead, 0, "dead letters in health");
+        if self.t.has(Capabilities::DEAD_LETTER_QUEUE) {
+            let dead = self.broker.dead_letters(&self.stream, &self.group)?;
+            ensure_eq!(dead.depth().await?, 0, "dead letters");
+        }
+        Ok(())
     }
 
     /// Acks all, and checks that each took effect.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use broker_core::config::Settings;
 use broker_core::registry::Provider;
-use broker_core::{Capabilities, Error, ErrorKind, Result};
+use broker_core::{Error, ErrorKind, Result};
 
 use super::{Certificates, KafkaServer, RabbitMqServer, RedisServer, RedisServers};
-use crate::{Harness, Limits, NetProxy, RawAccess, ServerControl, Timing};
+use crate::described::{self, Described};
+use crate::{Harness, NetProxy, RawAccess, ServerControl};
 
 /// What a harness asks of a private server beside [controlling](ServerControl) it.
 pub trait PrivateServer: ServerControl + 'static {
@@ -33,15 +34,26 @@ pub trait PrivateServer: ServerControl + 'static {
 }
 
 /// A harness for adapters that talk to a private server: the server, and settings for every broker.
+///
+/// ```no_run
+/// use broker_core::registry::Provider;
+/// use broker_testkit::servers::{RedisConfig, RedisServers, ServerHarness};
+/// use broker_testkit::{Suite, Timing};
+///
+/// fn certify(my_adapter: &'static Provider) -> broker_core::Result<std::process::ExitCode> {
+///     let server = RedisConfig::new().durable().proxied().start()?;
+///     let harness = ServerHarness::new(my_adapter, RedisServers::from(server))
+///         .set("partitions", 4)
+///         .setup("4 partitions")
+///         .timing(Timing { scale: 3.0, ..Timing::default() }); // for a slow machine
+///     Ok(Suite::new(harness).main())
+/// }
+/// ```
 pub struct ServerHarness<S> {
     provider: &'static Provider,
     server: S,
     settings: Vec<(&'static str, toml::Value)>,
-    mode: String,
-    setup: String,
-    timing: Timing,
-    limits: Limits,
-    allow_unproved: Capabilities,
+    described: Described,
     raw: Option<Arc<dyn RawAccess>>,
 }
 
@@ -53,11 +65,7 @@ impl<S: PrivateServer> ServerHarness<S> {
             provider,
             server,
             settings: Vec::new(),
-            mode: String::new(),
-            setup: String::new(),
-            timing: Timing::default(),
-            limits: Limits::default(),
-            allow_unproved: Capabilities::empty(),
+            described: Described::default(),
             raw: None,
         }
     }
@@ -69,40 +77,7 @@ impl<S: PrivateServer> ServerHarness<S> {
         self
     }
 
-    /// Sets the adapter's mode, for the report.
-    #[must_use]
-    pub fn mode(mut self, mode: &str) -> Self {
-        mode.clone_into(&mut self.mode);
-        self
-    }
-
-    /// Sets what the report calls this setup, such as `cluster`.
-    #[must_use]
-    pub fn setup(mut self, setup: &str) -> Self {
-        setup.clone_into(&mut self.setup);
-        self
-    }
-
-    /// Sets how long things take.
-    #[must_use]
-    pub fn timing(mut self, timing: Timing) -> Self {
-        self.timing = timing;
-        self
-    }
-
-    /// Sets what the server bounds.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Allows flags that no check can prove.
-    #[must_use]
-    pub fn allow_unproved(mut self, flags: Capabilities) -> Self {
-        self.allow_unproved = flags;
-        self
-    }
+    described::setters!();
 
     /// Sets how the server's data is reached past the adapter.
     #[must_use]
@@ -147,32 +122,14 @@ impl<S: PrivateServer> Harness for ServerHarness<S> {
         self.settings_at(self.server.nowhere()).ok()
     }
 
-    fn mode(&self) -> String {
-        self.mode.clone()
-    }
-
-    fn setup(&self) -> String {
-        self.setup.clone()
-    }
+    described::answers!();
 
     fn server_version(&self) -> Option<String> {
         self.server.version()
     }
 
-    fn timing(&self) -> Timing {
-        self.timing
-    }
-
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
     fn durable(&self) -> bool {
         self.server.durable()
-    }
-
-    fn allow_unproved(&self) -> Capabilities {
-        self.allow_unproved
     }
 
     fn server(&self) -> Option<&dyn ServerControl> {
