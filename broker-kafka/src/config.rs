@@ -76,7 +76,7 @@ pub struct KafkaConfig {
     pub batch_bytes: u32,
     /// How messages are compressed.
     pub compression: Compression,
-    /// The most bytes of messages that wait to be sent; beyond it publishing waits.
+    /// The most bytes of messages that wait to be sent, from 1 MiB; beyond it publishing waits.
     pub send_buffer_bytes: u64,
     /// How long the producer tries to store a message; the default is `operation_timeout`.
     #[serde(with = "duration::option")]
@@ -90,11 +90,12 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub session_timeout: Duration,
-    /// How often a member tells that it is alive.
+    /// How often a member tells that it is alive; less than `session_timeout`.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat_interval: Duration,
-    /// After how long without a look at the library's client its membership ends; handlers don't keep a look from it.
+    /// After how long without a look at the library's client its membership ends, at least `session_timeout`;
+    /// handlers don't keep a look from it.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub poll_interval: Duration,
@@ -104,9 +105,9 @@ pub struct KafkaConfig {
     pub assignment: Assignment,
     /// Whether messages of transactions that are not committed are seen.
     pub isolation: Isolation,
-    /// The most bytes that are read ahead for one group, handed out ones that are not settled included.
+    /// The most bytes that are read ahead for one group, from 1 MiB, handed out ones that are not settled included.
     pub read_buffer_bytes: u64,
-    /// The most bytes that the client library fetches ahead of that for one group.
+    /// The most bytes that the client library fetches ahead of that for one group, from 1 MiB.
     pub fetch_buffer_bytes: u64,
     /// How long what was settled may wait to be committed together.
     #[serde(with = "duration")]
@@ -120,8 +121,8 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub idle_timeout: Duration,
-    /// After how long a partition that has messages and brings none counts as silent: health is degraded then, and half as
-    /// long later the group is joined anew.
+    /// After how long a partition that has messages and brings none counts as silent, at least 1 s: health is degraded then,
+    /// and half as long later the group is joined anew.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub silence_timeout: Duration,

@@ -14,6 +14,16 @@ use crate::broker::RabbitMq;
 /// Where the server is and how to talk to it.
 ///
 /// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own.
+///
+/// ```
+/// use broker_core::{Broker, Capabilities};
+/// use broker_rabbitmq::RabbitMqConfig;
+///
+/// let server = RabbitMqConfig::new("amqp://localhost")?;
+/// let broker = Broker::open(RabbitMqConfig { single_active_consumer: true, ..server })?; // connects at the first call
+/// assert!(broker.has_capability(Capabilities::ORDERED_MESSAGING));
+/// # Ok::<(), broker_core::Error>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -40,11 +50,11 @@ pub struct RabbitMqConfig {
     pub tls_cert: Option<String>,
     /// The client's key: a PEM file.
     pub tls_key: Option<String>,
-    /// After how much silence a connection counts as dead; whole seconds, zero switches it off.
+    /// After how much silence a connection counts as dead; whole seconds up to 65535, zero switches it off.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub heartbeat: Duration,
-    /// How often connecting is tried before the call that needs it fails.
+    /// How often connecting is tried before the call that needs it fails; at least once.
     pub connection_attempts: u32,
     /// The wait between these attempts.
     #[serde(with = "duration")]
@@ -54,7 +64,7 @@ pub struct RabbitMqConfig {
     pub queue_type: QueueType,
     /// Whether the messages of one key come in order, also after a failure: one consumer at a time has a group's queue.
     pub single_active_consumer: bool,
-    /// How many messages the server sends ahead to a group's single active consumer; the same in all processes of a group.
+    /// How many messages the server sends ahead to a group's single active consumer, from 1; the same in all processes of a group.
     pub prefetch_count: u16,
     /// Whether exchanges and queues are made; off, they are used as they are.
     pub declare: bool,
