@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use broker_core::base::{
-    BaseBroker, Deliveries, Families, HealthReport, Membership, Nack, OpenContext, PublishBatch, ReadRequest,
-    Settle,
+    BaseBroker, Deliveries, Families, HealthReport, Members, Membership, Nack, OpenContext, PublishBatch,
+    ReadRequest, Settle,
 };
-use broker_core::{Capabilities, ConsumerName, GroupName, Published, Result, Settlements, StreamName};
+use broker_core::{Capabilities, Published, Result, Settlements, StreamName};
 
 use crate::claims;
 use crate::client::{Client, lock};
@@ -17,14 +17,14 @@ use crate::consumer::Consumer;
 use crate::native::Native;
 use crate::publish::Publisher;
 
-/// How many names that are used without an endpoint are kept.
+/// How many streams that are published to without an endpoint are kept.
 const KEPT: usize = 1024;
 
 /// A broker on Kafka.
 pub struct Kafka {
     client: Arc<Client>,
     /// Members that read and settle without an endpoint.
-    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
+    members: Members<Consumer>,
     publishers: Mutex<HashMap<StreamName, Arc<Publisher>>>,
 }
 
@@ -33,7 +33,7 @@ impl Kafka {
     pub(crate) fn open(config: KafkaConfig, native: Native, context: OpenContext) -> Self {
         Self {
             client: Arc::new(Client::new(config, native, context)),
-            members: Mutex::default(),
+            members: Members::default(),
             publishers: Mutex::default(),
         }
     }
@@ -55,25 +55,8 @@ impl Kafka {
     }
 
     pub(crate) async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
-        let name = (
-            member.stream.clone(),
-            member.group.clone(),
-            member.consumer.clone(),
-        );
-        let known = lock(&self.members)
-            .get(&name)
-            .filter(|consumer| consumer.member == *member)
-            .cloned();
-        if let Some(consumer) = known {
-            return Ok(consumer);
-        }
-        let consumer = Consumer::join(&self.client, member).await?;
-        let mut members = lock(&self.members);
-        if members.len() >= KEPT {
-            members.clear();
-        }
-        members.insert(name, Arc::clone(&consumer));
-        Ok(consumer)
+        let joining = Consumer::join(&self.client, member);
+        self.members.of(member, joining).await
     }
 }
 
@@ -154,7 +137,7 @@ impl BaseBroker for Kafka {
 
     async fn close(&self) -> Result<()> {
         let answer = self.client.close().await;
-        lock(&self.members).clear();
+        self.members.clear();
         answer
     }
 }

@@ -1,32 +1,26 @@
 //! The provider's broker; it only translates.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use broker_core::base::{
-    BaseBroker, Deliveries, Families, HealthReport, Membership, Nack, OpenContext, PublishBatch, ReadRequest,
-    Settle,
+    BaseBroker, Deliveries, Families, HealthReport, Members, Membership, Nack, OpenContext, PublishBatch,
+    ReadRequest, Settle,
 };
-use broker_core::{
-    Capabilities, ConsumerName, GroupName, LostCapability, Published, Result, Settlements, StreamName,
-};
+use broker_core::{Capabilities, LostCapability, Published, Result, Settlements};
 
 use crate::claims;
-use crate::client::{Client, lock};
+use crate::client::Client;
 use crate::config::RabbitMqConfig;
 use crate::consumer::Consumer;
 use crate::ordered;
 use crate::publish::Publisher;
 
-/// How many members that read without an endpoint are kept.
-const MEMBERS: usize = 1024;
-
 /// A broker on RabbitMQ.
 pub struct RabbitMq {
     client: Arc<Client>,
     /// Members that read and settle without an endpoint.
-    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
-    ordered: ordered::Members,
+    members: Members<Consumer>,
+    ordered: Members<ordered::Member>,
 }
 
 impl RabbitMq {
@@ -34,8 +28,8 @@ impl RabbitMq {
     pub(crate) fn open(config: RabbitMqConfig, context: OpenContext) -> Result<Self> {
         Ok(Self {
             client: Arc::new(Client::new(config, context)),
-            members: Mutex::default(),
-            ordered: ordered::Members::default(),
+            members: Members::default(),
+            ordered: Members::default(),
         })
     }
 
@@ -50,29 +44,13 @@ impl RabbitMq {
 
     /// A member of a group that is read in order.
     pub(crate) async fn ordered(&self, member: &Membership) -> Result<Arc<ordered::Member>> {
-        self.ordered.of(&self.client, member).await
+        let joining = ordered::Member::join(&self.client, member);
+        self.ordered.of(member, joining).await
     }
 
     async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
-        let name = (
-            member.stream.clone(),
-            member.group.clone(),
-            member.consumer.clone(),
-        );
-        let known = lock(&self.members)
-            .get(&name)
-            .filter(|consumer| consumer.member == *member)
-            .cloned();
-        if let Some(consumer) = known {
-            return Ok(consumer);
-        }
-        let consumer = Consumer::join(&self.client, member).await?;
-        let mut members = lock(&self.members);
-        if members.len() >= MEMBERS {
-            members.clear();
-        }
-        members.insert(name, Arc::clone(&consumer));
-        Ok(consumer)
+        let joining = Consumer::join(&self.client, member);
+        self.members.of(member, joining).await
     }
 }
 
@@ -181,7 +159,7 @@ impl BaseBroker for RabbitMq {
 
     async fn close(&self) -> Result<()> {
         self.client.close().await;
-        lock(&self.members).clear();
+        self.members.clear();
         self.ordered.clear();
         Ok(())
     }

@@ -1,16 +1,13 @@
 //! The provider's broker; it only translates.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use broker_core::base::{
-    BaseBroker, Deliveries, Families, HealthReport, Membership, Nack, OpenContext, PublishBatch, ReadRequest,
-    Settle,
+    BaseBroker, Deliveries, Families, HealthReport, Members, Membership, Nack, OpenContext, PublishBatch,
+    ReadRequest, Settle,
 };
-use broker_core::{
-    Capabilities, ConsumerName, GroupName, LostCapability, Published, Result, Settlements, StreamName,
-};
+use broker_core::{Capabilities, LostCapability, Published, Result, Settlements, StreamName};
 
 use crate::claims;
 use crate::client::Client;
@@ -18,14 +15,11 @@ use crate::config::RedisStreamsConfig;
 use crate::consumer::Consumer;
 use crate::publish::Publisher;
 
-/// How many members that read without an endpoint are kept.
-const MEMBERS: usize = 1024;
-
 /// A broker on Redis Streams.
 pub struct RedisStreams {
     client: Arc<Client>,
     /// Members that read and settle without an endpoint.
-    members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
+    members: Members<Consumer>,
 }
 
 impl RedisStreams {
@@ -33,7 +27,7 @@ impl RedisStreams {
     pub(crate) fn open(config: RedisStreamsConfig, context: OpenContext) -> Result<Self> {
         Ok(Self {
             client: Arc::new(Client::new(config, context)?),
-            members: Mutex::default(),
+            members: Members::default(),
         })
     }
 
@@ -46,27 +40,8 @@ impl RedisStreams {
     }
 
     pub(crate) async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
-        let name = (
-            member.stream.clone(),
-            member.group.clone(),
-            member.consumer.clone(),
-        );
-        let known = |members: &HashMap<_, Arc<Consumer>>| {
-            members
-                .get(&name)
-                .filter(|consumer| consumer.member == *member)
-                .cloned()
-        };
-        if let Some(consumer) = known(&self.members.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(consumer);
-        }
-        let consumer = Consumer::join(&self.client, member).await?;
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        if members.len() >= MEMBERS {
-            members.clear();
-        }
-        members.insert(name, Arc::clone(&consumer));
-        Ok(consumer)
+        let joining = Consumer::join(&self.client, member);
+        self.members.of(member, joining).await
     }
 }
 
@@ -155,10 +130,7 @@ impl BaseBroker for RedisStreams {
 
     async fn close(&self) -> Result<()> {
         self.client.close().await;
-        self.members
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.members.clear();
         Ok(())
     }
 }

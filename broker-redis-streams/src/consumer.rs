@@ -17,7 +17,6 @@ use crate::reader::{Hands, Reader};
 /// A stream with one partition is a plain Redis group, whose members compete. Of several partitions, each belongs to
 /// one member at a time.
 pub(crate) struct Consumer {
-    pub(crate) member: Membership,
     client: Arc<Client>,
     readers: Vec<Arc<Reader>>,
     ownership: Option<Arc<Ownership>>,
@@ -33,7 +32,6 @@ impl Consumer {
         }
         let ownership = (topic.len() > 1).then(|| Arc::new(Ownership::new(client, &readers, member)));
         let consumer = Arc::new(Self {
-            member: member.clone(),
             client: Arc::clone(client),
             readers,
             ownership,

@@ -13,6 +13,7 @@ mod endpoint;
 mod families;
 mod groups;
 mod leases;
+mod members;
 mod partitions;
 mod publish;
 mod read;
@@ -31,6 +32,7 @@ pub use endpoint::{Endpoints, ListenRequest, PublishEndpoint, ReadEndpoint, Sour
 pub use families::Families;
 pub use groups::Groups;
 pub use leases::Leases;
+pub use members::Members;
 pub use partitions::Partitions;
 pub use publish::PublishBatch;
 pub use read::{Membership, ReadRequest};

@@ -1,12 +1,11 @@
-//! The groups that a broker reads in order, and the members that read without an endpoint.
+//! The groups that a broker reads in order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use broker_core::base::{HealthReport, Membership};
-use broker_core::{ConsumerName, GroupName, Result, StreamName};
+use broker_core::{GroupName, Result, StreamName};
 
-use super::Member;
 use super::group::Group;
 use crate::client::{Client, lock};
 
@@ -56,37 +55,5 @@ impl Groups {
             }
             report.details.push((name, format!("{held} unsettled")));
         }
-    }
-}
-
-/// Members that read and settle without an endpoint.
-#[derive(Default)]
-pub(crate) struct Members(Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Member>>>);
-
-impl Members {
-    pub(crate) async fn of(&self, client: &Arc<Client>, member: &Membership) -> Result<Arc<Member>> {
-        let name = (
-            member.stream.clone(),
-            member.group.clone(),
-            member.consumer.clone(),
-        );
-        let known = lock(&self.0)
-            .get(&name)
-            .filter(|known| known.member == *member)
-            .cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let joined = Member::join(client, member).await?;
-        let mut members = lock(&self.0);
-        if members.len() >= KEPT {
-            members.clear();
-        }
-        members.insert(name, Arc::clone(&joined));
-        Ok(joined)
-    }
-
-    pub(crate) fn clear(&self) {
-        lock(&self.0).clear();
     }
 }

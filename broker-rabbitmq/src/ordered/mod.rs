@@ -17,5 +17,5 @@ mod settling;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use groups::{Groups, Members};
+pub(crate) use groups::Groups;
 pub(crate) use member::Member;
