@@ -30,6 +30,12 @@ impl Chunk {
     }
 }
 
+impl broker_window::Chunk for Chunk {
+    fn before(&self, index: usize) -> u32 {
+        self.retried(index).map_or(0, |retried| retried.attempts)
+    }
+}
+
 impl MessageStore for Chunk {
     fn message(&self, index: usize) -> Option<&Message> {
         self.messages.get(index)

@@ -1,11 +1,10 @@
 //! A partition that this process owns: its window, and the messages that belong to it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use broker_core::base::{Deliveries, Lot};
-use broker_core::{Message, Receipt, ReceiptRun};
-use broker_window::{Moment, Tag, Who, Window};
+use broker_core::Message;
+use broker_core::base::Deliveries;
+use broker_window::{HandedOut, Kept, Moment, Reading, Window};
 
 use crate::chunk::Chunk;
 use crate::inheritance::{Arrival, Inheritance};
@@ -14,8 +13,6 @@ use crate::progress::{Progress, SPAN, may_repeat};
 use crate::sent::Sent;
 
 mod settling;
-
-pub(crate) use settling::usual;
 
 /// A partition that this process owns.
 #[derive(Debug)]
@@ -27,7 +24,7 @@ pub(crate) struct Partition {
     pub(crate) epoch: u32,
     pub(crate) window: Window,
     inheritance: Inheritance,
-    held: VecDeque<Held>,
+    pub(crate) kept: Kept<Chunk>,
     /// The first offset that has not come in.
     pub(crate) fetched: u64,
     /// The bytes of messages that are kept.
@@ -47,25 +44,6 @@ pub(crate) struct Partition {
     moved: bool,
 }
 
-/// Messages that are kept until all of them are settled.
-#[derive(Debug)]
-struct Held {
-    first: u64,
-    len: u64,
-    /// How many of them are not settled.
-    left: u64,
-    chunk: Option<Arc<Chunk>>,
-}
-
-/// Who reads, and how.
-#[derive(Clone, Copy)]
-pub(crate) struct Reading {
-    pub(crate) who: Who,
-    pub(crate) now: Moment,
-    pub(crate) deadline: Moment,
-    pub(crate) sequential: bool,
-}
-
 impl Partition {
     pub(crate) fn new(number: u32, epoch: u32, start: u64, progress: Option<&Progress>) -> Self {
         let (inheritance, window) = Inheritance::open(start, progress);
@@ -75,7 +53,7 @@ impl Partition {
             epoch,
             window,
             inheritance,
-            held: VecDeque::new(),
+            kept: Kept::default(),
             fetched: start,
             bytes: 0,
             leaving: false,
@@ -139,12 +117,7 @@ impl Partition {
                 }
             }
         }
-        self.held.push_back(Held {
-            first,
-            len,
-            left,
-            chunk: Some(chunk),
-        });
+        self.kept.keep(first, len, left, chunk);
         self.put_to_rest(now);
     }
 
@@ -153,10 +126,10 @@ impl Partition {
         if !is_retry(self.number) {
             return;
         }
-        while let Some((chunk, first, until)) = self.next_new() {
-            self.window.pass_to(first);
-            for offset in first..until {
-                let retried = chunk.retried(place(offset - chunk.first));
+        while let Some(new) = self.kept.next_new(&self.window) {
+            self.window.pass_to(new.first);
+            for (index, offset) in (new.index..).zip(new.first..new.until) {
+                let retried = new.chunk.retried(index);
                 self.window.park();
                 self.window
                     .rest(offset, retried.map_or(now, |retried| retried.due(now)));
@@ -172,7 +145,7 @@ impl Partition {
         self.fetched = offset + 1;
         let (_, gone) = self.inheritance.arrive(&mut self.window, offset);
         self.gone += gone;
-        if self.held.is_empty() && self.window.next() <= offset {
+        if self.kept.is_empty() && self.window.next() <= offset {
             self.window.pass_to(offset + 1);
         }
         self.dirty = true;
@@ -188,142 +161,29 @@ impl Partition {
         if self.leaving {
             return 0;
         }
-        self.window.tick(reading.now);
-        if is_retry(self.number) {
+        let (number, epoch) = (self.number, self.epoch);
+        let give = |handed: HandedOut<Chunk>| out.push(handed.into_lot(number, epoch));
+        let looked_at = self.window.next();
+        let count = if is_retry(number) {
             let reading = Reading {
                 // What lies here came behind others of its key when it was moved.
                 sequential: false,
                 ..reading
             };
-            let count = self.read_again(max, reading, out);
-            self.dirty |= count > 0;
-            return count;
-        }
-        if reading.sequential && !self.window.is_laned() {
-            self.lay_lanes();
-        }
-        let mut count = 0;
-        if self.window.has_ready() {
-            count += self.read_again(max, reading, out);
-        }
-        while count < max {
-            let more = match self.window.is_laned() {
-                true => self.read_one_of_key(reading, out),
-                false => self.read_run(max - count, reading, out),
-            };
-            if more == 0 {
-                break;
-            }
-            count += more;
-        }
-        self.dirty |= count > 0;
-        count
-    }
-
-    fn read_again(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
-        let (mut count, mut from) = (0, 0);
-        while count < max {
-            let Some(offset) = self.window.first_ready(from, reading.sequential) else {
-                break;
-            };
-            from = offset + 1;
-            let Some((chunk, index)) = self.find(offset).filter(|_| may_repeat(&self.window, offset)) else {
-                continue;
-            };
-            if let Some(tag) = self.window.hand_out_again(offset, reading.who, reading.deadline) {
-                let mut run = self.run(offset, 1, tag);
-                run.first.attempt += chunk.retried(index).map_or(0, |retried| retried.attempts);
-                out.push(Lot::run(chunk, index, run));
-                count += 1;
-            }
-        }
-        count
-    }
-
-    /// Hands out new messages that lie together.
-    fn read_run(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
-        let Some((chunk, first, until)) = self.next_new() else {
-            return 0;
+            self.window.tick(reading.now);
+            self.kept
+                .read_again(&mut self.window, max, reading, may_repeat, give)
+        } else {
+            self.kept.read(&mut self.window, max, reading, may_repeat, give)
         };
-        let count = (until - first).min(max as u64);
-        let tag = self.hand_out(first, count, reading);
-        let index = place(first - chunk.first);
-        out.push(Lot::run(chunk, index, self.run(first, count, tag)));
-        place(count)
-    }
-
-    /// Hands out the next new message whose key is free.
-    fn read_one_of_key(&mut self, reading: Reading, out: &mut Deliveries) -> usize {
-        while let Some((chunk, offset, _)) = self.next_new() {
-            let index = place(offset - chunk.first);
-            let key = chunk.messages.get(index).and_then(Message::message_key);
-            let free = self.window.enter_lane(offset, key);
-            if free || !reading.sequential {
-                let tag = self.hand_out(offset, 1, reading);
-                out.push(Lot::run(chunk, index, self.run(offset, 1, tag)));
-                return 1;
-            }
-            self.window.pass_to(offset);
-            self.window.park();
-            self.dirty = true;
-        }
-        0
-    }
-
-    /// Hands out `count` new messages from `first` on; what lies before it holds no message.
-    fn hand_out(&mut self, first: u64, count: u64, reading: Reading) -> Tag {
-        self.window.pass_to(first);
-        self.window
-            .hand_out(count, reading.who, reading.now, reading.deadline)
-    }
-
-    /// The next message that was never handed out, with its chunk and where what follows it there ends.
-    fn next_new(&self) -> Option<(Arc<Chunk>, u64, u64)> {
-        let (next, end) = (self.window.next(), self.window.end());
-        let at = self.held.partition_point(|held| held.first + held.len <= next);
-        let held = self.held.get(at)?;
-        let first = held.first.max(next);
-        let until = (held.first + held.len).min(end);
-        (first < until).then_some(())?;
-        Some((Arc::clone(held.chunk.as_ref()?), first, until))
-    }
-
-    fn run(&self, first: u64, count: u64, tag: Tag) -> ReceiptRun {
-        ReceiptRun {
-            first: Receipt {
-                partition: self.number,
-                attempt: tag.attempt(),
-                sequence: first,
-                major: 0,
-                fence: u64::from(self.epoch) << 32 | u64::from(tag.holder()),
-            },
-            len: u32::try_from(count).unwrap_or(u32::MAX),
-        }
-    }
-
-    /// Keeps order by key from now on.
-    fn lay_lanes(&mut self) {
-        self.window.mind_keys();
-        let unsettled: Vec<_> = self.window.unsettled().map(|(offset, _)| offset).collect();
-        for offset in unsettled {
-            if let Some((chunk, _)) = self.find(offset) {
-                self.enter_lane(offset, &chunk);
-            }
-        }
+        self.dirty |= count > 0 || self.window.next() > looked_at;
+        count
     }
 
     fn enter_lane(&mut self, offset: u64, chunk: &Chunk) {
         let index = place(offset.saturating_sub(chunk.first));
         let key = chunk.messages.get(index).and_then(Message::message_key);
         self.window.enter_lane(offset, key);
-    }
-
-    /// Where the message at `offset` lies, if it is kept.
-    pub(crate) fn find(&self, offset: u64) -> Option<(Arc<Chunk>, usize)> {
-        let at = self.held.partition_point(|held| held.first + held.len <= offset);
-        let held = self.held.get(at).filter(|held| held.first <= offset)?;
-        let chunk = held.chunk.as_ref()?;
-        Some((Arc::clone(chunk), place(offset - held.first)))
     }
 
     /// Whether a member has something in hand.

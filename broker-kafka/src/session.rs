@@ -7,14 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use broker_core::base::{Deliveries, HealthReport};
 use broker_core::{ConsumerName, GroupName, Receipt, ReceiptRun, Settled, Settlements, StreamName};
-use broker_window::{Moment, Purpose, Who};
+use broker_window::{Moment, Purpose, Reading, Tag, Who};
 use tokio::sync::Notify;
 
 use crate::chunk::Chunk;
 use crate::client::{Client, lock};
 use crate::intake::Arrived;
 use crate::orders::{Order, Orders};
-use crate::partition::{Reading, usual};
 use crate::places::Places;
 use crate::poller::GroupConsumer;
 use crate::state::{Member, State};
@@ -213,16 +212,17 @@ impl Session {
         }
         let partition = state.partitions.get(&receipt.partition);
         let partition = partition.ok_or_else(|| state.settled_in_past(receipt))?;
-        if u64::from(partition.epoch) != receipt.fence >> 32 {
+        if partition.epoch != Tag::epoch(&receipt) {
             return Err(partition.settled_before(receipt.sequence));
         }
-        let tag = partition.tag(receipt);
+        let tag = partition.kept.tag(&receipt);
         partition.window.check(receipt.sequence, tag, who, now)?;
-        let (chunk, index) = partition.find(receipt.sequence).ok_or(Settled::NotPending)?;
+        let found = partition.kept.find(receipt.sequence);
+        let (chunk, index) = found.ok_or(Settled::NotPending)?;
         let before = chunk.retried(index).and_then(|retried| retried.first_failed);
         Ok(Peeked {
             first_failed: before.or_else(|| partition.window.first_failed(receipt.sequence)),
-            chunk,
+            chunk: Arc::clone(chunk),
             index,
         })
     }
@@ -298,12 +298,12 @@ impl Session {
     /// Settles; one answer per receipt, in order.
     pub(crate) fn settle(&self, runs: &[ReceiptRun], who: Who, purpose: Purpose) -> Settlements {
         let now = self.now();
-        let mut answers = Settlements::all(usual(purpose), 0);
+        let mut answers = Settlements::all(purpose.answer(), 0);
         let mut state = self.state();
         state.used = Some(Instant::now());
         let mut readied = false;
         for run in runs {
-            let epoch = run.first.fence >> 32;
+            let epoch = Tag::epoch(&run.first);
             let mut push = |settled, count| {
                 for _ in 0..count {
                     answers.push(settled);
@@ -311,7 +311,7 @@ impl Session {
             };
             match state.partitions.get_mut(&run.first.partition) {
                 _ if run.first.attempt == 0 => push(Settled::NotPending, run.len),
-                Some(partition) if u64::from(partition.epoch) == epoch => {
+                Some(partition) if partition.epoch == epoch => {
                     readied |= partition.settle(*run, who, purpose, now, push);
                 }
                 // Of an earlier ownership: what was settled is known all the same.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker_core::{Error, ErrorKind, ReceiptRun, Result, Settled};
-use broker_window::{Purpose, Who};
+use broker_window::{Purpose, Tag, Who};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
@@ -129,15 +129,14 @@ impl Claim {
                 let partition = state
                     .partitions
                     .get_mut(&run.first.partition)
-                    .filter(|partition| u64::from(partition.epoch) == run.first.fence >> 32)
+                    .filter(|partition| partition.epoch == Tag::epoch(&run.first))
                     .ok_or_else(|| stale(Settled::Stale))?;
                 let offsets = done.entry(run.first.partition).or_default();
                 let before = offsets.len();
                 let mut new = Vec::new();
                 for receipt in run.iter() {
-                    let checked = partition
-                        .window
-                        .check(receipt.sequence, partition.tag(receipt), *who, now);
+                    let tag = partition.kept.tag(&receipt);
+                    let checked = partition.window.check(receipt.sequence, tag, *who, now);
                     checked.map_err(stale)?;
                     if offsets.insert(receipt.sequence) {
                         partition

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use broker_core::base::HealthReport;
 use broker_core::{ConsumerName, Error, Receipt, Settled};
-use broker_window::{Moment, Who, Window};
+use broker_window::{Moment, Tag, Who, Window};
 
 use crate::commits::LATE;
 use crate::offsets::Committed;
@@ -166,10 +166,7 @@ impl State {
     /// What settling a delivery of a partition that went answers.
     pub(crate) fn settled_in_past(&self, receipt: Receipt) -> Settled {
         match self.past.get(&receipt.partition) {
-            Some(past)
-                if u64::from(past.epoch) == receipt.fence >> 32
-                    && past.window.is_settled(receipt.sequence) =>
-            {
+            Some(past) if past.epoch == Tag::epoch(&receipt) && past.window.is_settled(receipt.sequence) => {
                 Settled::AlreadySettled
             }
             _ => Settled::Stale,

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use broker_core::base::{Deliveries, Lot, MessageStore};
 use broker_core::{Message, MessageId, Receipt};
-use bytes::Bytes;
+use broker_window::Chunk;
 use lapin::message::Delivery;
 
 use crate::codec::{self, Content};
@@ -87,6 +87,13 @@ impl MessageStore for Entries {
     }
 }
 
+impl Chunk for Entries {
+    /// Before this session had it.
+    fn before(&self, index: usize) -> u32 {
+        self.get(index).map_or(0, |entry| entry.attempt.saturating_sub(1))
+    }
+}
+
 impl Entries {
     pub(crate) fn new(entries: Vec<Entry>) -> Arc<Self> {
         Arc::new(Self(entries))
@@ -94,16 +101,6 @@ impl Entries {
 
     pub(crate) fn get(&self, index: usize) -> Option<&Entry> {
         self.0.get(index)
-    }
-
-    /// How often the message was handed out before this session had it.
-    pub(crate) fn before(&self, index: usize) -> u32 {
-        self.get(index).map_or(0, |entry| entry.attempt.saturating_sub(1))
-    }
-
-    /// The message's key.
-    pub(crate) fn key(&self, index: usize) -> Option<&Bytes> {
-        self.get(index).and_then(|entry| entry.message.message_key())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {

@@ -6,10 +6,12 @@
 //! position never covers an unsettled message. Sixteen bytes a message; memory for failures only while something fails.
 //!
 //! It is plain arithmetic over offsets: no lock, no clock, no messages. Adapters bring those, and share what is the same
-//! for every log.
+//! for every log. Where messages come in ahead of who reads them, [`Kept`] has them until they are settled.
 
+mod kept;
 mod lanes;
 mod moment;
+mod reading;
 mod redelivery;
 mod ring;
 mod settle;
@@ -18,7 +20,9 @@ mod slot;
 mod tests;
 mod window;
 
+pub use kept::{Chunk, Kept, New};
 pub use moment::Moment;
+pub use reading::{HandedOut, Reading};
 pub use settle::Purpose;
 pub use slot::{Slot, Tag, Who};
 pub use window::Window;

@@ -1,7 +1,7 @@
 //! The window beside a naive model of it, and laws that one history shows.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use broker_core::Settled;
 use bytes::Bytes;
@@ -197,4 +197,29 @@ fn the_next_message_of_a_key_waits_until_the_one_before_is_settled() {
     );
     assert_eq!(window.first_ready(0, true), Some(1));
     assert_eq!(window.hand_out_again(1, who, FAR).unwrap().attempt(), 1);
+}
+
+#[test]
+fn when_a_message_failed_first_is_taken_over_and_goes_with_it() {
+    let who = Who::member(0).unwrap();
+    let day = |number: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * number);
+    let mut before = Window::new(0, 100);
+    before.hand_out(3, who, NOW, FAR);
+    for offset in 0..2 {
+        before.settle(offset, Purpose::Requeue(NOW, day(1)), NOW);
+    }
+    let mut window = Window::new(0, 100);
+    window.inherit(3, 1);
+    window.failed_before(&before);
+    assert_eq!(window.first_failed(0), Some(day(1)));
+    assert_eq!(window.first_failed(2), None, "it was only handed out");
+    // What fails again failed first when it did first.
+    window.ready(0);
+    let tag = window.hand_out_again(0, who, FAR).unwrap();
+    window.settle(0, Purpose::Requeue(NOW, day(2)), NOW);
+    assert_eq!((window.first_failed(0), tag.attempt()), (Some(day(1)), 2));
+    window.hand_out_again(0, who, FAR).unwrap();
+    window.settle(0, Purpose::Done, NOW);
+    window.lose(1);
+    assert_eq!((window.first_failed(0), window.first_failed(1)), (None, None));
 }

@@ -224,16 +224,14 @@ impl Inner {
 
     /// The delivery that a receipt names, if it is of this generation.
     pub(crate) fn tag_of(&self, receipt: &Receipt) -> Result<Tag, Settled> {
-        let generation = receipt.fence >> 32;
-        if generation != u64::from(self.generation) {
-            return Err(if generation < u64::from(self.generation) {
+        let generation = Tag::epoch(receipt);
+        if generation != self.generation {
+            return Err(if generation < self.generation {
                 Settled::Stale
             } else {
                 Settled::NotPending
             });
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
-        let holder = receipt.fence as u32;
-        Ok(Tag::from_receipt(receipt.attempt, holder))
+        Ok(Tag::of(receipt, 0))
     }
 }

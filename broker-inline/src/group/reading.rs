@@ -17,7 +17,7 @@ impl Inner {
             attempt: tag.attempt(),
             sequence: offset,
             major: reading.group,
-            fence: u64::from(self.generation) << 32 | u64::from(tag.holder()),
+            fence: tag.fence(self.generation),
         }
     }
 

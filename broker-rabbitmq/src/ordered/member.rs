@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use broker_core::base::{Deliveries, Membership};
 use broker_core::{ReceiptRun, Result, Settled, Settlements};
-use broker_window::{Purpose, Who};
+use broker_window::{Purpose, Reading, Tag, Who};
 use tokio::time::Instant;
 
 use super::group::Group;
-use super::session::{Reading, Session};
-use super::settling::{Done, usual};
+use super::session::Session;
+use super::settling::Done;
 use crate::client::Client;
 use crate::memory::Fate;
 use crate::told::tell;
@@ -173,17 +173,14 @@ impl Member {
     /// Settles; one answer per receipt, in order.
     pub(super) fn settle(&self, runs: &[ReceiptRun], purpose: Purpose) -> (Settlements, Option<Done>) {
         let now = self.group.now();
-        let mut answers = Settlements::all(usual(purpose), 0);
+        let mut answers = Settlements::all(purpose.answer(), 0);
         let mut done = Vec::new();
         let mut state = self.group.state();
         state.used = Instant::now();
         let mut readied = state.session.as_ref().is_some_and(Session::is_full);
         for run in runs {
-            let epoch = run.first.fence >> 32;
-            let live = state
-                .session
-                .as_mut()
-                .filter(|session| u64::from(session.epoch) == epoch);
+            let epoch = Tag::epoch(&run.first);
+            let live = state.session.as_mut().filter(|session| session.epoch == epoch);
             match live {
                 _ if run.first.attempt == 0 => push(&mut answers, Settled::NotPending, run.len),
                 Some(session) if session.channel.status().connected() => {
@@ -191,7 +188,7 @@ impl Member {
                 }
                 _ => {
                     for receipt in run.iter() {
-                        let past = state.past.iter().find(|past| u64::from(past.epoch) == epoch);
+                        let past = state.past.iter().find(|past| past.epoch == epoch);
                         let settled = past.map(|past| past.settled(receipt, self.who, now));
                         answers.push(settled.unwrap_or(Settled::Stale));
                     }

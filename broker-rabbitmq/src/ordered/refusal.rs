@@ -45,10 +45,8 @@ impl Member {
             {
                 let mut state = self.group.state();
                 if let Some(session) = &mut state.session {
-                    let epoch = u64::from(session.epoch);
-                    let own = runs.iter().filter(|run| run.first.fence >> 32 == epoch);
-                    let tags = own.flat_map(|run| run.iter()).map(|receipt| receipt.sequence);
-                    let open = tags.filter(|tag| session.find(*tag).is_some());
+                    let tags = session.own(runs).map(|receipt| receipt.sequence);
+                    let open = tags.filter(|tag| session.kept.find(*tag).is_some());
                     let open: Vec<_> = open.collect();
                     session.noted.extend(open);
                     session.is_dirty = true;
@@ -90,14 +88,13 @@ impl Member {
             {
                 let state = group.state();
                 let session = state.session.as_ref().ok_or_else(gone)?;
-                let epoch = u64::from(session.epoch);
-                let own = runs.iter().filter(|run| run.first.fence >> 32 == epoch);
-                for receipt in own.flat_map(|run| run.iter()) {
-                    let tag = session.tag(receipt);
+                for receipt in session.own(runs) {
+                    let tag = session.kept.tag(&receipt);
                     let check = session.window.check(receipt.sequence, tag, self.who, group.now());
-                    if let (Ok(()), Some((entries, index))) = (check, session.find(receipt.sequence)) {
+                    let kept = session.kept.find(receipt.sequence);
+                    if let (Ok(()), Some((entries, index))) = (check, kept) {
                         let failed = session.window.first_failed(receipt.sequence).map(millis);
-                        found.push((entries, index, receipt.attempt, failed));
+                        found.push((Arc::clone(entries), index, receipt.attempt, failed));
                     }
                 }
             }

@@ -1,13 +1,11 @@
 //! A consumer at the server, for as long as its channel lives: what came by it, and what is known of that.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use broker_core::base::{Deliveries, Lot};
-use broker_core::{Receipt, ReceiptRun};
-use broker_window::{Moment, Tag, Who, Window};
+use broker_core::base::Deliveries;
+use broker_window::{HandedOut, Kept, Reading, Window};
 use futures_util::Stream;
 use lapin::Channel;
 
@@ -29,7 +27,7 @@ pub(crate) struct Session {
     pub(super) epoch: u32,
     /// What is known of the deliveries: the server numbers those of a channel from one, without a gap.
     pub(super) window: Window,
-    held: VecDeque<Held>,
+    pub(super) kept: Kept<Entries>,
     /// What came while it was not known yet how often it was handed out.
     intake: Vec<Entry>,
     /// Whether what earlier consumers wrote down is known.
@@ -46,24 +44,6 @@ pub(crate) struct Session {
     pub(super) is_dirty: bool,
 }
 
-/// Neighbours that are kept until all of them are settled.
-struct Held {
-    first: u64,
-    len: u64,
-    /// How many of them are not settled.
-    left: u64,
-    entries: Option<Arc<Entries>>,
-}
-
-/// Who reads, and how.
-#[derive(Clone, Copy)]
-pub(crate) struct Reading {
-    pub(super) who: Who,
-    pub(super) now: Moment,
-    pub(super) deadline: Moment,
-    pub(super) sequential: bool,
-}
-
 impl Session {
     pub(super) fn new(channel: Channel, stream: lapin::Consumer, epoch: u32) -> Self {
         Self {
@@ -71,7 +51,7 @@ impl Session {
             stream,
             epoch,
             window: Window::new(1, SPAN),
-            held: VecDeque::new(),
+            kept: Kept::default(),
             intake: Vec::new(),
             is_informed: false,
             is_whole: false,
@@ -152,12 +132,7 @@ impl Session {
             return;
         };
         let len = entries.len() as u64;
-        self.held.push_back(Held {
-            first,
-            len,
-            left: len,
-            entries: Some(Entries::new(entries)),
-        });
+        self.kept.keep(first, len, len, Entries::new(entries));
     }
 
     /// Hands out up to `max` messages.
@@ -166,155 +141,23 @@ impl Session {
         if self.is_ending {
             return out;
         }
-        self.window.tick(reading.now);
-        if reading.sequential && !self.window.is_laned() {
-            self.lay_lanes();
-        }
-        let mut count = 0;
-        if self.window.has_ready() {
-            count += self.read_again(max, reading, &mut out);
-        }
-        while count < max {
-            let more = match self.window.is_laned() {
-                true => self.read_one_of_key(reading, &mut out),
-                false => self.read_run(max - count, reading, &mut out),
-            };
-            if more == 0 {
-                break;
+        let (epoch, noted, is_dirty) = (self.epoch, &mut self.noted, &mut self.is_dirty);
+        let give = |handed: HandedOut<Entries>| {
+            let end = handed.first.saturating_add(handed.count);
+            if handed.tag.attempt() > 1 {
+                noted.insert(handed.first);
             }
-            count += more;
-        }
+            *is_dirty |= noted.range(handed.first..end).next().is_some();
+            out.push(handed.into_lot(0, epoch));
+        };
+        self.kept.read(&mut self.window, max, reading, |_, _| true, give);
         out
-    }
-
-    fn read_again(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
-        let (mut count, mut from) = (0, 0);
-        while count < max {
-            let Some(tag) = self.window.first_ready(from, reading.sequential) else {
-                break;
-            };
-            from = tag + 1;
-            let Some((entries, index)) = self.find(tag) else {
-                continue;
-            };
-            if let Some(delivery) = self.window.hand_out_again(tag, reading.who, reading.deadline) {
-                if delivery.attempt() > 1 {
-                    self.noted.insert(tag);
-                }
-                self.give(&entries, index, 1, delivery, out);
-                count += 1;
-            }
-        }
-        count
-    }
-
-    /// Hands out new messages that lie together and were handed out equally often.
-    fn read_run(&mut self, max: usize, reading: Reading, out: &mut Deliveries) -> usize {
-        let Some((entries, first, index, until)) = self.next_new() else {
-            return 0;
-        };
-        let before = entries.before(index);
-        let most = usize::try_from(until - first).unwrap_or(usize::MAX).min(max);
-        let alike = |offset: &usize| entries.before(index + offset) == before;
-        let count = (1..most).find(|offset| !alike(offset)).unwrap_or(most);
-        self.window.pass_to(first);
-        let delivery = self
-            .window
-            .hand_out(count as u64, reading.who, reading.now, reading.deadline);
-        self.give(&entries, index, count, delivery, out);
-        count
-    }
-
-    /// Hands out the next new message whose key is free.
-    fn read_one_of_key(&mut self, reading: Reading, out: &mut Deliveries) -> usize {
-        while let Some((entries, tag, index, _)) = self.next_new() {
-            let free = self.window.enter_lane(tag, entries.key(index));
-            self.window.pass_to(tag);
-            if free || !reading.sequential {
-                let delivery = self
-                    .window
-                    .hand_out(1, reading.who, reading.now, reading.deadline);
-                self.give(&entries, index, 1, delivery, out);
-                return 1;
-            }
-            self.window.park();
-        }
-        0
-    }
-
-    fn give(
-        &mut self,
-        entries: &Arc<Entries>,
-        index: usize,
-        count: usize,
-        delivery: Tag,
-        out: &mut Deliveries,
-    ) {
-        let before = entries.before(index);
-        let first = Receipt {
-            partition: 0,
-            attempt: delivery.attempt().saturating_add(before),
-            sequence: entries.get(index).map_or(0, |entry| entry.tag),
-            major: 0,
-            fence: u64::from(self.epoch) << 32 | u64::from(delivery.holder()),
-        };
-        let end = first.sequence.saturating_add(count as u64);
-        self.is_dirty |= self.noted.range(first.sequence..end).next().is_some();
-        let len = u32::try_from(count).unwrap_or(u32::MAX);
-        out.push(Lot::run(
-            Arc::clone(entries) as _,
-            index,
-            ReceiptRun { first, len },
-        ));
-    }
-
-    /// The next message that was never looked at, its place, and where its neighbours end.
-    fn next_new(&self) -> Option<(Arc<Entries>, u64, usize, u64)> {
-        let (next, end) = (self.window.next(), self.window.end());
-        let at = self.held.partition_point(|held| held.first + held.len <= next);
-        let held = self.held.get(at)?;
-        let first = held.first.max(next);
-        let until = (held.first + held.len).min(end);
-        (first < until).then_some(())?;
-        Some((
-            Arc::clone(held.entries.as_ref()?),
-            first,
-            place(first - held.first),
-            until,
-        ))
-    }
-
-    /// Where a message lies, if it is kept.
-    pub(super) fn find(&self, tag: u64) -> Option<(Arc<Entries>, usize)> {
-        let at = self.held.partition_point(|held| held.first + held.len <= tag);
-        let held = self.held.get(at).filter(|held| held.first <= tag)?;
-        Some((Arc::clone(held.entries.as_ref()?), place(tag - held.first)))
-    }
-
-    /// Keeps order by key from now on.
-    fn lay_lanes(&mut self) {
-        self.window.mind_keys();
-        let unsettled: Vec<_> = self.window.unsettled().map(|(tag, _)| tag).collect();
-        for tag in unsettled {
-            if let Some((entries, index)) = self.find(tag) {
-                self.window.enter_lane(tag, entries.key(index));
-            }
-        }
     }
 
     /// Frees what is settled.
     pub(super) fn release(&mut self, tag: u64) {
         self.noted.remove(&tag);
-        let at = self.held.partition_point(|held| held.first + held.len <= tag);
-        if let Some(held) = self.held.get_mut(at) {
-            held.left = held.left.saturating_sub(1);
-            if held.left == 0 {
-                held.entries = None;
-            }
-        }
-        while self.held.front().is_some_and(|held| held.entries.is_none()) {
-            self.held.pop_front();
-        }
+        self.kept.release(tag, 1, |_| {});
     }
 
     /// What is known of the messages that are not settled; with `all`, of those as well that were not handed out.
@@ -333,14 +176,14 @@ impl Session {
             }
         };
         if all {
-            for entry in self.held.iter().filter_map(|held| held.entries.as_ref()) {
-                let open = entry.iter().filter(|entry| !self.window.is_settled(entry.tag));
+            for entries in self.kept.chunks() {
+                let open = entries.iter().filter(|entry| !self.window.is_settled(entry.tag));
                 open.for_each(&mut note);
             }
         } else {
             for tag in &self.noted {
-                let found = self.find(*tag);
-                if let Some(entry) = found.as_ref().and_then(|(entries, index)| entries.get(*index)) {
+                let found = self.kept.find(*tag);
+                if let Some(entry) = found.and_then(|(entries, index)| entries.get(index)) {
                     note(entry);
                 }
             }
@@ -350,11 +193,7 @@ impl Session {
 
     /// How many deliveries are not settled.
     pub(super) fn unsettled(&self) -> u64 {
-        let unread: u64 = self
-            .held
-            .iter()
-            .map(|held| (held.first + held.len).saturating_sub(held.first.max(self.window.next())))
-            .sum();
+        let unread = self.kept.unread(&self.window);
         self.window.pending() + self.window.parked() + unread + self.intake.len() as u64
     }
 
@@ -376,8 +215,4 @@ impl Drop for Session {
         let channel = self.channel.clone();
         drop(at_once(async move { channel.close(200, "left".into()).await }));
     }
-}
-
-fn place(distance: u64) -> usize {
-    usize::try_from(distance).unwrap_or(usize::MAX)
 }

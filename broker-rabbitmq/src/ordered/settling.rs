@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use broker_core::{Receipt, ReceiptRun, Settled, Settlements};
-use broker_window::{Moment, Purpose, Tag, Who, Window};
+use broker_window::{Chunk as _, Moment, Purpose, Tag, Who, Window};
 
 use super::session::Session;
 use crate::meta::Identity;
@@ -28,7 +28,7 @@ impl Session {
         let is_done = matches!(purpose, Purpose::Done);
         let first = run.first.sequence;
         let swift = is_done && run.first.attempt == 1 && {
-            let tag = Tag::from_receipt(1, holder(run.first));
+            let tag = Tag::of(&run.first, 0);
             self.window.settle_run(first, u64::from(run.len), tag, who, now)
         };
         let mut readied = false;
@@ -36,13 +36,13 @@ impl Session {
             let tag = receipt.sequence;
             let answer = match swift {
                 true => Ok(()),
-                false => self.window.check(tag, self.tag(receipt), who, now),
+                false => self.window.check(tag, self.kept.tag(&receipt), who, now),
             };
             if let Err(other) = answer {
                 answers.push(other);
                 continue;
             }
-            answers.push(usual(purpose));
+            answers.push(purpose.answer());
             if is_done {
                 done.push((tag, self.identity(tag), receipt.attempt));
             }
@@ -76,16 +76,14 @@ impl Session {
         })
     }
 
-    /// What the window knows the delivery as: it counts those of this session.
-    pub(super) fn tag(&self, receipt: Receipt) -> Tag {
-        let before = self
-            .find(receipt.sequence)
-            .map_or(0, |(entries, index)| entries.before(index));
-        Tag::from_receipt(receipt.attempt.saturating_sub(before), holder(receipt))
+    /// Those of the receipts that are for deliveries of this session.
+    pub(super) fn own(&self, runs: &[ReceiptRun]) -> impl Iterator<Item = Receipt> {
+        let own = runs.iter().filter(|run| Tag::epoch(&run.first) == self.epoch);
+        own.flat_map(|run| run.iter())
     }
 
     fn identity(&self, tag: u64) -> Option<Identity> {
-        let (entries, index) = self.find(tag)?;
+        let (entries, index) = self.kept.find(tag)?;
         entries.get(index)?.identity()
     }
 }
@@ -103,10 +101,9 @@ impl Past {
     pub(super) fn settled(&self, receipt: Receipt, who: Who, now: Moment) -> Settled {
         let tag = receipt.sequence;
         let before = self.before.get(&tag).copied().unwrap_or(0);
-        let delivery = Tag::from_receipt(receipt.attempt.saturating_sub(before), holder(receipt));
         // What was in hand when it ended goes to whoever is next.
         self.window
-            .check(tag, delivery, who, now)
+            .check(tag, Tag::of(&receipt, before), who, now)
             .err()
             .unwrap_or(Settled::Stale)
     }
@@ -116,7 +113,7 @@ impl Session {
     /// What is left when it is over.
     pub(super) fn into_past(mut self) -> Past {
         let unsettled = self.window.unsettled().filter_map(|(tag, _)| {
-            let (entries, index) = self.find(tag)?;
+            let (entries, index) = self.kept.find(tag)?;
             Some((tag, entries.before(index)))
         });
         let before = unsettled.filter(|(_, before)| *before > 0).collect();
@@ -125,19 +122,5 @@ impl Session {
             window: std::mem::replace(&mut self.window, Window::new(1, 0)),
             before,
         }
-    }
-}
-
-fn holder(receipt: Receipt) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is asked for")]
-    let holder = receipt.fence as u32;
-    holder
-}
-
-/// What settling answers where it is done.
-pub(super) fn usual(purpose: Purpose) -> Settled {
-    match purpose {
-        Purpose::Done | Purpose::Extend(_) => Settled::Acked,
-        Purpose::Requeue(..) | Purpose::GiveBack => Settled::Nacked,
     }
 }
