@@ -13,6 +13,7 @@ mod endpoint;
 mod entry;
 mod error;
 mod flight;
+mod hearing;
 mod held;
 mod leases;
 mod letter;

@@ -1,13 +1,10 @@
 //! Readers of their own, which belong to no group: a queue that goes with its connection.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use broker_core::base::{BoxFuture, Deliveries, ListenRequest, Lot, ReadEndpoint, Source};
 use broker_core::{BrokerEvent, Error, ErrorKind, Receipt, Result, Retry, StreamName, StreamPattern};
-use futures_util::Stream;
 use lapin::Channel;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
@@ -16,9 +13,9 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::time::Instant;
 
 use crate::client::{Client, lock};
-use crate::config::QueueType;
 use crate::entry::{Entries, Entry};
 use crate::error::from_lapin;
+use crate::hearing::{Gap, Hearing};
 use crate::names;
 
 /// How many messages the server sends ahead of what was read.
@@ -28,21 +25,10 @@ const PREFETCH: u16 = 1024;
 pub(crate) struct Listener {
     client: Arc<Client>,
     source: Source,
-    state: Mutex<State>,
+    hearing: Mutex<Hearing<lapin::Consumer>>,
+    /// What it hears by.
+    channel: Mutex<Option<Channel>>,
     turn: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct State {
-    open: Option<Open>,
-    came: Vec<(StreamName, Entry)>,
-    /// Since when nothing is heard.
-    lost: Option<(Instant, SystemTime)>,
-}
-
-struct Open {
-    channel: Channel,
-    stream: lapin::Consumer,
 }
 
 impl Listener {
@@ -50,7 +36,8 @@ impl Listener {
         let listener = Self {
             client: Arc::clone(client),
             source: request.source.clone(),
-            state: Mutex::default(),
+            hearing: Mutex::default(),
+            channel: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         };
         listener.open().await?;
@@ -60,7 +47,7 @@ impl Listener {
     /// Listens, unless it does; after a lost connection, tells what may be missing.
     async fn open(&self) -> Result<()> {
         // One that lost its connection first gives what has come, then tells of its end: only then is there a gap.
-        if lock(&self.state).open.is_some() {
+        if lock(&self.hearing).is_open() {
             return Ok(());
         }
         let client = &self.client;
@@ -101,10 +88,10 @@ impl Listener {
                 .basic_consume(queue, ShortString::default(), options, none())
                 .await
         };
-        let stream = opening.await.map_err(|error| from_lapin(&error))?;
-        let mut state = lock(&self.state);
-        state.open = Some(Open { channel, stream });
-        if let Some((since, when)) = state.lost.take() {
+        let deliveries = opening.await.map_err(|error| from_lapin(&error))?;
+        let gap = lock(&self.hearing).open(deliveries);
+        *lock(&self.channel) = Some(channel);
+        if let Some(Gap { since, lasted }) = gap {
             let name = match &self.source {
                 Source::Stream(stream) => Ok(stream.clone()),
                 Source::Pattern(pattern) => StreamName::new(pattern.as_str().replace('*', "_")),
@@ -112,31 +99,12 @@ impl Listener {
             if let Ok(stream) = name {
                 self.client.context.events.send(BrokerEvent::Gap {
                     stream,
-                    since: when,
-                    lasted: since.elapsed(),
+                    since,
+                    lasted,
                 });
             }
         }
         Ok(())
-    }
-
-    /// Takes what the server has sent by now. Answers whether the sending goes on.
-    fn drain(&self, state: &mut State, max: usize, context: &mut std::task::Context<'_>) -> bool {
-        let State { open, came, .. } = state;
-        let Some(open) = open else { return false };
-        while came.len() < max {
-            match Pin::new(&mut open.stream).poll_next(context) {
-                Poll::Pending => return true,
-                Poll::Ready(Some(Ok(delivery))) => {
-                    let Some(stream) = self.stream_of(&delivery) else {
-                        continue;
-                    };
-                    came.push((stream, Entry::new(delivery, QueueType::Classic)));
-                }
-                Poll::Ready(Some(Err(_)) | None) => return false,
-            }
-        }
-        true
     }
 
     /// The stream a message came by, if it is one of ours: a star of the server's covers a whole word.
@@ -165,34 +133,19 @@ impl Listener {
         self.client.check_open()?;
         self.open().await?;
         let arrival = std::future::poll_fn(|context| {
-            let mut state = lock(&self.state);
-            let goes_on = self.drain(&mut state, max, context);
-            if !state.came.is_empty() || !goes_on {
-                return Poll::Ready(goes_on);
-            }
-            Poll::Pending
+            let stream_of = |delivery: &_| self.stream_of(delivery);
+            lock(&self.hearing).poll(max, stream_of, context)
         });
-        let goes_on = tokio::select! {
-            goes_on = tokio::time::timeout_at(until, arrival) => goes_on.unwrap_or(true),
+        tokio::select! {
+            // Nothing has come in time.
+            _ = tokio::time::timeout_at(until, arrival) => {}
             () = closing => return Err(Error::closed()),
         };
-        let (came, channel) = {
-            let mut state = lock(&self.state);
-            let came = std::mem::take(&mut state.came);
-            let channel = state.open.as_ref().map(|open| open.channel.clone());
-            if !goes_on {
-                state.open = None;
-                state
-                    .lost
-                    .get_or_insert_with(|| (Instant::now(), SystemTime::now()));
-            }
-            (came, channel)
+        let Some(came) = lock(&self.hearing).take() else {
+            let line = "the connection of this reader is gone";
+            return Err(Error::new(ErrorKind::Connection, line).retry(Retry::Safe));
         };
-        if !goes_on && came.is_empty() {
-            return Err(
-                Error::new(ErrorKind::Connection, "the connection of this reader is gone").retry(Retry::Safe),
-            );
-        }
+        let channel = lock(&self.channel).clone();
         if let (Some((_, last)), Some(channel)) = (came.last(), channel) {
             // Nothing is settled here: the server is told only how much it may send.
             let _ = channel

@@ -8,6 +8,7 @@ use broker_core::{Broker, BrokerEvent, Error, Message, Settled};
 use broker_rabbitmq::{QueueType, RabbitMqConfig as Settings};
 use broker_testkit::NetProxy as _;
 use broker_testkit::servers::{RabbitMqConfig, RabbitMqServer};
+use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 
 /// On a busy machine.
@@ -45,6 +46,12 @@ async fn one(broker: &Broker) -> broker_core::broker::Delivery {
         }
         assert!(Instant::now() < until, "nothing came");
     }
+}
+
+/// Waits until such an event is told.
+async fn told(events: &mut Receiver<BrokerEvent>, wanted: impl Fn(&BrokerEvent) -> bool) {
+    let telling = async { while !wanted(&events.recv().await.unwrap()) {} };
+    tokio::time::timeout(PATIENCE, telling).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,16 +153,10 @@ async fn a_group_that_vanished_is_made_again_and_that_is_told() {
         broker.publish("orders", Message::text("second")).await
     };
     drop(again.await);
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let event = tokio::time::timeout_at(until, events.recv())
-            .await
-            .unwrap()
-            .unwrap();
-        if matches!(event, BrokerEvent::GroupRecreated { .. }) {
-            break;
-        }
-    }
+    told(&mut events, |event| {
+        matches!(event, BrokerEvent::GroupRecreated { .. })
+    })
+    .await;
     persist(|| broker.publish("orders", Message::text("third"))).await;
     one(&broker).await.ack().await.unwrap();
     broker.close().await.unwrap();
@@ -176,17 +177,9 @@ async fn a_listener_goes_on_after_a_cut_and_tells_the_gap() {
         }
         false
     });
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let event = tokio::time::timeout_at(until, events.recv())
-            .await
-            .unwrap()
-            .unwrap();
-        if matches!(event, BrokerEvent::Gap { .. }) {
-            break;
-        }
-    }
+    told(&mut events, |event| matches!(event, BrokerEvent::Gap { .. })).await;
     persist(|| broker.publish("orders", Message::text("after"))).await;
-    assert!(tokio::time::timeout_at(until, listening).await.unwrap().unwrap());
+    let heard = tokio::time::timeout(PATIENCE, listening).await;
+    assert!(heard.unwrap().unwrap());
     broker.close().await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! A group's one consumer in this process, and the members that share what comes by it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(crate) struct Group {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// One writing of notes at a time, as the last one written counts.
     writing: tokio::sync::Mutex<()>,
+    /// Whether somebody is going to write them.
+    is_to_be_written: AtomicBool,
     /// Read calls that wait.
     readers: AtomicUsize,
     pump: Mutex<Option<AbortHandle>>,
@@ -92,6 +94,7 @@ impl Group {
             arrived: Notify::new(),
             turn: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
+            is_to_be_written: AtomicBool::new(false),
             readers: AtomicUsize::new(0),
             pump: Mutex::default(),
             clock: Instant::now(),
@@ -264,6 +267,8 @@ impl Group {
     /// Writes down what the server's counts don't tell, unless nothing changed since.
     pub(super) async fn write_down(&self, client: &Client) -> Result<()> {
         let _writing = self.writing.lock().await;
+        // What changes from here on is for the next one.
+        self.is_to_be_written.store(false, Ordering::Release);
         let notes = {
             let mut state = self.state();
             let State { session, notes, .. } = &mut *state;
@@ -284,14 +289,12 @@ impl Group {
         written
     }
 
-    /// Has it written down soon, if there is something to write.
+    /// Has it written down soon, by one task for all who ask meanwhile.
     pub(super) fn write_down_soon(self: &Arc<Self>) {
-        let is_dirty = self
-            .state()
-            .session
-            .as_ref()
-            .is_some_and(|session| session.is_dirty);
-        if let (true, Some(client)) = (is_dirty, self.client.upgrade()) {
+        let Some(client) = self.client.upgrade() else {
+            return;
+        };
+        if !self.is_to_be_written.swap(true, Ordering::AcqRel) {
             let group = Arc::clone(self);
             tokio::spawn(async move {
                 // The next one tries again.
