@@ -55,18 +55,18 @@ impl Acks {
     }
 
     /// Whether a process that had an ack done at `done` was then kept waiting for others until `until`, which shows that
-    /// acks could not be written down: it soon asked for one that was never told to be done, and, once `written` had
-    /// passed, for none that was.
-    pub(super) fn waited(&self, process: usize, done: Moment, until: Moment, written: Duration) -> bool {
+    /// acks could not be written down: once `grace` had passed, it asked for none that was told to be done, and within as
+    /// long again for one that was not.
+    pub(super) fn waited(&self, process: usize, done: Moment, until: Moment, grace: Duration) -> bool {
         let Some(acks) = self.asked.get(&process) else {
             return false;
         };
         let after = acks.partition_point(|ack| ack.asked <= done);
         let later = acks.iter().skip(after).take_while(|ack| ack.asked < until);
-        let (mut waited, soon) = (false, done.after(written * 2));
+        let (mut waited, soon) = (false, done.after(grace * 2));
         for ack in later {
             let is_done = ack.done.is_some_and(|at| at < until);
-            if is_done && ack.asked > done.after(written) {
+            if is_done && ack.asked > done.after(grace) {
                 return false;
             }
             waited |= !is_done && ack.asked <= soon;

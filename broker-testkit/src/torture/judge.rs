@@ -253,8 +253,14 @@ impl Judge<'_> {
     /// Whether its last holder's acks could no longer be written down, until it came again at `again`: then the holder
     /// was kept waiting for the next ones.
     fn is_unwritten(&self, story: &Story, again: Moment) -> bool {
-        let waited = |Forgetful { written, .. }| self.acks.waited(story.process, story.asked, again, written);
-        self.forgetful.is_some_and(waited)
+        self.forgetful.is_some_and(
+            |Forgetful {
+                 written, answered, ..
+             }| {
+                let grace = written + answered;
+                self.acks.waited(story.process, story.asked, again, grace)
+            },
+        )
     }
 
     /// Whether what its last holder did at `done` could not be written down, before the message came again at `again`.
@@ -263,7 +269,10 @@ impl Judge<'_> {
     /// still, or server or connections failed; or they had failed so short a time before that the holder could not have
     /// noticed. A holder that lives on in peace has no excuse.
     fn is_forgotten(&self, story: &Story, done: Moment, again: Moment) -> bool {
-        let Some(Forgetful { written, unnoticed }) = self.forgetful else {
+        let Some(Forgetful {
+            written, unnoticed, ..
+        }) = self.forgetful
+        else {
             return false;
         };
         let until = again.min(done.after(written));

@@ -81,16 +81,19 @@ impl Torture {
             // A connection that went silent is noticed by its heartbeat.
             rig.forgetful = Some(Forgetful {
                 written: Duration::from_secs(1),
+                answered: Duration::ZERO,
                 unnoticed: Duration::from_secs(5),
             });
         }
         // A server of the protocol has no word for refusing with a delay, so that a copy is written first.
         rig.copies = broker.provider() == "rabbitmq";
         if broker.provider() == "kafka" {
-            // Positions are committed each `commit_interval`, which leaves some time for the answer; a connection that went
-            // silent is noticed after `response_timeout`.
+            // Positions are committed each `commit_interval`, which leaves some time for the answer. A group whose members
+            // are counted anew takes no commits; acks wait for one after a second. A connection that went silent is noticed
+            // after `response_timeout`.
             rig.forgetful = Some(Forgetful {
                 written: Duration::from_secs(1),
+                answered: Duration::from_secs(1),
                 unnoticed: Duration::from_secs(3),
             });
             rig.positions = ground.positions.as_ref().map(Arc::clone);

@@ -150,6 +150,7 @@ fn attempts_rise_and_what_is_not_settled_is_told() {
 
 const WITHIN: Option<Forgetful> = Some(Forgetful {
     written: Duration::from_secs(1),
+    answered: Duration::ZERO,
     unnoticed: Duration::from_secs(3),
 });
 
