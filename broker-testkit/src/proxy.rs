@@ -246,7 +246,9 @@ impl Server {
                 _ = state.changed() => {}
                 Some(_) = connections.join_next() => {}
                 accepted = open.accept() => {
-                    if let Ok((client, _)) = accepted {
+                    // Who was cut off a moment ago may be back before the order to refuse is looked at.
+                    let refuses = self.state.borrow().refuse;
+                    if let Some((client, _)) = accepted.ok().filter(|_| !refuses) {
                         self.accepted.fetch_add(1, Ordering::AcqRel);
                         connections.spawn(connection(client, self.upstream, self.state.clone(), Open::new(&self.open)));
                     }

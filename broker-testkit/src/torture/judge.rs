@@ -269,7 +269,10 @@ impl Judge<'_> {
     /// still, or server or connections failed; or they had failed so short a time before that the holder could not have
     /// noticed. A holder that lives on in peace has no excuse.
     fn is_forgotten(&self, story: &Story, done: Moment, again: Moment) -> bool {
-        let Some(Forgetful { written, unnoticed, .. }) = self.forgetful else {
+        let Some(Forgetful {
+            written, unnoticed, ..
+        }) = self.forgetful
+        else {
             return false;
         };
         let until = again.min(done.after(written));
