@@ -1,19 +1,13 @@
 //! What becomes of acks while the group takes no commit.
 
-use std::time::Duration;
-
 use broker_core::{ReceiptRun, Settled, Settlements};
 
 use crate::session::Session;
 
-/// For so long an ack is answered although the group takes no commit: after that it waits for one.
-pub(crate) const LATE: Duration = Duration::from_secs(1);
-
 impl Session {
     /// Whether the group has taken no commit for so long that acks wait for one.
     pub(crate) fn is_late(&self) -> bool {
-        let uncommitted = self.state().uncommitted;
-        uncommitted.is_some_and(|since| since.elapsed() > LATE)
+        self.state().is_late()
     }
 
     /// Waits until the group takes commits, or nothing of it is left to be committed.

@@ -112,6 +112,10 @@ pub struct KafkaConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub commit_interval: Duration,
+    /// For how long acks are answered although the group takes no commits; after that an ack waits for one.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
+    pub commit_grace: Duration,
     /// How long a partition that goes to another member waits for what is in hand.
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
@@ -289,6 +293,7 @@ impl Default for KafkaConfig {
             read_buffer_bytes: 16 * 1024 * 1024,
             fetch_buffer_bytes: 16 * 1024 * 1024,
             commit_interval: Duration::from_millis(100),
+            commit_grace: Duration::from_secs(1),
             revocation_wait: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(30),

@@ -60,7 +60,10 @@ impl Session {
             stream: stream.clone(),
             group: group.clone(),
             places,
-            state: Mutex::new(State::new(client.context.config.message_timeout)),
+            state: Mutex::new(State::new(
+                client.context.config.message_timeout,
+                client.config.commit_grace,
+            )),
             arrived: Notify::new(),
             committed: Notify::new(),
             orders: Orders::new(),

@@ -7,7 +7,6 @@ use broker_core::base::HealthReport;
 use broker_core::{ConsumerName, Error, Receipt, Settled};
 use broker_window::{Moment, Who, Window};
 
-use crate::commits::LATE;
 use crate::offsets::Committed;
 use crate::partition::Partition;
 use crate::places::{is_retry, shown};
@@ -29,6 +28,8 @@ pub(crate) struct State {
     pub(crate) silent: Option<Instant>,
     /// Since when what is to be committed is not: the first try that has had no good answer yet.
     pub(crate) uncommitted: Option<Instant>,
+    /// For how long acks are answered all the same.
+    pub(crate) commit_grace: Duration,
     /// When a member last read or settled.
     pub(crate) used: Option<Instant>,
     /// After how long without that the partitions go to others.
@@ -60,12 +61,19 @@ pub(crate) struct Member {
 }
 
 impl State {
-    pub(crate) fn new(lease: Duration) -> Self {
+    pub(crate) fn new(lease: Duration, commit_grace: Duration) -> Self {
         Self {
             used: Some(Instant::now()),
             lease,
+            commit_grace,
             ..Self::default()
         }
+    }
+
+    /// Whether the group has taken no commit for so long that acks wait for one.
+    pub(crate) fn is_late(&self) -> bool {
+        self.uncommitted
+            .is_some_and(|since| since.elapsed() > self.commit_grace)
     }
 
     /// Adds to a health report, as `name`.
@@ -90,7 +98,7 @@ impl State {
                 .warnings
                 .push(format!("{name}: {error}, for {}s", since.elapsed().as_secs()));
         }
-        if let Some(since) = self.uncommitted.filter(|since| since.elapsed() > LATE) {
+        if let Some(since) = self.uncommitted.filter(|_| self.is_late()) {
             report.warnings.push(format!(
                 "{name}: the group takes no commit, for {}s; acks wait for it",
                 since.elapsed().as_secs()
@@ -224,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_went_before_it_was_committed_is_not_kept() {
-        let mut state = State::new(Duration::from_secs(1));
+        let mut state = State::new(Duration::from_secs(1), Duration::from_secs(1));
         let receipt = |epoch: u64| Receipt {
             partition: 0,
             sequence: 10,
@@ -242,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_partition_that_nobody_had_meanwhile_goes_on_where_it_was_left() {
-        let mut state = State::new(Duration::from_secs(1));
+        let mut state = State::new(Duration::from_secs(1), Duration::from_secs(1));
         let mut partition = Partition::new(0, 1, 10, None);
         let (first, text) = partition.progress();
         partition.sent.push(first, &text);
