@@ -65,6 +65,22 @@ async fn a_cut_ends_open_connections_and_lets_new_ones_in() {
 }
 
 #[tokio::test]
+async fn nobody_is_let_in_once_connections_are_refused() {
+    let proxy = echo().await;
+    for _ in 0..100 {
+        proxy.refuse().await.unwrap();
+        // The system may still take the connection: nobody speaks on it.
+        if let Ok(mut stream) = connect(&proxy).await {
+            assert!(talk(&mut stream, "a").await.is_err());
+        }
+        proxy.heal().await.unwrap();
+        while connect(&proxy).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn refusing_ends_with_healing() {
     let proxy = echo().await;
     let mut kept = connect(&proxy).await.unwrap();
