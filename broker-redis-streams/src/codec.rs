@@ -1,7 +1,7 @@
 //! From a message to an entry's fields and back; `docs/wire-formats.md` is the prose of this file.
 
 use broker_core::{Error, ErrorKind, Message, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use redis::{Cmd, Value};
 use serde_json::{Map, Value as Json};
 
@@ -86,10 +86,15 @@ pub(crate) fn encode(message: &Message, format: WireFormat, command: &mut Cmd) {
 
 /// Reads an entry's fields.
 pub(crate) fn decode(fields: Vec<Value>) -> Option<Content> {
+    decode_into(fields, &mut Payloads::default())
+}
+
+/// As [`decode`], for entries that were read together.
+pub(crate) fn decode_into(fields: Vec<Value>, payloads: &mut Payloads) -> Option<Content> {
     let mut fields = fields.into_iter();
     // Most entries are ours: the payload comes first.
     let first = fields.next()?;
-    let value = crate::reply::bytes(fields.next()?)?;
+    let value = payloads.take(fields.next()?)?;
     if matches!(&first, Value::BulkString(name) if name == DATA.as_bytes()) {
         let mut content = Content {
             message: Message::new(value),
@@ -112,6 +117,37 @@ pub(crate) fn mark_replayed(message: &mut Message, letter: &[u8]) {
     message
         .headers_mut()
         .insert(REPLAYED_FROM, Bytes::copy_from_slice(letter));
+}
+
+/// A payload up to this size lies in one buffer with its neighbours.
+const SMALL: usize = 256;
+
+/// The size of such a buffer, all of which stays as long as any of its payloads.
+const BUFFER: usize = 4096;
+
+/// Small payloads of one read, in few buffers: a handler that takes one has no allocation of its own for it.
+#[derive(Default)]
+pub(crate) struct Payloads {
+    room: BytesMut,
+    /// Whether one came before: it is not alone.
+    several: bool,
+}
+
+impl Payloads {
+    fn take(&mut self, value: Value) -> Option<Bytes> {
+        let several = std::mem::replace(&mut self.several, true);
+        let Value::BulkString(payload) = value else {
+            return crate::reply::bytes(value);
+        };
+        if payload.len() > SMALL || !several {
+            return Some(Bytes::from(payload));
+        }
+        if self.room.capacity() < payload.len() {
+            self.room = BytesMut::with_capacity(BUFFER);
+        }
+        self.room.extend_from_slice(&payload);
+        Some(self.room.split().freeze())
+    }
 }
 
 impl Content {
@@ -188,6 +224,25 @@ mod tests {
             _ => Value::Nil,
         });
         decode(fields.collect()).unwrap()
+    }
+
+    #[test]
+    fn payloads_that_were_read_together_stay_apart() {
+        let mut payloads = Payloads::default();
+        let sizes = (0..SMALL + 2).chain([BUFFER + 1, 3]);
+        let written: Vec<Vec<u8>> = sizes
+            .map(|size| vec![u8::try_from(size % 251).unwrap(); size])
+            .collect();
+        let read: Vec<Content> = written
+            .iter()
+            .map(|payload| {
+                let fields = [DATA.as_bytes(), payload].map(|bytes| Value::BulkString(bytes.to_vec()));
+                decode_into(fields.into(), &mut payloads).unwrap()
+            })
+            .collect();
+        for (content, payload) in read.iter().zip(&written) {
+            assert_eq!(content.message.payload(), payload);
+        }
     }
 
     fn entry(fields: &[(&[u8], &[u8])]) -> Content {

@@ -7,8 +7,8 @@ use broker_core::base::{Deliveries, Lot, MessageStore};
 use broker_core::{Message, MessageId, Receipt, Result};
 use redis::Value;
 
-use crate::codec::{self, Content};
-use crate::time::{EntryId, moment};
+use crate::codec::{self, Content, Payloads};
+use crate::time::{EntryId, IdReader, moment};
 use crate::{error, reply};
 
 /// An entry that was handed to a member.
@@ -92,9 +92,11 @@ pub(crate) fn of_stream(answer: Value, command: &'static str) -> Result<Vec<Entr
 pub(crate) fn of_range(answer: Value, command: &'static str) -> Result<Vec<Entry>> {
     let entries = reply::items(answer, command)?;
     let mut read = Vec::with_capacity(entries.len());
+    let (mut ids, mut payloads) = (IdReader::default(), Payloads::default());
     for entry in entries {
-        let (id, fields) = id_and_fields(entry).ok_or_else(|| error::odd_reply(command))?;
-        if let Some(Content { message, only_for }) = codec::decode(fields) {
+        let (id, fields) = text_and_fields(entry).ok_or_else(|| error::odd_reply(command))?;
+        let id = ids.read(&id).ok_or_else(|| error::odd_reply(command))?;
+        if let Some(Content { message, only_for }) = codec::decode_into(fields, &mut payloads) {
             read.push(Entry {
                 id,
                 message,
@@ -109,6 +111,11 @@ pub(crate) fn of_range(answer: Value, command: &'static str) -> Result<Vec<Entry
 
 /// Takes an entry apart; one without a body has no fields.
 pub(crate) fn id_and_fields(entry: Value) -> Option<(EntryId, Vec<Value>)> {
+    let (id, fields) = text_and_fields(entry)?;
+    Some((EntryId::parse(&id)?, fields))
+}
+
+fn text_and_fields(entry: Value) -> Option<(Vec<u8>, Vec<Value>)> {
     let Value::Array(parts) = entry else {
         return None;
     };
@@ -120,5 +127,5 @@ pub(crate) fn id_and_fields(entry: Value) -> Option<(EntryId, Vec<Value>)> {
         Value::Array(fields) => fields,
         _ => Vec::new(),
     };
-    Some((EntryId::parse(&id)?, fields))
+    Some((id, fields))
 }

@@ -143,13 +143,13 @@ impl HandedOut {
         number
     }
 
-    /// What is known about `receipt` at this moment; a fresh one counts as settled from now on, unless it is
-    /// [reopened](Self::reopen).
-    pub(crate) fn settle(&mut self, receipt: &Receipt, lease: Duration, now: Instant) -> Known {
+    /// What is known about `receipt` at this moment, where leases that began no later than `ended` have ended; a fresh one
+    /// counts as settled from now on, unless it is [reopened](Self::reopen).
+    pub(crate) fn settle(&mut self, receipt: &Receipt, ended: Option<Instant>) -> Known {
         let Some((batch, at)) = self.find(receipt) else {
             return Known::Unsure;
         };
-        let leased = now.saturating_duration_since(batch.since) < lease;
+        let leased = ended.is_none_or(|ended| batch.since > ended);
         match batch.entries.get_mut(at) {
             Some(handed) if handed.open => {
                 handed.open = false;
@@ -259,48 +259,31 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(10);
 
+    fn ended() -> Option<Instant> {
+        Instant::now().checked_sub(LEASE)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_fresh_delivery_is_settled_once_unless_it_is_reopened() {
         let mut out = HandedOut::default();
         let batch = out.add(&[entry(0, 1), entry(1, 1)], Instant::now(), LEASE, Some(5));
-        assert_eq!(
-            out.settle(&receipt(1, batch), LEASE, Instant::now()),
-            Known::Fresh(5)
-        );
-        assert_eq!(
-            out.settle(&receipt(1, batch), LEASE, Instant::now()),
-            Known::Settled
-        );
+        assert_eq!(out.settle(&receipt(1, batch), ended()), Known::Fresh(5));
+        assert_eq!(out.settle(&receipt(1, batch), ended()), Known::Settled);
         assert_eq!(out.oldest(), Some(EntryId { ms: 1, seq: 0 }));
         out.reopen(&receipt(1, batch));
-        assert_eq!(
-            out.settle(&receipt(1, batch), LEASE, Instant::now()),
-            Known::Fresh(5)
-        );
-        assert_eq!(
-            out.settle(&receipt(7, batch), LEASE, Instant::now()),
-            Known::Unsure
-        );
-        assert_eq!(
-            out.settle(&receipt(0, batch + 1), LEASE, Instant::now()),
-            Known::Unsure
-        );
+        assert_eq!(out.settle(&receipt(1, batch), ended()), Known::Fresh(5));
+        assert_eq!(out.settle(&receipt(7, batch), ended()), Known::Unsure);
+        assert_eq!(out.settle(&receipt(0, batch + 1), ended()), Known::Unsure);
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_its_lease_and_after_a_redelivery_only_the_server_knows() {
         let mut out = HandedOut::default();
         let again = out.add(&[entry(0, 2)], Instant::now(), LEASE, Some(5));
-        assert_eq!(
-            out.settle(&receipt(0, again), LEASE, Instant::now()),
-            Known::Unsure
-        );
+        assert_eq!(out.settle(&receipt(0, again), ended()), Known::Unsure);
         let batch = out.add(&[entry(1, 1)], Instant::now(), LEASE, Some(5));
         tokio::time::advance(LEASE).await;
-        assert_eq!(
-            out.settle(&receipt(1, batch), LEASE, Instant::now()),
-            Known::Unsure
-        );
+        assert_eq!(out.settle(&receipt(1, batch), ended()), Known::Unsure);
     }
 
     #[test]

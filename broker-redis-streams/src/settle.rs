@@ -282,11 +282,11 @@ impl<'a> Tentative<'a> {
     fn new(hands: &'a Hands, runs: &[ReceiptRun]) -> Self {
         let receipts: Vec<_> = runs.iter().flat_map(|run| run.iter()).collect();
         // Once for all: asking the clock costs more than all else that is done for a receipt here.
-        let now = Instant::now();
+        let ended = Instant::now().checked_sub(hands.lease());
         let mut handed_out = hands.handed_out();
         let known = receipts
             .iter()
-            .map(|receipt| handed_out.settle(receipt, hands.lease(), now))
+            .map(|receipt| handed_out.settle(receipt, ended))
             .collect();
         drop(handed_out);
         Self {

@@ -77,26 +77,73 @@ impl std::fmt::Display for EntryId {
 
 /// An id's text, written without an allocation or the formatting machinery: acks are full of them.
 ///
-/// Many ids in a row share their millisecond.
+/// Many ids in a row share their millisecond, and follow on one another.
 #[derive(Default)]
 pub(crate) struct IdText {
     bytes: Vec<u8>,
-    ms: u64,
-    /// How long the part is that tells it.
+    last: EntryId,
+    /// How long the part is that tells the millisecond.
     prefix: usize,
 }
 
 impl IdText {
     pub(crate) fn write(&mut self, receipt: &Receipt) -> &[u8] {
-        if self.prefix == 0 || self.ms != receipt.major {
+        let id = EntryId {
+            ms: receipt.major,
+            seq: receipt.sequence,
+        };
+        if self.prefix == 0 || self.last.ms != id.ms {
             self.bytes.clear();
-            append(receipt.major, &mut self.bytes);
+            append(id.ms, &mut self.bytes);
             self.bytes.push(b'-');
-            (self.ms, self.prefix) = (receipt.major, self.bytes.len());
+            self.prefix = self.bytes.len();
+            append(id.seq, &mut self.bytes);
+        } else if self.last.seq.checked_add(1) != Some(id.seq) || !self.count_up() {
+            self.bytes.truncate(self.prefix);
+            append(id.seq, &mut self.bytes);
         }
-        self.bytes.truncate(self.prefix);
-        append(receipt.sequence, &mut self.bytes);
+        self.last = id;
         &self.bytes
+    }
+
+    /// Makes the text the next id's; answers whether that needs no further digit.
+    fn count_up(&mut self) -> bool {
+        for digit in self.bytes.iter_mut().skip(self.prefix).rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return true;
+            }
+            *digit = b'0';
+        }
+        false
+    }
+}
+
+/// Reads ids one after the other: many in a row share their millisecond, whose text is then read once.
+#[derive(Default)]
+pub(crate) struct IdReader {
+    /// The text up to the dash, that included.
+    prefix: Vec<u8>,
+    ms: u64,
+}
+
+impl IdReader {
+    /// Reads `ms-seq`.
+    pub(crate) fn read(&mut self, text: &[u8]) -> Option<EntryId> {
+        if !self.prefix.is_empty()
+            && let Some(seq) = text.strip_prefix(self.prefix.as_slice())
+        {
+            return Some(EntryId {
+                ms: self.ms,
+                seq: number(seq)?,
+            });
+        }
+        let id = EntryId::parse(text)?;
+        let dash = text.iter().position(|byte| *byte == b'-')?;
+        self.prefix.clear();
+        self.prefix.extend_from_slice(text.get(..=dash)?);
+        self.ms = id.ms;
+        Some(id)
     }
 }
 
@@ -166,9 +213,14 @@ mod tests {
         #[test]
         fn ids_survive_their_text(ms: u64, seqs: Vec<u64>, other: u64) {
             let mut text = IdText::default();
-            let same = seqs.iter().map(|seq| EntryId { ms, seq: *seq });
+            let mut reader = IdReader::default();
+            let same = seqs.iter().flat_map(|seq| {
+                let next = seq.saturating_add(1);
+                [EntryId { ms, seq: *seq }, EntryId { ms, seq: next }]
+            });
             for id in same.chain([EntryId { ms: other, seq: 0 }, EntryId { ms, seq: 0 }]) {
                 prop_assert_eq!(EntryId::parse(id.to_string().as_bytes()), Some(id));
+                prop_assert_eq!(reader.read(id.to_string().as_bytes()), Some(id));
                 let receipt = Receipt { major: id.ms, sequence: id.seq, ..Receipt::default() };
                 prop_assert_eq!(text.write(&receipt), id.to_string().into_bytes());
             }
@@ -177,6 +229,8 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {
             let _ = EntryId::parse(&bytes);
+            let mut reader = IdReader::default();
+            let _ = (reader.read(b"7-7"), reader.read(&bytes));
         }
 
         #[test]
@@ -184,6 +238,20 @@ mod tests {
             prop_assume!(ms > 0 || seq > 0);
             let id = EntryId { ms, seq };
             prop_assert!(id.before() < id);
+        }
+    }
+
+    #[test]
+    fn counting_up_takes_on_digits() {
+        let mut text = IdText::default();
+        for seq in 0..1200 {
+            let id = EntryId { ms: 5, seq };
+            let receipt = Receipt {
+                major: id.ms,
+                sequence: id.seq,
+                ..Receipt::default()
+            };
+            assert_eq!(text.write(&receipt), id.to_string().as_bytes());
         }
     }
 

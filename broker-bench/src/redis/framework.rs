@@ -111,6 +111,7 @@ pub async fn handle(url: &str, messages: usize) -> anyhow::Result<Duration> {
     raw::clear(&mut server).await?;
     raw::fill(&server, messages.next_multiple_of(BATCH), 8).await?;
     let brokers = brokers(url)?;
+    brokers.connect().await?;
     let start = Instant::now();
     let engine = Engine::builder(brokers)
         .subscribe(Subscriber::new(STREAM, GROUP).handle(look))

@@ -136,18 +136,26 @@ impl Lot {
 
     /// The receipts from `index` on, as runs.
     pub fn runs_from(&self, index: usize) -> impl Iterator<Item = ReceiptRun> {
-        let (run, each) = match &self.receipts {
+        self.runs_of(index, self.len())
+    }
+
+    /// The receipts of at most `len` messages from `index` on, as runs.
+    pub(crate) fn runs_of(&self, index: usize, len: usize) -> impl Iterator<Item = ReceiptRun> {
+        let (run, each): (_, &[Receipt]) = match &self.receipts {
             Receipts::Run(run) => {
                 let by = u32::try_from(index).unwrap_or(u32::MAX).min(run.len);
                 let rest = ReceiptRun {
                     first: run.first.advance(by),
-                    len: run.len - by,
+                    len: u32::try_from(len).unwrap_or(u32::MAX).min(run.len - by),
                 };
-                (Some(rest).filter(|rest| rest.len > 0), [].as_slice())
+                (Some(rest).filter(|rest| rest.len > 0), &[])
             }
-            Receipts::Each(receipts) => (None, receipts.get(index..).unwrap_or_default()),
+            Receipts::Each(receipts) => {
+                let rest = receipts.get(index..).unwrap_or_default();
+                (None, rest.get(..len).unwrap_or(rest))
+            }
         };
-        run.into_iter().chain(each.iter().copied().map(ReceiptRun::from))
+        run.into_iter().chain(Runs(each))
     }
 
     /// `len` messages of it from `index` on.
@@ -179,6 +187,25 @@ impl Lot {
             Receipts::Run(run) => run.first.attempt,
             Receipts::Each(receipts) => receipts.iter().map(|receipt| receipt.attempt).max().unwrap_or(0),
         }
+    }
+}
+
+/// Receipts as few runs, made as they are asked for.
+struct Runs<'a>(&'a [Receipt]);
+
+impl Iterator for Runs<'_> {
+    type Item = ReceiptRun;
+
+    fn next(&mut self) -> Option<ReceiptRun> {
+        let (first, mut rest) = self.0.split_first()?;
+        let mut run = ReceiptRun::from(*first);
+        while let Some((next, others)) = rest.split_first()
+            && run.extend(*next)
+        {
+            rest = others;
+        }
+        self.0 = rest;
+        Some(run)
     }
 }
 
@@ -248,5 +275,33 @@ impl Deliveries {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lots.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn runs_are_the_receipts_they_were_made_of(
+            steps in proptest::collection::vec((0_u64..3, 1_u32..3), 0..20), from in 0_usize..22, len in 0_usize..22,
+        ) {
+            let mut sequence = 0;
+            let receipts: Vec<_> = steps
+                .into_iter()
+                .map(|(step, attempt)| {
+                    sequence += step;
+                    Receipt { sequence, attempt, ..Receipt::default() }
+                })
+                .collect();
+            let lot = Lot::each(Arc::new(Vec::<Message>::new()), receipts.clone());
+            let expected: Vec<_> = receipts.into_iter().skip(from).take(len).collect();
+            let runs: Vec<_> = lot.runs_of(from, len).collect();
+            prop_assert_eq!(runs.iter().flat_map(|run| run.iter()).collect::<Vec<_>>(), expected);
+            let joins = |pair: &[ReceiptRun]| pair[0].first.advance(pair[0].len) == pair[1].first;
+            prop_assert!(!runs.windows(2).any(joins), "as few as can be");
+        }
     }
 }

@@ -22,6 +22,7 @@ mod lifecycle;
 mod members;
 mod nack_options;
 mod open;
+mod prefetch;
 mod publish;
 mod publish_queue;
 mod publisher;

@@ -161,6 +161,13 @@ impl Shared {
         parcel: Option<&Parcel>,
     ) -> Published {
         let mut attempts = Attempts::new(self, "publish", Effect::Publish, Duration::ZERO);
+        if answer.is_none() {
+            answer = match attempts.run(endpoint.publish(&mut messages)).await {
+                // Most batches end here: stored at the first try, in one piece.
+                Ok(published) if is_stored(&published, count) => return published,
+                tried => Some(tried),
+            };
+        }
         let mut done: Vec<Option<Outcome>> = vec![None; count];
         // The places in `done` that `messages` stand for.
         let mut open: Vec<usize> = (0..count).collect();
@@ -172,8 +179,6 @@ impl Shared {
                 None => attempts.run(endpoint.publish(&mut messages)).await,
             };
             let outcomes = match tried {
-                // Most batches end here: stored at the first try, in one piece.
-                Ok(published) if open.len() == count && is_stored(&published, count) => return published,
                 Ok(published) => published.into_outcomes(),
                 Err(error) => vec![failed(error); open.len()],
             };

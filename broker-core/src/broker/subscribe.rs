@@ -1,5 +1,6 @@
 //! How to subscribe.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ pub struct SubscribeBuilder {
     start: StartPosition,
     ordering: Ordering,
     lease: Duration,
-    prefetch: Option<usize>,
+    prefetch: Option<RangeInclusive<usize>>,
     max_attempts: Option<u32>,
 }
 
@@ -67,8 +68,15 @@ impl SubscribeBuilder {
     /// gone with the subscription. At least one.
     ///
     /// Where reading crosses a network, half of them are fetched while the other half is handled.
-    pub fn prefetch(mut self, deliveries: usize) -> Self {
-        self.prefetch = Some(deliveries.max(1));
+    pub fn prefetch(self, deliveries: usize) -> Self {
+        self.prefetch_between(deliveries..=deliveries)
+    }
+
+    /// As [`prefetch`](Self::prefetch), for a number that grows within these bounds while a handler has small messages
+    /// done in next to no time, so that reading needs fewer journeys, and falls back as soon as it has not.
+    pub fn prefetch_between(mut self, bounds: RangeInclusive<usize>) -> Self {
+        let least = (*bounds.start()).max(1);
+        self.prefetch = Some(least..=least.max(*bounds.end()));
         self
     }
 
@@ -127,7 +135,8 @@ impl SubscribeBuilder {
             .base
             .capabilities()
             .contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
-        let prefetch = self.prefetch.unwrap_or(if settles { PREFETCH } else { 1 });
+        let usual = if settles { PREFETCH } else { 1 };
+        let prefetch = self.prefetch.unwrap_or(usual..=usual);
         let member = Membership {
             stream,
             group,
@@ -228,6 +237,6 @@ impl ListenBuilder {
         )?;
         let endpoint = shared.call("listen", || endpoints.listener(&request)).await?;
         let consumer = Arc::new(Consumer::new(Arc::clone(&shared), member, endpoint));
-        Ok(Subscription::new(consumer, self.prefetch))
+        Ok(Subscription::new(consumer, self.prefetch..=self.prefetch))
     }
 }

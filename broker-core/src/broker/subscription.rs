@@ -1,32 +1,28 @@
 //! A stream of deliveries.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use futures_core::Stream;
-use tokio::time::Instant;
 
 use super::apart::Apart;
 use super::batch::Batch;
 use super::consumer::Consumer;
 use super::delivery::Delivery;
 use super::lifecycle::Stage;
+use super::prefetch::Prefetch;
 use super::unclaimed::Unclaimed;
 use crate::base::{BoxFuture, Deliveries};
 use crate::values::{ErrorKind, GroupName, ReceiptRun, Result, Settlements, StreamName};
+use futures_core::Stream;
 
 /// How long one read waits for messages before it is asked again; bounds how long a broker may keep a call open.
 const READ_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a read waits after one that failed, at first and at last: a consumer that only logs errors must not spin.
 const AFTER_ERROR: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// Reading ahead pays where handling takes at least this share of the time that is waited for a read: else a read that
-/// takes the acks along is quicker.
-const AHEAD_SHARE: u32 = 4;
 
 /// After this many reads that never had to wait, other tasks of the worker get a turn.
 const READS_PER_TURN: u32 = 64;
@@ -58,17 +54,7 @@ const READS_PER_TURN: u32 = 64;
 /// ```
 pub struct Subscription {
     consumer: Arc<Consumer>,
-    prefetch: usize,
-    /// The most messages of one read; less than `prefetch` where the next read is under way while they are handled.
-    most: usize,
-    /// Whether the last read brought as many as it could: there may be more.
-    plenty: bool,
-    /// Whether handling takes so long that the next read had better be under way meanwhile.
-    pays: bool,
-    /// When the last batch was handed out, where reading ahead is possible.
-    handed_out: Option<Instant>,
-    /// When the read was first waited for, in the same case.
-    asked: Option<Instant>,
+    prefetch: Prefetch,
     current: Option<Batch>,
     /// A read that had to wait, or one ahead. It is kept over dropped `next` futures, so that none of its messages is
     /// lost.
@@ -83,17 +69,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(consumer: Arc<Consumer>, prefetch: usize) -> Self {
-        let ahead = consumer.reads_ahead();
-        consumer.expect(prefetch);
+    pub(super) fn new(consumer: Arc<Consumer>, bounds: RangeInclusive<usize>) -> Self {
+        let prefetch = Prefetch::new(bounds, consumer.reads_ahead());
+        consumer.expect(prefetch.limit());
         Self {
             consumer,
             prefetch,
-            most: if ahead { prefetch.div_ceil(2) } else { prefetch },
-            plenty: false,
-            pays: true,
-            handed_out: None,
-            asked: None,
             current: None,
             reading: Mutex::new(None),
             apart: Apart::new(),
@@ -217,37 +198,24 @@ impl Subscription {
         Poll::Ready(batch)
     }
 
-    /// Begins the next read while what the last one brought is handled, where that takes its time. Only when it found
-    /// plenty and has room to find it again: else the acks had better travel along.
+    /// Begins the next read while what the last one brought is handled, where that takes its time and there is room.
     #[inline]
     fn read_ahead(&mut self) {
-        if self.plenty && self.pays {
+        if self.prefetch.is_ahead() {
             self.read_ahead_if_idle();
         }
     }
 
-    /// Learns from how long handling took and how long was waited for the read whether to begin the next one ahead.
-    fn weigh(&mut self) {
-        let now = Instant::now();
-        if let (Some(handed_out), Some(asked)) = (self.handed_out, self.asked.take()) {
-            let handling = asked.saturating_duration_since(handed_out);
-            self.pays = handling * AHEAD_SHARE >= now.saturating_duration_since(asked);
-        }
-        self.handed_out = Some(now);
-    }
-
     fn read_ahead_if_idle(&mut self) {
         let idle = self.reading().is_none() && self.failures == 0 && !self.ended;
-        if idle && self.consumer.held() + self.most <= self.prefetch {
+        if idle && self.consumer.held() + self.prefetch.most() <= self.prefetch.limit() {
             *self.reading() = Some(self.begin_fill(Duration::ZERO));
         }
     }
 
     /// Reads the next batch, which is not empty.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Batch>>> {
-        if self.plenty && self.asked.is_none() {
-            self.asked = Some(Instant::now());
-        }
+        self.prefetch.wanted(|| self.consumer.held());
         if self.reading().is_none() && self.failures == 0 {
             self.reads = self.reads.wrapping_add(1);
             if self.reads.is_multiple_of(READS_PER_TURN) {
@@ -264,7 +232,7 @@ impl Subscription {
         }
         loop {
             let kept = self.reading().take();
-            let is_ahead = self.plenty && kept.is_some();
+            let is_ahead = self.prefetch.found_plenty() && kept.is_some();
             let mut reading = kept.unwrap_or_else(|| self.begin_fill(pause_after(self.failures)));
             let Poll::Ready(answer) = reading.as_mut().poll(context) else {
                 *self.reading() = Some(reading);
@@ -285,11 +253,10 @@ impl Subscription {
         match answer {
             Ok(deliveries) => {
                 self.failures = 0;
-                self.plenty = self.most < self.prefetch && deliveries.len() >= self.most;
-                if self.plenty {
-                    self.weigh();
-                } else {
-                    (self.handed_out, self.asked) = (None, None);
+                let limit = self.prefetch.limit();
+                self.prefetch.brought(&deliveries);
+                if self.prefetch.limit() != limit {
+                    self.consumer.expect(self.prefetch.limit());
                 }
                 Some(Ok(Batch::new(Arc::clone(&self.consumer), deliveries)))
             }
@@ -320,7 +287,12 @@ impl Subscription {
 
     fn begin_fill(&self, pause: Duration) -> BoxFuture<'static, Result<Deliveries>> {
         let consumer = Arc::clone(&self.consumer);
-        let reading = fill(Arc::clone(&consumer), self.prefetch, self.most, pause);
+        let reading = fill(
+            Arc::clone(&consumer),
+            self.prefetch.limit(),
+            self.prefetch.most(),
+            pause,
+        );
         if consumer.answers_at_once() {
             return Box::pin(reading);
         }
@@ -338,8 +310,8 @@ impl Subscription {
     }
 
     fn room(&self) -> usize {
-        let room = self.prefetch.saturating_sub(self.consumer.outstanding());
-        room.min(self.most)
+        let room = self.prefetch.limit().saturating_sub(self.consumer.outstanding());
+        room.min(self.prefetch.most())
     }
 
     fn give_back(&mut self) {
@@ -392,7 +364,7 @@ impl fmt::Debug for Subscription {
         f.debug_struct("Subscription")
             .field("stream", self.stream())
             .field("group", self.group())
-            .field("prefetch", &self.prefetch)
+            .field("prefetch", &self.prefetch.limit())
             .finish_non_exhaustive()
     }
 }

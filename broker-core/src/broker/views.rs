@@ -89,7 +89,7 @@ impl Batch {
         while let Some(lot) = self.lots.get(self.lot).filter(|_| count > 0) {
             let settled = count.min(lot.len() - self.index);
             if self.consumer.settles() && settled > 0 {
-                let runs: SmallVec<[ReceiptRun; 2]> = lot.part(self.index, settled).runs_from(0).collect();
+                let runs: SmallVec<[ReceiptRun; 2]> = lot.runs_of(self.index, settled).collect();
                 self.consumer.ack_runs_later(&runs);
             }
             count -= settled;

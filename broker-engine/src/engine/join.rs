@@ -1,6 +1,7 @@
 //! From a declared group to its runners: one for a stream, and for a pattern one for each stream that matches.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::subscriber::{AtEnd, Make};
 
 /// Deliveries in hand unless a subscriber says otherwise: enough that reading never waits for a round trip.
 const PREFETCH: usize = 256;
+
+/// As many as they may grow to where handlers are quick: larger reads gain next to nothing.
+const PREFETCH_AT_MOST: usize = 2048;
 
 /// How soon a stream that matches a pattern is found, on a broker that lists its streams.
 const LISTING: Duration = Duration::from_secs(1);
@@ -57,7 +61,7 @@ impl Joined {
             Source::Stream(stream) => Some(member.runner(stream).await?),
             Source::Pattern(pattern) if member.listens() => {
                 let listening = member.one.broker.listen(pattern.as_str());
-                let listening = listening.prefetch(member.prefetch()).start().await?;
+                let listening = listening.prefetch(*member.prefetch().start()).start().await?;
                 let stream = listening.stream().clone();
                 Some(member.runner_over(listening, &stream)?)
             }
@@ -161,7 +165,7 @@ impl Member {
         !self.one.broker.has_capability(Capabilities::CONSUMER_GROUPS)
     }
 
-    fn prefetch(&self) -> usize {
+    fn prefetch(&self) -> RangeInclusive<usize> {
         let settings = &self.one.settings;
         let settles = self
             .one
@@ -169,10 +173,13 @@ impl Member {
             .has_capability(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
         let at_once = settings.concurrency * self.one.batch_size();
         match settings.prefetch {
-            Some(prefetch) => prefetch.max(at_once),
-            None if settles => PREFETCH.max(at_once.saturating_mul(4)),
+            Some(prefetch) => prefetch.max(at_once)..=prefetch.max(at_once),
+            None if settles => {
+                let least = PREFETCH.max(at_once.saturating_mul(4));
+                least..=PREFETCH_AT_MOST.max(least)
+            }
             // What was read ahead of a crash would be lost: no more than is being handled.
-            None => at_once,
+            None => at_once..=at_once,
         }
     }
 
@@ -185,7 +192,7 @@ impl Member {
         let (one, settings) = (&self.one, &self.one.settings);
         if self.listens() {
             let listening = one.broker.listen(stream.as_str());
-            let listening = listening.prefetch(self.prefetch()).start().await?;
+            let listening = listening.prefetch(*self.prefetch().start()).start().await?;
             return self.runner_over(listening, stream);
         }
         let attempts = self.routes().iter().map(|route| route.retry.attempts).max();
@@ -194,7 +201,7 @@ impl Member {
             .subscribe(stream, &one.group)
             .start_at(settings.start.clone())
             .max_attempts(attempts.unwrap_or(1))
-            .prefetch(self.prefetch())
+            .prefetch_between(self.prefetch())
             .lease(self.lease());
         if settings.sequential {
             subscription = subscription.sequential();

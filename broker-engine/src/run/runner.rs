@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use broker_core::broker::{Batch, Delivery, NackOptions, Subscription};
 use broker_core::{Failure, Result, Settlements};
@@ -12,8 +13,12 @@ use super::lanes::{Dispatched, Lanes};
 use super::stopping::{Phase, Stopping};
 use super::wiring::Wiring;
 
-/// After so many messages, other tasks of the worker get a turn.
+/// After so many messages, other tasks of the worker get a turn, unless these took next to no time.
 const TURN: u32 = 128;
+
+/// So many turns may follow on one another, for about so long: giving way wakes another worker, which costs more than
+/// quick handlers do.
+const TURNS: (u32, Duration) = (8, Duration::from_micros(200));
 
 /// A lease is prolonged after this part of it, so that one failed call does no harm.
 const LEASE_PART: u32 = 3;
@@ -79,7 +84,7 @@ impl Runner {
         self.lanes.register(context.waker());
         self.listen_for_the_end(context);
         self.lanes.go_on(&self.wiring);
-        let mut turn = TURN;
+        let (mut turn, mut turns) = (TURN, Turns::default());
         while self.hands_out() {
             let Some(batch) = &mut self.batch else {
                 match self.poll_batch(context) {
@@ -87,17 +92,23 @@ impl Runner {
                     Poll::Pending => break,
                 }
             };
-            if turn == 0 {
-                context.waker().wake_by_ref();
-                break;
-            }
             let before = batch.len();
+            if turn == 0 {
+                if !turns.go_on() {
+                    context.waker().wake_by_ref();
+                    break;
+                }
+                turn = TURN;
+            }
+            turns.begin(before);
             let ended = self.lanes.dispatch(batch, &self.wiring, turn);
-            let handed = before - batch.len();
-            turn = turn.saturating_sub(u32::try_from(handed).unwrap_or(u32::MAX));
+            let left = batch.len();
+            turn = turn.saturating_sub(u32::try_from(before - left).unwrap_or(u32::MAX));
             match ended {
                 Dispatched::All => self.batch = None,
                 Dispatched::Full => break,
+                // The next read is begun before others get their turn.
+                Dispatched::Enough if left == 0 => self.batch = None,
                 Dispatched::Enough => {}
             }
         }
@@ -188,7 +199,7 @@ impl Runner {
                 give_back(batch, waiting).await;
                 let refuse = NackOptions::new()
                     .reason(Failure::new("the handler was cut off at shutdown"))
-                    .delay(std::time::Duration::ZERO);
+                    .delay(Duration::ZERO);
                 settle_all(cut_off, &refuse).await;
             }
         }));
@@ -229,6 +240,30 @@ impl Runner {
                 self.extending = Some(extending);
             }
         }
+    }
+}
+
+/// How long a runner has gone on without giving way.
+#[derive(Default)]
+struct Turns {
+    taken: u32,
+    /// Since when, where that was worth a look at the clock.
+    since: Option<Instant>,
+}
+
+impl Turns {
+    /// So many messages are about to be handed out.
+    fn begin(&mut self, count: usize) {
+        if self.since.is_none() && count >= TURN as usize {
+            self.since = Some(Instant::now());
+        }
+    }
+
+    /// Whether another turn may follow the one that is over.
+    fn go_on(&mut self) -> bool {
+        self.taken += 1;
+        let (most, longest) = TURNS;
+        self.taken < most && self.since.is_some_and(|since| since.elapsed() < longest)
     }
 }
 
