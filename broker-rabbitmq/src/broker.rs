@@ -15,6 +15,7 @@ use crate::claims;
 use crate::client::{Client, lock};
 use crate::config::RabbitMqConfig;
 use crate::consumer::Consumer;
+use crate::log;
 use crate::ordered;
 use crate::publish::Publisher;
 
@@ -27,6 +28,7 @@ pub struct RabbitMq {
     /// Members that read and settle without an endpoint.
     members: Mutex<HashMap<(StreamName, GroupName, ConsumerName), Arc<Consumer>>>,
     ordered: ordered::Members,
+    logged: log::Members,
 }
 
 impl RabbitMq {
@@ -36,6 +38,7 @@ impl RabbitMq {
             client: Arc::new(Client::new(config, context)),
             members: Mutex::default(),
             ordered: ordered::Members::default(),
+            logged: log::Members::default(),
         })
     }
 
@@ -51,6 +54,21 @@ impl RabbitMq {
     /// A member of a group that is read in order.
     pub(crate) async fn ordered(&self, member: &Membership) -> Result<Arc<ordered::Member>> {
         self.ordered.of(&self.client, member).await
+    }
+
+    /// Whether all groups of a stream read one log.
+    pub(crate) fn is_log(&self) -> bool {
+        self.client.config.is_log()
+    }
+
+    /// A member of a group that reads a log.
+    pub(crate) async fn logged(&self, member: &Membership) -> Result<Arc<log::Member>> {
+        self.logged.of(&self.client, member).await
+    }
+
+    /// Forgets the members of a group that reads a log.
+    pub(crate) fn forget_log_members(&self, stream: &StreamName, group: &GroupName) {
+        self.logged.forget(stream, group);
     }
 
     async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
@@ -92,7 +110,9 @@ impl BaseBroker for RabbitMq {
                 .contains(Capabilities::DEAD_LETTER_QUEUE)
                 .then_some(self as _),
             endpoints: Some(self),
+            groups: self.is_log().then_some(self as _),
             leases: Some(self),
+            replay: claims.contains(Capabilities::REPLAY).then_some(self as _),
             ..Families::default()
         }
     }
@@ -107,6 +127,10 @@ impl BaseBroker for RabbitMq {
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
         self.client.check_open()?;
+        if self.is_log() {
+            let member = self.logged(request.member).await?;
+            return member.read(request.max, request.wait).await;
+        }
         if self.is_ordered() {
             let member = self.ordered(request.member).await?;
             return member.read(request.max, request.wait).await;
@@ -119,6 +143,9 @@ impl BaseBroker for RabbitMq {
 
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
         self.client.check_open()?;
+        if self.is_log() {
+            return self.logged(settle.member).await?.ack(settle.runs).await;
+        }
         if self.is_ordered() {
             return self.ordered(settle.member).await?.ack(settle.runs).await;
         }
@@ -128,6 +155,10 @@ impl BaseBroker for RabbitMq {
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
         self.client.check_open()?;
         let settle = nack.settle;
+        if self.is_log() {
+            let member = self.logged(settle.member).await?;
+            return member.nack(settle.runs, nack.disposition, nack.failure).await;
+        }
         if self.is_ordered() {
             let member = self.ordered(settle.member).await?;
             return member.nack(settle.runs, nack.disposition, nack.failure).await;
@@ -170,6 +201,7 @@ impl BaseBroker for RabbitMq {
             ],
         };
         client.groups.describe(&mut report);
+        client.readers.describe(&mut report);
         report
     }
 
@@ -183,6 +215,7 @@ impl BaseBroker for RabbitMq {
         self.client.close().await;
         lock(&self.members).clear();
         self.ordered.clear();
+        self.logged.clear();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use broker_core::base::{Deliveries, Lot, MessageStore};
 use broker_core::{Message, MessageId, Receipt};
+use broker_window::Chunk;
 use bytes::Bytes;
 use lapin::message::Delivery;
 
@@ -41,7 +42,7 @@ impl Entry {
         // A classic queue tells that it was delivered before, and not how often.
         let count = match queue_type {
             QueueType::Classic => count.max(u32::from(delivery.redelivered)),
-            QueueType::Quorum => count,
+            QueueType::Quorum | QueueType::Stream => count,
         };
         Self {
             tag: delivery.delivery_tag,
@@ -84,6 +85,13 @@ impl MessageStore for Entries {
 
     fn stored_at(&self, index: usize) -> Option<SystemTime> {
         self.0.get(index).and_then(|entry| entry.stored_at)
+    }
+}
+
+impl Chunk for Entries {
+    /// Before this session had it.
+    fn before(&self, index: usize) -> u32 {
+        self.get(index).map_or(0, |entry| entry.attempt.saturating_sub(1))
     }
 }
 

@@ -8,8 +8,10 @@
 //! It is plain arithmetic over offsets: no lock, no clock, no messages. Adapters bring those, and share what is the same
 //! for every log.
 
+mod kept;
 mod lanes;
 mod moment;
+mod reading;
 mod redelivery;
 mod ring;
 mod settle;
@@ -18,7 +20,9 @@ mod slot;
 mod tests;
 mod window;
 
+pub use kept::{Chunk, Kept, New};
 pub use moment::Moment;
+pub use reading::{HandedOut, Reading};
 pub use settle::Purpose;
 pub use slot::{Slot, Tag, Who};
 pub use window::Window;

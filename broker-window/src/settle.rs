@@ -19,6 +19,17 @@ pub enum Purpose {
     Extend(Moment),
 }
 
+impl Purpose {
+    /// What settling answers where it is done.
+    #[inline]
+    pub const fn answer(self) -> Settled {
+        match self {
+            Self::Done | Self::Extend(_) => Settled::Acked,
+            Self::Requeue(..) | Self::GiveBack => Settled::Nacked,
+        }
+    }
+}
+
 impl Window {
     /// Settles all of `count` deliveries from `first` on for `who`, if they are all as `tag` says; else changes nothing.
     #[inline]

@@ -1,5 +1,7 @@
 //! What a group knows about one message in its window: sixteen bytes.
 
+use broker_core::Receipt;
+
 use crate::Moment;
 
 /// Who a message is with, and until when.
@@ -66,6 +68,24 @@ impl Tag {
     #[inline]
     pub const fn new(attempt: u32, turn: u8, who: Who) -> Self {
         Self((attempt as u64) << 32 | (turn as u64) << 24 | who.0 as u64)
+    }
+
+    /// The delivery that a receipt names, whose message was handed out `before` times by somebody who counted apart.
+    #[inline]
+    pub const fn of(receipt: &Receipt, before: u32) -> Self {
+        Self((receipt.attempt.saturating_sub(before) as u64) << 32 | receipt.fence & u32::MAX as u64)
+    }
+
+    /// What a receipt for this delivery has as its fence: the window's epoch, the turn and the holder.
+    #[inline]
+    pub const fn fence(self, epoch: u32) -> u64 {
+        (epoch as u64) << 32 | self.holder() as u64
+    }
+
+    /// The epoch of the window that gave the receipt.
+    #[inline]
+    pub const fn epoch(receipt: &Receipt) -> u32 {
+        (receipt.fence >> 32) as u32
     }
 
     /// The tag that a receipt's attempt and the lower half of its fence make.

@@ -1,0 +1,230 @@
+//! How a process comes to read for a group, and how it gives that up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{BrokerEvent, Error, ErrorKind, MessageId, Result, Retry};
+use lapin::types::{AMQPValue, FieldTable};
+
+use super::attached::Place;
+use super::claim::{Claim, Standing};
+use super::group::{Group, epoch};
+use super::progress::Progress;
+use super::session::Session;
+use super::{directory, pump, report, writing};
+use crate::client::{Client, lock};
+use crate::told::gone;
+use crate::walk::depth;
+
+impl Client {
+    /// Makes a group's queue and its first token. Answers whether it was not there.
+    pub(super) async fn make_group(&self, group: &Group) -> Result<bool> {
+        if self.is_known(&group.queue) {
+            return Ok(false);
+        }
+        let log = self.log(&group.stream).await?;
+        let is_new = depth(self, &group.queue).await?.is_none();
+        if is_new {
+            let first = self.resolve(&log, &group.start).await?;
+            directory::add(self, &group.stream, &group.group).await?;
+            self.make_token_queue(group).await?;
+            writing::put(self, &group.queue, &first, None).await?;
+            report::write(self, &group.queue, &report::Report::of(&first)).await?;
+        } else {
+            // It may be one of another kind.
+            self.make_token_queue(group).await?;
+        }
+        Ok(is_new)
+    }
+
+    async fn make_token_queue(&self, group: &Group) -> Result<()> {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        self.beside(&group.queue, arguments).await
+    }
+}
+
+impl Group {
+    /// Has a claim, which is staked if there is none; it may still wait for the token.
+    pub(super) async fn open(self: &Arc<Self>) -> Result<()> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let client = self.client()?;
+        let (group, limit) = (Arc::clone(self), client.context.config.operation_timeout);
+        // In a task of its own: a dropped read must not leave a claim that nobody reads by.
+        let opening = tokio::spawn(async move {
+            let _turn = group.turn.lock().await;
+            if group.is_open() {
+                return Ok(());
+            }
+            client.check_open()?;
+            match tokio::time::timeout(limit, group.begin(&client)).await {
+                Ok(begun) => begun,
+                Err(_) => Err(silent(limit)),
+            }
+        });
+        opening.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn is_open(&self) -> bool {
+        let state = self.state();
+        let is_up = state.claim.as_ref().is_some_and(Claim::is_up);
+        let session = state.session.as_ref();
+        is_up && session.is_none_or(|session| !session.is_ending && session.is_up())
+    }
+
+    async fn begin(self: &Arc<Self>, client: &Arc<Client>) -> Result<()> {
+        self.lose(None);
+        let was_open = !self.state().past.is_empty();
+        if was_open && depth(client, &self.queue).await?.is_none() {
+            client.known.forget_queue(self.queue.as_str());
+            self.state().past.clear();
+            client.make_group(self).await?;
+            client.context.events.send(BrokerEvent::GroupRecreated {
+                stream: self.stream.clone(),
+                group: self.group.clone(),
+                position: None,
+            });
+        } else {
+            client.make_group(self).await?;
+        }
+        let staked = Claim::stake(client, &self.queue, epoch()).await;
+        let mut claim = staked.inspect_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                // The next try makes it again.
+                client.known.forget_queue(self.queue.as_str());
+            }
+        })?;
+        let standing = match claim.standing(&self.queue).await? {
+            Standing::Missing => {
+                let log = client.log(&self.stream).await?;
+                let first = client.resolve(&log, &self.start).await?;
+                writing::put(client, &self.queue, &first, None).await?;
+                Standing::Waiting
+            }
+            standing => standing,
+        };
+        let claimed = claim.epoch;
+        self.state().claim = Some(claim);
+        if standing == Standing::Owner
+            && let Err(error) = self.activate(client, claimed).await
+        {
+            self.lose(Some(claimed));
+            return Err(error);
+        }
+        let pumping = tokio::spawn(pump::run(Arc::downgrade(self), claimed));
+        if let Some(before) = lock(&self.pump).replace(pumping.abort_handle()) {
+            before.abort();
+        }
+        Ok(())
+    }
+
+    /// The token came: reads on from where it says.
+    pub(super) async fn activate(self: &Arc<Self>, client: &Arc<Client>, claimed: u32) -> Result<()> {
+        // There may be two tokens, where the owner before was lost between writing one and removing the other.
+        let all_came = {
+            let state = self.state();
+            let claim = state.claim.as_ref().filter(|claim| claim.epoch == claimed);
+            claim.ok_or_else(gone)?.all_came()
+        };
+        all_came.await?;
+        let progress = {
+            let mut state = self.state();
+            let claim = state.claim.as_mut().filter(|claim| claim.epoch == claimed);
+            let claim = claim.ok_or_else(gone)?;
+            if !claim.drain(std::task::Waker::noop()) {
+                return Err(gone());
+            }
+            let token = claim.token().cloned().ok_or_else(gone)?;
+            // Where nobody had the group meanwhile, more is known here than was written.
+            let own = state.past.back().map(|past| &past.token);
+            let own = own.filter(|own| own.owner == token.owner && own.generation == token.generation);
+            own.cloned().unwrap_or(token)
+        };
+        let log = client.log(&self.stream).await?;
+        let progress = self.check_log(client, &log, progress).await?;
+        let place = Place::Offset(progress.low);
+        let reader = match client.attach(&log, place, client.config.prefetch_count).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                client.known.forget_stream(&self.stream);
+                return Err(error);
+            }
+            reader => reader?,
+        };
+        let session = Session::new(epoch(), &progress, reader);
+        let mut state = self.state();
+        let claim = state.claim.as_mut().filter(|claim| claim.epoch == claimed);
+        claim.ok_or_else(gone)?.writes_as(session.owner);
+        state.session = Some(session);
+        drop(state);
+        self.write_down_soon();
+        self.arrived.notify_waiters();
+        Ok(())
+    }
+
+    /// A log that ends before the group's position is another one, made anew: the group begins with it.
+    async fn check_log(
+        &self,
+        client: &Client,
+        log: &lapin::types::ShortString,
+        progress: Progress,
+    ) -> Result<Progress> {
+        let next = progress.next();
+        if next == 0 || client.log_end(log).await? >= next {
+            return Ok(progress);
+        }
+        client.context.events.send(BrokerEvent::GroupRecreated {
+            stream: self.stream.clone(),
+            group: self.group.clone(),
+            position: Some(MessageId::Offset {
+                partition: 0,
+                offset: 0,
+            }),
+        });
+        Ok(Progress {
+            generation: progress.generation,
+            sequence: progress.sequence,
+            owner: progress.owner,
+            ..Progress::starting(0)
+        })
+    }
+
+    /// Gives the group to whoever is next, after what is known of it is written down.
+    pub(super) async fn finish(self: &Arc<Self>, client: &Client) {
+        let _turn = self.turn.lock().await;
+        let limit = client.context.config.operation_timeout;
+        let is_owner = {
+            let mut state = self.state();
+            match state.live() {
+                Some(session) => {
+                    session.is_ending = true;
+                    true
+                }
+                None => false,
+            }
+        };
+        if is_owner {
+            // What can't be written is known as of the token before.
+            let _ = tokio::time::timeout(limit, self.write_last(client)).await;
+        }
+        let claim = {
+            let mut state = self.state();
+            let claim = state.claim.take();
+            if let Some(session) = state.session.take() {
+                state.remember(session);
+            }
+            claim
+        };
+        if let Some(claim) = claim {
+            let _ = tokio::time::timeout(limit, claim.leave()).await;
+        }
+        self.arrived.notify_waiters();
+        self.written.notify_waiters();
+    }
+}
+
+fn silent(waited: Duration) -> Error {
+    let line = format!("the server did not answer a reader within {waited:?} (operation_timeout)");
+    Error::new(ErrorKind::Timeout, line).retry(Retry::Safe)
+}
