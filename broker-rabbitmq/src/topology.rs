@@ -31,6 +31,8 @@ pub(crate) struct Known {
     queues: Mutex<HashMap<ShortString, Weak<Live>>>,
     /// Queues that the server removes when they are idle, and when they were last made.
     passing: Mutex<HashMap<ShortString, Instant>>,
+    /// One making of a log at a time: the server fails, with the connection, where one is declared twice at once.
+    logs: tokio::sync::Mutex<()>,
 }
 
 impl Known {
@@ -71,6 +73,13 @@ impl Client {
         if has(&self.known.streams, stream, &live) {
             return Ok(exchange);
         }
+        let _alone = match self.config.is_log() {
+            true => Some(self.known.logs.lock().await),
+            false => None,
+        };
+        if has(&self.known.streams, stream, &live) {
+            return Ok(exchange);
+        }
         let channel = live.channel().await?;
         declare_stream(&channel, &self.config, &exchange, stream).await?;
         if self.config.is_log() {
@@ -107,6 +116,7 @@ impl Client {
     /// A log beside a stream's, which is there when this returns.
     pub(crate) async fn log_beside(&self, queue: &ShortString) -> Result<()> {
         let live = self.to_consume().await?;
+        let _alone = self.known.logs.lock().await;
         if !has(&self.known.queues, queue, &live) {
             let channel = live.channel().await?;
             declare_queue(&channel, queue, QueueType::Stream, FieldTable::default()).await?;
