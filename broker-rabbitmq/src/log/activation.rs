@@ -4,17 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{BrokerEvent, Error, ErrorKind, MessageId, Result, Retry};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::attached::Place;
-use super::claim::{Claim, Standing};
+use super::claim::Claim;
 use super::group::{Group, epoch};
 use super::progress::Progress;
 use super::session::Session;
 use super::{directory, pump, report, writing};
 use crate::client::{Client, lock};
+use crate::names;
 use crate::told::gone;
 use crate::walk::depth;
+
+/// How often a log is looked at before it is taken for another one than the group knows.
+const LOOKS: u32 = 3;
 
 impl Client {
     /// Makes a group's queue and its first token. Answers whether it was not there.
@@ -23,24 +27,27 @@ impl Client {
             return Ok(false);
         }
         let log = self.log(&group.stream).await?;
-        let is_new = depth(self, &group.queue).await?.is_none();
-        if is_new {
-            let first = self.resolve(&log, &group.start).await?;
+        let is_new = !self.is_made(&group.queue).await?;
+        let first = match is_new {
+            true => Some(self.resolve(&log, &group.start).await?),
+            false => None,
+        };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        self.beside(&group.queue, arguments).await?;
+        if let Some(first) = first {
             directory::add(self, &group.stream, &group.group).await?;
-            self.make_token_queue(group).await?;
+            // A second one, of whoever makes it at the same time, says no more than this one.
             writing::put(self, &group.queue, &first, None).await?;
             report::write(self, &group.queue, &report::Report::of(&first)).await?;
-        } else {
-            // It may be one of another kind.
-            self.make_token_queue(group).await?;
         }
         Ok(is_new)
     }
 
-    async fn make_token_queue(&self, group: &Group) -> Result<()> {
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-        self.beside(&group.queue, arguments).await
+    /// Whether a group was made and has its token: the queue of its reports is made last, and removed first.
+    pub(super) async fn is_made(&self, queue: &ShortString) -> Result<bool> {
+        let (reports, queue) = (names::state(queue.as_str())?, queue);
+        Ok(depth(self, &reports).await?.is_some() && depth(self, queue).await?.is_some())
     }
 }
 
@@ -77,7 +84,7 @@ impl Group {
     async fn begin(self: &Arc<Self>, client: &Arc<Client>) -> Result<()> {
         self.lose(None);
         let was_open = !self.state().past.is_empty();
-        if was_open && depth(client, &self.queue).await?.is_none() {
+        if was_open && !client.is_made(&self.queue).await? {
             client.known.forget_queue(self.queue.as_str());
             self.state().past.clear();
             client.make_group(self).await?;
@@ -96,20 +103,10 @@ impl Group {
                 client.known.forget_queue(self.queue.as_str());
             }
         })?;
-        let standing = match claim.standing(&self.queue).await? {
-            Standing::Missing => {
-                let log = client.log(&self.stream).await?;
-                let first = client.resolve(&log, &self.start).await?;
-                writing::put(client, &self.queue, &first, None).await?;
-                Standing::Waiting
-            }
-            standing => standing,
-        };
+        let is_given = claim.is_given().await?;
         let claimed = claim.epoch;
         self.state().claim = Some(claim);
-        if standing == Standing::Owner
-            && let Err(error) = self.activate(client, claimed).await
-        {
+        if is_given && let Err(error) = self.activate(client, claimed).await {
             self.lose(Some(claimed));
             return Err(error);
         }
@@ -164,15 +161,12 @@ impl Group {
     }
 
     /// A log that ends before the group's position is another one, made anew: the group begins with it.
-    async fn check_log(
-        &self,
-        client: &Client,
-        log: &lapin::types::ShortString,
-        progress: Progress,
-    ) -> Result<Progress> {
+    async fn check_log(&self, client: &Client, log: &ShortString, progress: Progress) -> Result<Progress> {
         let next = progress.next();
-        if next == 0 || client.log_end(log).await? >= next {
-            return Ok(progress);
+        for _ in 0..LOOKS {
+            if next == 0 || client.log_end(log).await? >= next {
+                return Ok(progress);
+            }
         }
         client.context.events.send(BrokerEvent::GroupRecreated {
             stream: self.stream.clone(),

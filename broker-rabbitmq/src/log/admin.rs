@@ -15,7 +15,6 @@ use crate::broker::RabbitMq;
 use crate::client::Client;
 use crate::error::from_lapin;
 use crate::names;
-use crate::walk::depth;
 
 #[async_trait]
 impl Groups for RabbitMq {
@@ -48,7 +47,7 @@ impl Groups for RabbitMq {
         let client = self.client();
         client.check_open()?;
         let queue = names::queue(&client.config, stream, group)?;
-        if depth(client, &queue).await?.is_none() {
+        if !client.is_made(&queue).await? {
             return Ok(false);
         }
         let seen = see(client, stream, group.clone()).await?;
@@ -77,7 +76,7 @@ impl Groups for RabbitMq {
         let client = self.client();
         client.check_open()?;
         let queue = names::queue(&client.config, stream, group)?;
-        if depth(client, &queue).await?.is_none() {
+        if !client.is_made(&queue).await? {
             return Err(Error::new(ErrorKind::NotFound, "there is no such group"));
         }
         if let Some(known) = client.readers.find(stream, group)
@@ -116,7 +115,7 @@ async fn see(client: &Arc<Client>, stream: &StreamName, group: GroupName) -> Res
     {
         return Ok(Some(seen));
     }
-    if depth(client, &queue).await?.is_none() {
+    if !client.is_made(&queue).await? {
         return Ok(None);
     }
     let reported = report::read(client, &queue).await?.unwrap_or_default();

@@ -19,8 +19,9 @@ use crate::told::{at_once, gone, tell};
 /// Where a message lies in its log, as the server tells it with each delivery, and where reading begins.
 const OFFSET: &str = "x-stream-offset";
 
-/// How long the first message may be on its way, where nobody knows whether there is any.
-const FIRST: Duration = Duration::from_millis(250);
+/// How long the first message may be on its way, where nobody knows whether there is any: so many answers of the server to
+/// something else, each after such a wait. A slow server answers slowly.
+const FIRST: (u32, Duration) = (8, Duration::from_millis(30));
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,15 +134,20 @@ impl Attached {
         let mut came = Vec::new();
         if self.tags.0 == 0 {
             // An empty log sends nothing, and does not say so.
-            let first = tokio::time::timeout(FIRST, self.deliveries.next()).await;
-            match first {
-                Err(_) => return Ok(came),
-                Ok(Some(Ok(delivery))) => {
-                    self.tags.0 = delivery.delivery_tag;
-                    came.extend(offset(&delivery).map(|offset| (offset, delivery)));
+            let mut answers = 0;
+            let first = loop {
+                match tokio::time::timeout(FIRST.1, self.deliveries.next()).await {
+                    Ok(first) => break first,
+                    Err(_) if answers == FIRST.0 => return Ok(came),
+                    Err(_) => tell(&self.channel, Vec::new()).await?,
                 }
-                Ok(Some(Err(_)) | None) => return Err(gone()),
-            }
+                answers += 1;
+            };
+            let Some(Ok(delivery)) = first else {
+                return Err(gone());
+            };
+            self.tags.0 = delivery.delivery_tag;
+            came.extend(offset(&delivery).map(|offset| (offset, delivery)));
         }
         self.give_credit(self.tags.0);
         // What the server had to send for that is here when it answers.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use broker_core::Result;
 use futures_util::Stream;
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::{FieldTable, ShortString};
 
 use super::progress::Progress;
@@ -26,17 +26,6 @@ pub(super) struct Claim {
     owner: Option<u64>,
     /// Whether somebody else took the group over.
     is_overtaken: bool,
-}
-
-/// How a group's queue looks to a consumer that has just come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// The token came.
-    Owner,
-    /// Another consumer has it.
-    Waiting,
-    /// There is none: whoever made the queue did not get to writing it.
-    Missing,
 }
 
 impl Claim {
@@ -60,24 +49,11 @@ impl Claim {
         self.channel.status().connected() && !self.is_overtaken
     }
 
-    /// Whom the server has given the token to.
-    pub(super) async fn standing(&mut self, queue: &ShortString) -> Result<Standing> {
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declared = self
-            .channel
-            .queue_declare(queue.clone(), passive, FieldTable::default())
-            .await;
-        let seen = declared.map_err(|error| from_lapin(&error))?;
+    /// Whether the server gives the token here; else another consumer has it.
+    pub(super) async fn is_given(&mut self) -> Result<bool> {
         self.all_came().await?;
         self.drain(Waker::noop());
-        Ok(match (&self.held, seen.consumer_count(), seen.message_count()) {
-            (Some(_), ..) => Standing::Owner,
-            (None, 0..=1, 0) => Standing::Missing,
-            _ => Standing::Waiting,
-        })
+        Ok(self.held.is_some())
     }
 
     /// Answers once all tokens have come that the server had sent before.

@@ -36,6 +36,13 @@ impl Client {
         Ok(end)
     }
 
+    /// The oldest offset that is kept; none where nothing is.
+    pub(super) async fn log_start(&self, stream: &StreamName) -> Result<u64> {
+        let log = names::log(&self.config, stream)?;
+        let mut head = self.attach(&log, Place::First, 1).await?;
+        Ok(head.next().await?.first().map_or(0, |(offset, _)| *offset))
+    }
+
     /// What a group knows that begins at a position.
     pub(super) async fn resolve(&self, log: &ShortString, position: &StartPosition) -> Result<Progress> {
         let low = match position {

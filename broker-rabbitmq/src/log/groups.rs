@@ -74,7 +74,13 @@ impl Groups {
         for group in self.all() {
             let name = group.name();
             let state = group.state();
-            let Some(session) = &state.session else { continue };
+            let Some(session) = &state.session else {
+                if state.claim.is_some() {
+                    let line = "waits for the process that reads".to_owned();
+                    report.details.push((name, line));
+                }
+                continue;
+            };
             if session.is_full() {
                 report.warnings.push(format!(
                     "{name}: it waits for message 0:{}, which too many others have overtaken",

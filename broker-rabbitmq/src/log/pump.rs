@@ -105,19 +105,25 @@ impl Group {
     }
 
     /// Tells of messages that were gone before the group had them.
-    fn tell_of_loss(&self) {
-        let count = {
+    fn tell_of_loss(self: &Arc<Self>) {
+        let missed = {
             let mut state = self.state();
-            state
-                .session
-                .as_mut()
-                .map_or(0, |session| std::mem::take(&mut session.lost))
+            let session = state.session.as_mut();
+            session.map_or(Vec::new(), |session| std::mem::take(&mut session.missed))
         };
-        if let (true, Some(client)) = (count > 0, self.client.upgrade()) {
-            client.context.events.send(BrokerEvent::MessagesLost {
-                stream: self.stream.clone(),
-                group: self.group.clone(),
-                count,
+        if let (false, Some(client)) = (missed.is_empty(), self.client.upgrade()) {
+            let group = Arc::clone(self);
+            tokio::spawn(async move {
+                let start = client.log_start(&group.stream).await.unwrap_or(0);
+                let gone = missed.iter().filter(|(from, _)| *from < start);
+                let count = gone.map(|(_, count)| count).sum();
+                if count > 0 {
+                    client.context.events.send(BrokerEvent::MessagesLost {
+                        stream: group.stream.clone(),
+                        group: group.group.clone(),
+                        count,
+                    });
+                }
             });
         }
     }

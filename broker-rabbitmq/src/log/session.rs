@@ -38,8 +38,8 @@ pub(super) struct Session {
     is_fresh: bool,
     /// Whether it is known that nothing lay in the log when reading began, or something came.
     pub(super) is_heard: bool,
-    /// Messages that were gone when they should have come, and nobody was told of yet.
-    pub(super) lost: u64,
+    /// How many offsets from where on did not come, and may have been messages.
+    pub(super) missed: Vec<(u64, u64)>,
     /// Counts the changes of what a token tells.
     pub(super) version: u64,
     /// As of which change it is written.
@@ -64,7 +64,7 @@ impl Session {
             credits: VecDeque::new(),
             is_fresh: progress.is_fresh,
             is_heard: false,
-            lost: 0,
+            missed: Vec::new(),
             // The new generation is worth a token of its own.
             version: 1,
             saved: 0,
@@ -119,7 +119,8 @@ impl Session {
         (any, goes_on)
     }
 
-    /// Messages before `offset` did not come: retention took them.
+    /// What lies before `offset` did not come: retention took it, or the server has it for itself, as it has an offset at the
+    /// head of each segment.
     fn miss(&mut self, offset: u64, run: &mut Vec<Entry>) {
         if offset == self.fetched {
             return;
@@ -133,8 +134,8 @@ impl Session {
             }
         }
         missed += offset.saturating_sub(self.fetched.max(self.inherited));
-        if !self.is_fresh {
-            self.lost += missed;
+        if !self.is_fresh && missed > 0 {
+            self.missed.push((self.fetched, missed));
         }
         if self.kept.is_empty() {
             self.window.pass_to(offset);
