@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::Targets;
 
 #[cfg(feature = "conformance")]
 use crate::commands::{
@@ -48,6 +49,16 @@ pub(crate) struct Global {
     /// Text for people, or JSON for programs: one object per line.
     #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// What is logged on standard error: off, error, warn, info, debug or trace, also by target, such as
+    /// warn,broker_kafka=debug. The default is warn for `server`, and off for the rest.
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "BROKER_LOG",
+        hide_env_values = true
+    )]
+    pub(crate) log: Option<Targets>,
 }
 
 /// How results are written.

@@ -27,6 +27,7 @@ mod arguments;
 mod commands;
 mod exit;
 mod json;
+mod log;
 mod run;
 mod session;
 mod table;

@@ -10,6 +10,7 @@ use tokio::io::BufReader;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::{Exit, Stop, one_line};
+use crate::log::Log;
 use crate::session::Session;
 use crate::terminal::Terminal;
 
@@ -31,6 +32,11 @@ impl Main for App {
     fn main(self) -> ExitCode {
         let parsed = Arguments::try_parse_from(std::env::args_os());
         let serves = matches!(&parsed, Ok(arguments) if arguments.command.serves());
+        if let Ok(arguments) = &parsed
+            && !serves
+        {
+            Log::new(arguments.global.log.clone()).of_command();
+        }
         let mut runtime = if serves {
             tokio::runtime::Builder::new_multi_thread()
         } else {

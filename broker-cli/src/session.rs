@@ -12,6 +12,7 @@ use tokio::io::AsyncBufRead;
 
 use crate::arguments::{Format, Global};
 use crate::exit::Stop;
+use crate::log::Log;
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -67,8 +68,13 @@ impl<'s, 't> Session<'s, 't> {
         ))
     }
 
-    /// The arguments by which another process of this program chooses the same broker.
-    pub(crate) fn which_broker(&self) -> Vec<OsString> {
+    /// What is to be logged.
+    pub(crate) fn log(&self) -> Log {
+        Log::new(self.global.log.clone())
+    }
+
+    /// The arguments by which another process of this program chooses the same broker, and logs the same.
+    pub(crate) fn for_child(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
         match &self.global.url {
             Some(url) => arguments.extend(["--url".into(), url.into()]),
@@ -77,6 +83,7 @@ impl<'s, 't> Session<'s, 't> {
         if let Some(file) = &self.global.config {
             arguments.extend(["--config".into(), file.into()]);
         }
+        arguments.extend(self.log().arguments());
         arguments
     }
 

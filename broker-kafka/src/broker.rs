@@ -112,7 +112,7 @@ impl BaseBroker for Kafka {
 
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
         self.client.check_open()?;
-        self.member(settle.member).await?.ack(settle.runs)
+        self.member(settle.member).await?.ack(settle.runs).await
     }
 
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {

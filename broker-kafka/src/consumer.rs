@@ -130,9 +130,24 @@ impl Consumer {
         Ok(())
     }
 
-    /// Marks deliveries as done.
-    pub(crate) fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
-        self.settle(runs, Purpose::Done)
+    /// Marks deliveries as done, unless that has to wait.
+    pub(crate) fn try_ack(&self, runs: &[ReceiptRun]) -> Option<Result<Settlements>> {
+        let late = lock(&self.known)
+            .as_ref()
+            .is_some_and(|(session, _)| session.is_late());
+        (!late).then(|| self.settle(runs, Purpose::Done))
+    }
+
+    /// Marks deliveries as done. Where the group takes no commits it waits until it does: what is answered is written
+    /// down soon, or was already.
+    pub(crate) async fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
+        let answers = self.settle(runs, Purpose::Done)?;
+        let known = lock(&self.known).clone();
+        let Some((session, _)) = known.filter(|(session, _)| session.is_late()) else {
+            return Ok(answers);
+        };
+        session.until_committed().await;
+        Ok(session.once_committed(runs, &answers))
     }
 
     /// Lets leases end no sooner than `by` from now.
@@ -187,14 +202,14 @@ impl Consumer {
                 }),
             },
             Disposition::GiveBack => self.give_back(runs),
-            Disposition::Discard => Ok(nacked(&self.ack(runs)?)),
+            Disposition::Discard => Ok(nacked(&self.ack(runs).await?)),
             Disposition::DeadLetter | Disposition::WornOut => {
                 self.client.check_open()?;
                 match self.present() {
                     Some((session, who)) => burial::bury(self, &session, who, runs, (disposition, failure))
                         .await
                         .map(|answers| nacked(&answers)),
-                    None => self.ack(runs),
+                    None => self.ack(runs).await,
                 }
             }
         }

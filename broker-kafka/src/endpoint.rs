@@ -63,11 +63,11 @@ impl ReadEndpoint for Member {
     }
 
     fn try_ack(&self, runs: &[ReceiptRun]) -> Option<Result<Settlements>> {
-        Some(self.0.ack(runs))
+        self.0.try_ack(runs)
     }
 
     fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
-        Box::pin(std::future::ready(self.0.ack(runs)))
+        Box::pin(self.0.ack(runs))
     }
 
     fn nack<'a>(

@@ -7,6 +7,7 @@ mod chunk;
 mod claims;
 mod client;
 mod codec;
+mod commits;
 mod committer;
 mod config;
 mod consumer;

@@ -367,6 +367,7 @@ impl Poller {
         } = self;
         committer.stop();
         drop(consumer);
+        session.give_up();
         session.orders.refuse();
         let _ = done.send(());
     }

@@ -127,6 +127,9 @@ impl Rebalancer {
                 partition.committed = Some(progress);
             }
         }
+        if list.count() > 0 {
+            state.uncommitted.get_or_insert_with(Instant::now);
+        }
         list
     }
 
@@ -137,6 +140,7 @@ impl Rebalancer {
             tracing::debug!(%error, stream = %self.session.stream, group = %self.session.group, "a commit failed");
         }
         let mut state = self.session.state();
+        let mut complete = true;
         for element in list.elements() {
             let number = self.session.places.number(element.topic(), element.partition());
             let Some(partition) = number.and_then(|number| state.partitions.get_mut(&number)) else {
@@ -145,10 +149,16 @@ impl Rebalancer {
             if !failed_all && element.error().is_ok() {
                 partition.sent.confirm();
             } else {
+                complete = false;
                 partition.dirty = true;
                 partition.committed = None;
             }
         }
+        if complete {
+            state.uncommitted = None;
+        }
+        drop(state);
+        self.session.committed.notify_waiters();
     }
 
     /// Whether the broker was closed: whoever closes it must not wait for a server that is away.
@@ -273,12 +283,15 @@ impl Rebalancer {
                 }
             }
         }
-        if !lost
-            && last.count() > 0
-            && let Err(error) = consumer.commit(&last, CommitMode::Sync)
-        {
-            tracing::debug!(%error, "the last commit of partitions failed: what it told comes again");
+        if !lost && last.count() > 0 {
+            match consumer.commit(&last, CommitMode::Sync) {
+                Ok(()) => self.session.state().wrote(&leaving.numbers),
+                Err(error) => {
+                    tracing::debug!(%error, "the last commit of partitions failed: what it told comes again");
+                }
+            }
         }
+        self.session.let_wait_end();
         give_up(consumer, &leaving.list);
         tracing::debug!(stream = %self.session.stream, group = %self.session.group, numbers = ?leaving.numbers, lost, "partitions went");
     }

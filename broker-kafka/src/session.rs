@@ -27,6 +27,8 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Told when something may be read.
     pub(crate) arrived: Notify,
+    /// Told when a commit was answered, and when there is none to wait for.
+    pub(crate) committed: Notify,
     pub(crate) orders: Orders,
     poller: Mutex<Option<Thread>>,
     /// The library's client, for as long as the poller has it.
@@ -60,6 +62,7 @@ impl Session {
             places,
             state: Mutex::new(State::new(client.context.config.message_timeout)),
             arrived: Notify::new(),
+            committed: Notify::new(),
             orders: Orders::new(),
             poller: Mutex::default(),
             consumer: Mutex::default(),

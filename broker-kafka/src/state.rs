@@ -7,6 +7,7 @@ use broker_core::base::HealthReport;
 use broker_core::{ConsumerName, Error, Receipt, Settled};
 use broker_window::{Moment, Who, Window};
 
+use crate::commits::LATE;
 use crate::offsets::Committed;
 use crate::partition::Partition;
 use crate::places::{is_retry, shown};
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) trouble: Option<(Instant, Error)>,
     /// Since when nothing comes although there is something.
     pub(crate) silent: Option<Instant>,
+    /// Since when what is to be committed is not: the first try that has had no good answer yet.
+    pub(crate) uncommitted: Option<Instant>,
     /// When a member last read or settled.
     pub(crate) used: Option<Instant>,
     /// After how long without that the partitions go to others.
@@ -46,6 +49,8 @@ struct Past {
     generation: u64,
     window: Window,
     sent: Sent,
+    /// Whether all that was settled is committed.
+    written: bool,
 }
 
 /// A member in this process.
@@ -85,6 +90,12 @@ impl State {
                 .warnings
                 .push(format!("{name}: {error}, for {}s", since.elapsed().as_secs()));
         }
+        if let Some(since) = self.uncommitted.filter(|since| since.elapsed() > LATE) {
+            report.warnings.push(format!(
+                "{name}: the group takes no commit, for {}s; acks wait for it",
+                since.elapsed().as_secs()
+            ));
+        }
         if let Some(since) = self.silent {
             report.warnings.push(format!(
                 "{name}: nothing comes although there are messages, for {}s; the consumer is replaced",
@@ -117,9 +128,28 @@ impl State {
             generation: partition.generation,
             window: partition.window,
             sent: partition.sent,
+            written: committed,
         };
         self.past.insert(number, past);
         Some((start, text, committed))
+    }
+
+    /// What was known of partitions that went is committed.
+    pub(crate) fn wrote(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            if let Some(past) = self.past.get_mut(number) {
+                past.written = true;
+            }
+        }
+    }
+
+    /// Whether what is settled by the receipt is committed, or still can be.
+    pub(crate) fn keeps(&self, receipt: Receipt) -> bool {
+        let epoch = receipt.fence >> 32;
+        let owned = self.partitions.get(&receipt.partition);
+        let past = self.past.get(&receipt.partition);
+        owned.is_some_and(|partition| u64::from(partition.epoch) == epoch)
+            || past.is_some_and(|past| u64::from(past.epoch) == epoch && past.written)
     }
 
     /// Where this process goes on in a partition that it had before and that nobody had meanwhile: it knows more than it
@@ -190,6 +220,24 @@ mod tests {
             text: text.to_owned(),
             exists: true,
         }
+    }
+
+    #[test]
+    fn what_went_before_it_was_committed_is_not_kept() {
+        let mut state = State::new(Duration::from_secs(1));
+        let receipt = |epoch: u64| Receipt {
+            partition: 0,
+            sequence: 10,
+            attempt: 1,
+            major: 0,
+            fence: epoch << 32,
+        };
+        state.partitions.insert(0, Partition::new(0, 1, 10, None));
+        assert!(state.keeps(receipt(1)) && !state.keeps(receipt(2)));
+        state.let_go(0);
+        assert!(!state.keeps(receipt(1)), "no commit was answered");
+        state.wrote(&[0]);
+        assert!(state.keeps(receipt(1)));
     }
 
     #[test]

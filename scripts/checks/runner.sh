@@ -53,12 +53,19 @@ gap() {
     echo "$1" >>"$gaps"
 }
 
-# What of a failed step's output tells what failed: said again at the end, where it is looked for.
+# What of a failed step's output tells what failed: said again at the end, where it is looked for. A test that panics on
+# purpose panics in the log of a passed test too: where a test is named as failed, that and its own report are what counts.
 culprits() {
-    local sign='^(error|Error)|^test .* FAILED|panicked at|MISSED|REFUTED' found
-    found=$(sed 's/\x1b\[[0-9;]*m//g' "$2" | grep --extended-regexp --text --after-context=1 "$sign" | cut --characters 1-200 || true)
+    local sign='^(error|Error)|panicked at|MISSED|REFUTED' found plain
+    plain=$(sed 's/\x1b\[[0-9;]*m//g' "$2")
+    found=$(grep --extended-regexp --text '^test .* FAILED' <<<"$plain" || true)
+    if [[ -n $found ]]; then
+        found+=$'\n'$(grep --extended-regexp --text --after-context=12 '^---- .* ----$' <<<"$plain" || true)
+    else
+        found=$(grep --extended-regexp --text --after-context=1 "$sign" <<<"$plain" || true)
+    fi
     printf '%s failed; all of it is in %s:\n' "$1" "$2"
-    head -n 24 <<<"${found:-$(tail -n 12 "$2")}"
+    head -n 48 <<<"${found:-$(tail -n 12 "$2")}" | cut --characters 1-300
 }
 
 # These steps only compile, in folders of their own. They run at the lowest priority beside the others, which wait for servers

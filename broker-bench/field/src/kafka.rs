@@ -170,7 +170,7 @@ fn engines(servers: &str) -> Vec<Entrant<Run>> {
         by_hand(servers).remark("read by hand"),
         Entrant::at(Library::Broker, servers, async |servers, messages| {
             let place = Place::new(&servers, Some(TOPIC));
-            let brokers = framework::connect(&servers, &[], true).await?;
+            let brokers = framework::connect(&servers, &[]).await?;
             engines::broker(brokers, TOPIC, &place.group, messages).await
         }),
         Entrant::cannot(Library::SeaStreamer, "has no engine"),

@@ -13,15 +13,11 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::{BATCH, DEPTH};
 use crate::payload::Payload;
 
-/// A broker on `servers` with further settings; tuned as the raw consumer is, or as it comes.
-pub async fn connect(servers: &str, settings: &[(&str, &str)], tuned: bool) -> anyhow::Result<Brokers> {
+/// A broker on `servers`, as it comes but for these settings.
+pub async fn connect(servers: &str, settings: &[(&str, &str)]) -> anyhow::Result<Brokers> {
     let mut text = format!("[brokers.default]\nprovider = \"kafka\"\nbootstrap_servers = [\"{servers}\"]\n");
     for (key, value) in settings {
         writeln!(text, "{key} = {value}")?;
-    }
-    if tuned {
-        // More room than that only spoils the processor's caches.
-        text.push_str("fetch_buffer_bytes = 67108864\n");
     }
     let brokers = Brokers::open(&Config::from_text(&text)?)?;
     brokers.connect().await?;
@@ -30,7 +26,7 @@ pub async fn connect(servers: &str, settings: &[(&str, &str)], tuned: bool) -> a
 
 /// Publishes in batches, several of them in flight.
 pub async fn publish_batches(servers: &str, topic: &str, messages: usize) -> anyhow::Result<Duration> {
-    let brokers = connect(servers, &[], false).await?;
+    let brokers = connect(servers, &[]).await?;
     let publisher = brokers.default_broker().publisher(topic).build().await?;
     publisher.send(Payload::Own.message()).await?;
     let start = Instant::now();
@@ -55,7 +51,7 @@ pub async fn publish_singles(
     messages: usize,
     tasks: usize,
 ) -> anyhow::Result<Duration> {
-    let brokers = connect(servers, &[], false).await?;
+    let brokers = connect(servers, &[]).await?;
     let publisher = brokers.default_broker().publisher(topic).build().await?;
     publisher.send(Payload::Own.message()).await?;
     let start = Instant::now();
@@ -79,14 +75,8 @@ pub async fn publish_singles(
 }
 
 /// Reads `messages` that lie there and acknowledges each; the clock starts with the first.
-pub async fn read(
-    servers: &str,
-    topic: &str,
-    group: &str,
-    messages: usize,
-    tuned: bool,
-) -> anyhow::Result<Duration> {
-    let brokers = connect(servers, &[], tuned).await?;
+pub async fn read(servers: &str, topic: &str, group: &str, messages: usize) -> anyhow::Result<Duration> {
+    let brokers = connect(servers, &[]).await?;
     let broker = brokers.default_broker();
     let mut deliveries = broker.subscribe(topic, group).prefetch(1000).start().await?;
     let mut start = None;
@@ -114,6 +104,6 @@ pub async fn read(
 
 /// Handles in lanes, a millisecond each.
 pub async fn lanes(servers: &str, topic: &str, messages: usize, lanes: usize) -> anyhow::Result<Duration> {
-    let brokers = connect(servers, &[], false).await?;
+    let brokers = connect(servers, &[]).await?;
     crate::work::lanes::run(brokers, topic, messages, lanes).await
 }

@@ -64,7 +64,7 @@ pub fn through_framework(topics: &Topics) -> anyhow::Result<Vec<Duration>> {
     rounds::runtime()?.block_on(async {
         let topic = format!("latency-{}", fastrand::u64(..));
         topics.create(&topic).await?;
-        let brokers = framework::connect(topics.servers(), &[("linger", "\"0ms\"")], true).await?;
+        let brokers = framework::connect(topics.servers(), &[("linger", "\"0ms\"")]).await?;
         let broker = brokers.default_broker();
         let publisher = broker.publisher(topic.as_str()).build().await?;
         let mut deliveries = broker

@@ -19,13 +19,12 @@ pub(crate) enum KafkaWork {
     RawRead,
     Read,
     RawReadDefaults,
-    ReadDefaults,
     OneLane,
     EightLanes,
 }
 
 impl KafkaWork {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::RawPublishBatch,
         Self::RawPublishFutures,
         Self::PublishBatch,
@@ -34,17 +33,13 @@ impl KafkaWork {
         Self::RawRead,
         Self::Read,
         Self::RawReadDefaults,
-        Self::ReadDefaults,
         Self::OneLane,
         Self::EightLanes,
     ];
 
     /// Whether it reads what lies there.
     pub(crate) const fn reads(self) -> bool {
-        matches!(
-            self,
-            Self::RawRead | Self::Read | Self::RawReadDefaults | Self::ReadDefaults
-        )
+        matches!(self, Self::RawRead | Self::Read | Self::RawReadDefaults)
     }
 
     /// How many messages it publishes before those that count.
@@ -58,7 +53,7 @@ impl KafkaWork {
     /// The most memory that is asked for, in MiB.
     pub(crate) const fn memory(self) -> Option<f64> {
         match self {
-            Self::ReadDefaults => Some(64.0),
+            Self::Read => Some(64.0),
             _ => None,
         }
     }
@@ -85,9 +80,8 @@ impl KafkaWork {
             Self::RawPublishTasks => raw::publish_singles(&servers, &topic, messages, TASKS).await?,
             Self::PublishTasks => framework::publish_singles(&servers, &topic, messages, TASKS).await?,
             Self::RawRead => raw::read(&servers, &filled, &group, messages, true).await?,
-            Self::Read => framework::read(&servers, &filled, &group, messages, true).await?,
+            Self::Read => framework::read(&servers, &filled, &group, messages).await?,
             Self::RawReadDefaults => raw::read(&servers, &filled, &group, messages, false).await?,
-            Self::ReadDefaults => framework::read(&servers, &filled, &group, messages, false).await?,
             Self::OneLane => framework::lanes(&servers, &topic, messages, 1).await?,
             Self::EightLanes => framework::lanes(&servers, &topic, messages, 8).await?,
         };
@@ -106,7 +100,6 @@ impl Case for KafkaWork {
             Self::RawRead => "kafka_raw_read",
             Self::Read => "kafka_read",
             Self::RawReadDefaults => "kafka_raw_read_defaults",
-            Self::ReadDefaults => "kafka_read_defaults",
             Self::OneLane => "kafka_lanes_one",
             Self::EightLanes => "kafka_lanes_eight",
         }
@@ -120,9 +113,8 @@ impl Case for KafkaWork {
             Self::RawPublishTasks => "publish one by one, 1,000 tasks, FutureProducer",
             Self::PublishTasks => "publish one by one, 1,000 tasks",
             Self::RawRead => "read, tuned, offsets stored, StreamConsumer",
-            Self::Read => "read, tuned, each message acked",
+            Self::Read => "read, nothing set, each message acked",
             Self::RawReadDefaults => "read, nothing set, offsets stored, StreamConsumer",
-            Self::ReadDefaults => "read, nothing set, each message acked",
             Self::OneLane => "engine: 1 ms handlers, one lane",
             Self::EightLanes => "engine: 1 ms handlers, eight keyed lanes",
         }
@@ -133,7 +125,6 @@ impl Case for KafkaWork {
             Self::PublishBatch => Some((Self::RawPublishBatch, 0.95)),
             Self::PublishTasks => Some((Self::RawPublishTasks, 1.0)),
             Self::Read => Some((Self::RawRead, 0.90)),
-            Self::ReadDefaults => Some((Self::Read, 0.50)),
             Self::EightLanes => Some((Self::OneLane, 7.0)),
             _ => None,
         }

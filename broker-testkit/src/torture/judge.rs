@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use broker_core::Settled;
 
+use super::acks::Acks;
 use super::clock::Moment;
 use super::incident::{Fault, Incident};
 use super::journal::{Event, What};
@@ -32,6 +33,8 @@ pub(super) struct Judge<'r> {
     pub(super) copies: bool,
     /// What the server was seen to hold for settled.
     pub(super) covered: &'r Covered,
+    /// When acks were asked for and answered.
+    pub(super) acks: &'r Acks,
 }
 
 /// What the events come to, beside the ledger's own sums.
@@ -165,7 +168,9 @@ impl Judge<'_> {
         attempt: u32,
         key: &str,
     ) {
-        let forgotten = story.twice > 0 || story.deliveries > 0 && self.is_forgotten(story, story.at, at);
+        let forgotten = story.twice > 0
+            || story.deliveries > 0
+                && (self.is_forgotten(story, story.at, at) || story.done && self.is_unwritten(story, at));
         if story.deliveries > 0 && attempt < story.attempt && !forgotten {
             // Handed out before the one that was seen first; what it says of the message is refused, which is looked at.
             *judged.reasons.entry("seen late").or_default() += 1;
@@ -215,6 +220,9 @@ impl Judge<'_> {
         if story.done && self.is_forgotten(story, story.asked, at) {
             return Some("acked, and its consumer was kept from writing that down");
         }
+        if story.done && self.is_unwritten(story, at) {
+            return Some("acked, and no ack of its consumer could be written down any more");
+        }
         if story.done {
             return None;
         }
@@ -242,13 +250,26 @@ impl Judge<'_> {
 }
 
 impl Judge<'_> {
+    /// Whether its last holder's acks could no longer be written down, until it came again at `again`: then the holder
+    /// was kept waiting for the next ones.
+    fn is_unwritten(&self, story: &Story, again: Moment) -> bool {
+        self.forgetful.is_some_and(
+            |Forgetful {
+                 written, answered, ..
+             }| {
+                let grace = written + answered;
+                self.acks.waited(story.process, story.asked, again, grace)
+            },
+        )
+    }
+
     /// Whether what its last holder did at `done` could not be written down, before the message came again at `again`.
     ///
     /// It takes some time until what was answered is on the server. Within that time the holder was killed or stood
     /// still, or server or connections failed; or they had failed so short a time before that the holder could not have
     /// noticed. A holder that lives on in peace has no excuse.
     fn is_forgotten(&self, story: &Story, done: Moment, again: Moment) -> bool {
-        let Some(Forgetful { written, unnoticed }) = self.forgetful else {
+        let Some(Forgetful { written, unnoticed, .. }) = self.forgetful else {
             return false;
         };
         let until = again.min(done.after(written));

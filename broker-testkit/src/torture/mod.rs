@@ -8,9 +8,11 @@
 //!
 //! The same seed makes the same choices. What the machine does in between is its own.
 
+mod acks;
 mod clock;
 mod faults;
 mod findings;
+mod folder;
 mod incident;
 mod journal;
 mod judge;

@@ -1,5 +1,6 @@
 //! How much torture, and of whom.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How much torture, and of whom.
@@ -24,6 +25,8 @@ pub struct Torture {
     pub stream: String,
     /// The group.
     pub group: String,
+    /// Where the journals and logs of the consumer processes are kept; nowhere, unless it is set.
+    pub keep: Option<PathBuf>,
 }
 
 impl Torture {
@@ -40,6 +43,7 @@ impl Torture {
             keys: 256,
             stream: format!("torture-{seed:x}"),
             group: "tortured".to_owned(),
+            keep: None,
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Rig {
 pub struct Forgetful {
     /// After so long it is written down, where all is well.
     pub written: Duration,
+    /// For so long acks are answered although none can be written down; the next one waits.
+    pub answered: Duration,
     /// For so long after server or connections failed a consumer may go on without noticing.
     pub unnoticed: Duration,
 }

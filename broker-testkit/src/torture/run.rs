@@ -1,7 +1,6 @@
 //! One torture run from its first message to its findings.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -12,15 +11,17 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::acks::Acks;
 use super::clock::Moment;
 use super::faults::Faults;
+use super::folder::Folder;
 use super::incident::Incident;
 use super::journal::{Event, Follower, What};
 use super::judge::Judge;
 use super::member::keeps_order;
 use super::positions::{self, Covered};
 use super::publish::{Account, publish};
-use super::team::{Team, journal};
+use super::team::Team;
 use super::{Fault, Findings, Progress, Recovery, Rig, Torture};
 use crate::Entry;
 
@@ -45,13 +46,14 @@ impl Torture {
         }
         let lease = rig.broker.config().message_timeout;
         let settles = flags.contains(Capabilities::MESSAGE_ACKNOWLEDGEMENT);
-        let folder = tempfile::Builder::new().prefix("broker-torture-").tempdir();
-        let folder = folder.map_err(|error| failed("no temporary folder").source(error))?;
+        let folder = Folder::make(torture.keep.as_deref())
+            .map_err(|error| failed("there is no folder for the journals").source(error))?;
+        let folder = Arc::new(folder);
         let run = format!("{:x}-{:x}", torture.seed, Moment::now().0);
         let account = Arc::new(Account::new(&run));
         let mut rng = Rng::with_seed(torture.seed);
 
-        let team = Team::start(Arc::clone(&torture), Arc::clone(&rig), &run, folder.path())?;
+        let team = Team::start(Arc::clone(&torture), Arc::clone(&rig), &run, &folder)?;
         let (over, watch) = watch::channel(false);
         let samples = Arc::default();
         let (all_left, until_all_left) = watch::channel(false);
@@ -71,7 +73,7 @@ impl Torture {
         let of_consumers = tokio::spawn(of_consumers);
         let of_the_rest = tokio::spawn(faults.clone().of_the_rest(Arc::clone(&rig), rng.fork()));
 
-        let mut journals = Journals::of(folder.path(), settles);
+        let mut journals = Journals::of(&folder, settles);
         let mut publishing = true;
         let mut moved = Instant::now();
         let mut left = Left::Unasked;
@@ -117,9 +119,13 @@ impl Torture {
         }
         journals.follow()?;
         let incidents = faults.incidents();
+        folder
+            .note(&incidents)
+            .map_err(|error| failed("the faults can't be written down").source(error))?;
         let events = journals.sorted();
         let samples = samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let covered = Covered::of(&samples, &events);
+        let acks = Acks::of(&events);
         let judge = Judge {
             ledger: &account.ledger,
             group: &torture.group,
@@ -131,6 +137,7 @@ impl Torture {
             forgetful: rig.forgetful,
             copies: rig.copies,
             covered: &covered,
+            acks: &acks,
         };
         let judged = judge.judge(&events);
         let answered = account
@@ -201,7 +208,7 @@ impl Torture {
 
 /// The journals of all processes, as far as they were read.
 struct Journals<'f> {
-    folder: &'f Path,
+    folder: &'f Folder,
     settles: bool,
     followers: Vec<Follower>,
     events: Vec<(usize, Event)>,
@@ -210,7 +217,7 @@ struct Journals<'f> {
 }
 
 impl<'f> Journals<'f> {
-    fn of(folder: &'f Path, settles: bool) -> Self {
+    fn of(folder: &'f Folder, settles: bool) -> Self {
         Self {
             folder,
             settles,
@@ -224,7 +231,7 @@ impl<'f> Journals<'f> {
     fn follow(&mut self) -> Result<bool> {
         let unreadable = |error| failed("a consumer's journal can't be read").source(error);
         loop {
-            let path = journal(self.folder, self.followers.len());
+            let path = self.folder.journal(self.followers.len());
             if !path.exists() {
                 break;
             }

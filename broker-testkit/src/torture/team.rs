@@ -1,7 +1,6 @@
 //! The consumer processes of a torture run, seen from the parent.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 
 use super::clock::Moment;
+use super::folder::Folder;
 use super::{Member, Rig, Torture};
 
 /// How long a consumer may take to leave in good order.
@@ -21,7 +21,7 @@ pub(super) struct Team {
     torture: Arc<Torture>,
     rig: Arc<Rig>,
     run: String,
-    folder: PathBuf,
+    folder: Arc<Folder>,
     /// The processes at work, by place.
     places: Vec<Place>,
     /// When each process of the run ended.
@@ -37,12 +37,17 @@ struct Place {
 }
 
 impl Team {
-    pub(super) fn start(torture: Arc<Torture>, rig: Arc<Rig>, run: &str, folder: &Path) -> Result<Self> {
+    pub(super) fn start(
+        torture: Arc<Torture>,
+        rig: Arc<Rig>,
+        run: &str,
+        folder: &Arc<Folder>,
+    ) -> Result<Self> {
         let mut team = Self {
             torture,
             rig,
             run: run.to_owned(),
-            folder: folder.to_owned(),
+            folder: Arc::clone(folder),
             places: Vec::new(),
             ends: Vec::new(),
             failures: Vec::new(),
@@ -165,12 +170,12 @@ impl Team {
             stream: self.torture.stream.clone(),
             group: self.torture.group.clone(),
             consumer: consumer.clone(),
-            journal: journal(&self.folder, process),
+            journal: self.folder.journal(process),
             seed: self.torture.seed.wrapping_add(process as u64 + 1),
         };
         // Its journal is there before it is, so that there is one of each number.
         File::create(&member.journal).map_err(failed)?;
-        let errors = File::create(errors(&self.folder, process)).map_err(failed)?;
+        let errors = File::create(self.folder.errors(process)).map_err(failed)?;
         let mut command = tokio::process::Command::from((self.rig.member)(&member));
         let child = command
             .stdin(Stdio::piped())
@@ -188,18 +193,9 @@ impl Team {
     }
 }
 
-/// The journal of a process.
-pub(super) fn journal(folder: &Path, process: usize) -> PathBuf {
-    folder.join(format!("member-{process}.journal"))
-}
-
-fn errors(folder: &Path, process: usize) -> PathBuf {
-    folder.join(format!("member-{process}.errors"))
-}
-
 /// How a process ended that should not have, with its last words.
-fn said(folder: &Path, process: usize, how: &str) -> String {
-    let text = std::fs::read_to_string(errors(folder, process)).unwrap_or_default();
+fn said(folder: &Folder, process: usize, how: &str) -> String {
+    let text = std::fs::read_to_string(folder.errors(process)).unwrap_or_default();
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
     format!(
         "consumer process {process}: {how}; {}",

@@ -25,6 +25,7 @@ pub(super) async fn run(server: &Server, session: &mut Session<'_, '_>) -> Resul
     let mut ends = Ends::new(server.worker.is_some())?;
     let pulse = Pulse::default();
     let telemetry = Telemetry::start(server, &pulse).await?;
+    session.log().of_service(telemetry.spans());
     let brokers = Brokers::open(&config(server, session)?)?;
     let mut app = telemetry.observe(session.app().clone());
     if let Some(drain) = server.drain {

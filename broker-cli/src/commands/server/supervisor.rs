@@ -82,7 +82,7 @@ pub(super) async fn run(server: &Server, workers: u16, session: &mut Session<'_,
 fn spec(server: &Server, session: &Session<'_, '_>) -> Result<Spec, Stop> {
     let program = std::env::current_exe()
         .map_err(|error| Stop::failure(format_args!("this program's own path is not known: {error}")))?;
-    let mut arguments = session.which_broker();
+    let mut arguments = session.for_child();
     arguments.extend(["server".into(), "--progress".into(), "0s".into()]);
     if let Some(drain) = server.drain {
         arguments.extend([

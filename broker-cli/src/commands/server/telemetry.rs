@@ -18,6 +18,8 @@ use metrics_util::layers::FanoutBuilder;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::Registry;
 
 use super::Server;
 use super::otlp::Exporting;
@@ -70,6 +72,11 @@ impl Telemetry {
             exporting: None,
             serving,
         })
+    }
+
+    /// What hears of spans, if they are exported.
+    pub(super) fn spans(&self) -> Option<impl Layer<Registry> + Send + Sync + use<>> {
+        self.exporting.as_ref().and_then(Exporting::spans)
     }
 
     /// The application, whose handlings are timed, and traced if spans are exported.

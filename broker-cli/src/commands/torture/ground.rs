@@ -74,10 +74,11 @@ impl Ground {
                 more.push(("provider".to_owned(), provider.to_owned()));
                 settings = Some(Settings::from_url(&private.url)?);
                 arguments.extend([OsString::from("--url"), OsString::from(private.url)]);
+                arguments.extend(session.log().arguments());
                 private.port.map(|port| ("127.0.0.1".to_owned(), port))
             }
             None => {
-                arguments.extend(session.which_broker());
+                arguments.extend(session.for_child());
                 one_connection(&session.settings()?)
             }
         };

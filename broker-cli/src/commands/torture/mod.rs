@@ -51,6 +51,9 @@ pub(crate) struct Torture {
     /// How many keys the messages have.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     keys: u32,
+    /// Keep what the consumer processes wrote down and logged in this folder, which is made; see --log.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
     /// Write what was found to this file too, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -65,6 +68,7 @@ impl Torture {
         plan.publishers = self.publishers;
         plan.consumers = usize::from(self.consumers);
         plan.keys = self.keys;
+        plan.keep = self.keep.clone();
 
         let ground = Ground::of(session, self.private.as_deref(), &self.set).await?;
         let broker = ground.broker.clone();
@@ -77,16 +81,19 @@ impl Torture {
             // A connection that went silent is noticed by its heartbeat.
             rig.forgetful = Some(Forgetful {
                 written: Duration::from_secs(1),
+                answered: Duration::ZERO,
                 unnoticed: Duration::from_secs(5),
             });
         }
         // A server of the protocol has no word for refusing with a delay, so that a copy is written first.
         rig.copies = broker.provider() == "rabbitmq";
         if broker.provider() == "kafka" {
-            // Positions are committed each `commit_interval`, which leaves some time for the answer; a connection that went
-            // silent is noticed after `response_timeout`.
+            // Positions are committed each `commit_interval`, which leaves some time for the answer. A group whose members
+            // are counted anew takes no commits; acks wait for one after a second. A connection that went silent is noticed
+            // after `response_timeout`.
             rig.forgetful = Some(Forgetful {
                 written: Duration::from_secs(1),
+                answered: Duration::from_secs(1),
                 unnoticed: Duration::from_secs(3),
             });
             rig.positions = ground.positions.as_ref().map(Arc::clone);

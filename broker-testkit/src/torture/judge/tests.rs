@@ -58,6 +58,7 @@ fn judged_by(
         forgetful,
         copies: false,
         covered,
+        acks: &Acks::of(events),
     };
     (judge.judge(events), ledger)
 }
@@ -149,6 +150,7 @@ fn attempts_rise_and_what_is_not_settled_is_told() {
 
 const WITHIN: Option<Forgetful> = Some(Forgetful {
     written: Duration::from_secs(1),
+    answered: Duration::ZERO,
     unnoticed: Duration::from_secs(3),
 });
 
@@ -295,6 +297,7 @@ fn a_refusal_that_failed_may_leave_a_message_twice_where_it_is_copied_and_only_t
             forgetful: None,
             copies,
             covered: &Covered::default(),
+            acks: &Acks::default(),
         };
         let judged = judge.judge(&events);
         assert_eq!(

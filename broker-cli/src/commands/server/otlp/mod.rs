@@ -15,9 +15,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::Registry;
 
 use self::bridge::Bridge;
 use self::client::Client;
@@ -58,6 +58,13 @@ impl Exporting {
             None
         };
         Ok(Some(Self { spans, metrics }))
+    }
+
+    /// What hears of the spans, if they are exported.
+    pub(super) fn spans(&self) -> Option<impl Layer<Registry> + Send + Sync + use<>> {
+        let tracer = self.spans.as_ref()?.tracer(SCOPE);
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        Some(layer.with_filter(LevelFilter::INFO))
     }
 
     /// What hears of the metrics, if they are exported.
@@ -163,10 +170,6 @@ fn spans(address: Option<&str>, resource: Resource) -> Result<SdkTracerProvider,
         .with_resource(resource)
         .build();
     global::set_text_map_propagator(TraceContextPropagator::new());
-    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(SCOPE));
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(LevelFilter::INFO));
-    // Refused where the application has installed one of its own, whose affair spans are then.
-    let _other = tracing::subscriber::set_global_default(subscriber);
     Ok(provider)
 }
 
