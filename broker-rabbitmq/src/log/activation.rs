@@ -78,7 +78,7 @@ impl Group {
         let state = self.state();
         let is_up = state.claim.as_ref().is_some_and(Claim::is_up);
         let session = state.session.as_ref();
-        is_up && session.is_none_or(|session| !session.is_ending && session.is_up())
+        is_up && session.is_none_or(|session| !session.is_ending)
     }
 
     async fn begin(self: &Arc<Self>, client: &Arc<Client>) -> Result<()> {
@@ -135,9 +135,8 @@ impl Group {
             }
             let token = claim.token().cloned().ok_or_else(gone)?;
             // Where nobody had the group meanwhile, more is known here than was written.
-            let own = state.past.back().map(|past| &past.token);
-            let own = own.filter(|own| own.owner == token.owner && own.generation == token.generation);
-            own.cloned().unwrap_or(token)
+            let own = state.past.back().filter(|past| past.is_latest(&token));
+            own.map_or(token, |past| past.token.clone())
         };
         let log = client.log(&self.stream).await?;
         let progress = self.check_log(client, &log, progress).await?;
@@ -157,6 +156,22 @@ impl Group {
         drop(state);
         self.write_down_soon();
         self.arrived.notify_waiters();
+        Ok(())
+    }
+
+    /// Reads on where the reader's channel was lost, and the token was not.
+    pub(super) async fn read_on(&self, client: &Client) -> Result<()> {
+        let (epoch, fetched) = {
+            let state = self.state();
+            let session = state.session.as_ref().ok_or_else(gone)?;
+            (session.epoch, session.fetched)
+        };
+        let log = client.log(&self.stream).await?;
+        let place = Place::Offset(fetched);
+        let reader = client.attach(&log, place, client.config.prefetch_count).await?;
+        let mut state = self.state();
+        let session = state.session.as_mut().filter(|session| session.epoch == epoch);
+        session.ok_or_else(gone)?.read_by(reader);
         Ok(())
     }
 

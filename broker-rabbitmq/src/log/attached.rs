@@ -42,6 +42,8 @@ pub(super) struct Attached {
     deliveries: lapin::Consumer,
     /// The latest delivery that came, and the latest that more credit was given for.
     tags: (u64, u64),
+    /// The latest delivery that more credit may be given for.
+    passed: u64,
     /// Credit is given for so many messages at once: an ack for each would be as much work as the messages.
     step: u64,
 }
@@ -83,16 +85,13 @@ impl Client {
             channel,
             deliveries,
             tags: (0, 0),
+            passed: 0,
             step: u64::from(prefetch / 4).max(1),
         })
     }
 }
 
 impl Attached {
-    pub(super) fn is_up(&self) -> bool {
-        self.channel.status().connected()
-    }
-
     /// Takes what the server has sent by now, with its place in the log. Answers whether the sending goes on.
     pub(super) fn drain(&mut self, waker: &Waker, mut take: impl FnMut(u64, Delivery)) -> bool {
         let mut context = Context::from_waker(waker);
@@ -113,9 +112,15 @@ impl Attached {
 
     /// Lets the server send as many messages as came up to this delivery, if they are enough to be worth it.
     pub(super) fn passed(&mut self, tag: u64) {
+        self.passed = tag;
         if tag >= self.tags.1 + self.step {
             self.give_credit(tag);
         }
+    }
+
+    /// The same, however few they are.
+    pub(super) fn catch_up(&mut self) {
+        self.give_credit(self.passed);
     }
 
     fn give_credit(&mut self, tag: u64) {

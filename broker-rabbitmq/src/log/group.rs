@@ -242,7 +242,7 @@ impl State {
     /// The session, if what it knows still counts.
     pub(super) fn live(&mut self) -> Option<&mut Session> {
         let is_up = self.claim.as_ref().is_some_and(Claim::is_up);
-        self.session.as_mut().filter(|session| is_up && session.is_up())
+        self.session.as_mut().filter(|_| is_up)
     }
 
     /// Notes that a member reads or settles.

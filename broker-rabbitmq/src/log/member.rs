@@ -55,7 +55,7 @@ impl Member {
         let (deliveries, any) = {
             let mut state = self.group.state();
             state.touch(&self.member.consumer);
-            let (any, _) = self.group.arrive(&mut state);
+            let any = self.group.arrive(&mut state).is_some_and(|(any, _)| any);
             let deliveries = state
                 .live()
                 .map_or_else(Deliveries::new, |session| session.read(max, reading));

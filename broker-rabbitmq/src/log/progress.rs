@@ -32,6 +32,8 @@ impl Progress {
     /// That of a group that begins at `low`.
     pub(super) fn starting(low: u64) -> Self {
         Self {
+            // So that it is told from one of a group of the same name that was removed.
+            owner: fastrand::u64(1..),
             low,
             is_fresh: true,
             ..Self::default()
@@ -72,6 +74,11 @@ impl Progress {
             }
         }
         window
+    }
+
+    /// Tells this token from all others of its group.
+    pub(super) fn name(&self) -> (u64, u64, u64) {
+        (self.owner, self.generation, self.sequence)
     }
 
     /// Whether it tells more than `other`.

@@ -16,11 +16,14 @@ const TICK: Duration = Duration::from_millis(100);
 enum Woken {
     Arrived,
     Token,
+    /// The reader's channel is gone.
+    Unread,
     Lost,
 }
 
 /// Takes in what comes by the claim of this epoch.
 pub(super) async fn run(group: Weak<Group>, epoch: u32) {
+    let mut is_leaving = false;
     loop {
         let arrival = std::future::poll_fn(|context| {
             let Some(group) = group.upgrade() else {
@@ -31,12 +34,14 @@ pub(super) async fn run(group: Weak<Group>, epoch: u32) {
                 return Poll::Ready(Woken::Lost);
             }
             state.waker.clone_from(context.waker());
-            let (any, goes_on) = group.arrive(&mut state);
+            let Some((any, reads)) = group.arrive(&mut state) else {
+                return Poll::Ready(Woken::Lost);
+            };
             let has_token = state.claim.as_ref().is_some_and(|claim| claim.token().is_some());
-            match (goes_on, any) {
-                (false, _) => Poll::Ready(Woken::Lost),
-                (true, _) if has_token && state.session.is_none() => Poll::Ready(Woken::Token),
-                (true, true) => Poll::Ready(Woken::Arrived),
+            match (reads, any) {
+                _ if has_token && state.session.is_none() => Poll::Ready(Woken::Token),
+                (_, true) => Poll::Ready(Woken::Arrived),
+                (false, false) => Poll::Ready(Woken::Unread),
                 (true, false) => Poll::Pending,
             }
         });
@@ -58,19 +63,34 @@ pub(super) async fn run(group: Weak<Group>, epoch: u32) {
                     return;
                 }
             }
+            Ok(Woken::Unread) => {
+                let Some(client) = group.client.upgrade() else {
+                    return;
+                };
+                let limit = client.context.config.operation_timeout;
+                let goes_on = tokio::time::timeout(limit, group.read_on(&client)).await;
+                if !matches!(goes_on, Ok(Ok(()))) {
+                    group.lose(Some(epoch));
+                    return;
+                }
+            }
             Ok(Woken::Lost) => {
                 group.lose(Some(epoch));
                 return;
             }
             Err(_) => {
                 group.report_if_due();
-                if group.is_idle()
+                if let Some(session) = &mut group.state().session {
+                    session.give_all_credit();
+                }
+                if !is_leaving
+                    && group.is_idle()
                     && let Some(client) = group.client.upgrade()
                 {
-                    // Apart from this task, which ends with the claim.
+                    is_leaving = true;
+                    // Apart from this task, which takes in the last token and ends with the claim.
                     let group = Arc::clone(&group);
                     tokio::spawn(async move { group.finish(&client).await });
-                    return;
                 }
             }
         }
@@ -78,30 +98,24 @@ pub(super) async fn run(group: Weak<Group>, epoch: u32) {
 }
 
 impl Group {
-    /// Takes in what has come. Answers whether there were any messages, and whether the sending goes on.
-    pub(super) fn arrive(&self, state: &mut State) -> (bool, bool) {
+    /// Takes in what has come. Answers whether there were any messages, and whether there are going to be more; `None` once
+    /// the claim is lost.
+    pub(super) fn arrive(&self, state: &mut State) -> Option<(bool, bool)> {
         let State {
             claim,
             session,
             waker,
             ..
         } = state;
-        let Some(claim) = claim else {
-            return (false, false);
-        };
+        let claim = claim.as_mut()?;
         let latest = |claim: &Claim| claim.token().map(|token| (token.owner, token.sequence));
         let before = latest(claim);
         let goes_on = claim.drain(waker);
         if latest(claim) != before {
             self.written.notify_waiters();
         }
-        match session {
-            Some(session) => {
-                let (any, more) = session.arrive(waker, &self.group);
-                (any, more && goes_on)
-            }
-            None => (false, goes_on),
-        }
+        let arrived = session.as_mut().map(|session| session.arrive(waker, &self.group));
+        goes_on.then(|| arrived.unwrap_or((false, true)))
     }
 
     /// Tells of messages that were gone before the group had them.

@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) owner: u64,
     /// The latest token that was written.
     pub(super) sequence: u64,
+    /// The token that it began with.
+    base: (u64, u64, u64),
     pub(super) window: Window,
     pub(super) kept: Kept<Entries>,
     reader: Attached,
@@ -55,6 +57,7 @@ impl Session {
             generation: progress.generation + 1,
             owner: fastrand::u64(1..),
             sequence: 0,
+            base: progress.name(),
             window: progress.to_window(),
             kept: Kept::default(),
             reader,
@@ -75,14 +78,16 @@ impl Session {
     /// Goes on elsewhere in the log; receipts from before are stale.
     pub(super) fn move_to(&mut self, epoch: u32, progress: &Progress, reader: Attached) {
         let (owner, sequence, generation) = (self.owner, self.sequence, self.generation);
-        let (version, saved) = (self.version, self.saved);
+        let (version, saved, base) = (self.version, self.saved, self.base);
         *self = Self::new(epoch, progress, reader);
         (self.owner, self.sequence, self.generation) = (owner, sequence, generation);
-        (self.version, self.saved) = (version + 1, saved);
+        (self.version, self.saved, self.base) = (version + 1, saved, base);
     }
 
-    pub(super) fn is_up(&self) -> bool {
-        self.reader.is_up()
+    /// Goes on by another reader, from the first offset that has not come.
+    pub(super) fn read_by(&mut self, reader: Attached) {
+        self.reader = reader;
+        self.credits.clear();
     }
 
     pub(super) fn channel(&self) -> lapin::Channel {
@@ -189,6 +194,12 @@ impl Session {
         self.kept.keep(first, len, left, Entries::new(entries));
     }
 
+    /// Gives all credit that there is to give, so that the server does not take this reader for a stuck one.
+    pub(super) fn give_all_credit(&mut self) {
+        self.give_credit();
+        self.reader.catch_up();
+    }
+
     fn give_credit(&mut self) {
         let next = self.window.next();
         let passed = self.credits.partition_point(|(end, _)| *end <= next);
@@ -260,6 +271,7 @@ impl Session {
         Past {
             epoch: self.epoch,
             token: self.token(),
+            base: self.base,
             window: self.window,
         }
     }
@@ -270,10 +282,17 @@ pub(super) struct Past {
     pub(super) epoch: u32,
     /// What its last token would have told.
     pub(super) token: Progress,
+    base: (u64, u64, u64),
     window: Window,
 }
 
 impl Past {
+    /// Whether nobody else had the group until `token` was found: it is of this session, or the one that it began with.
+    pub(super) fn is_latest(&self, token: &Progress) -> bool {
+        let is_own = (token.owner, token.generation) == (self.token.owner, self.token.generation);
+        is_own || token.name() == self.base
+    }
+
     /// What settling a delivery of it answers: what was in hand when it ended goes to whoever is next.
     pub(super) fn settled(&self, receipt: &Receipt, who: Who, now: Moment) -> Settled {
         let answer = self.window.check(receipt.sequence, Tag::of(receipt, 0), who, now);

@@ -21,6 +21,12 @@ use crate::told::gone;
 /// How often others are told of a group that goes on.
 const REPORTS: Duration = Duration::from_secs(1);
 
+/// How often a token is looked for that nobody tells of.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How often a token is written where nothing changes: the server takes who holds a message for half an hour for stuck.
+const RENEWALS: Duration = Duration::from_secs(300);
+
 /// Writes a token, and what others may know where it is time for that; both are stored when this returns.
 pub(super) async fn put(
     client: &Client,
@@ -131,7 +137,8 @@ impl Group {
                     return Err(gone());
                 }
             }
-            if tokio::time::timeout_at(until, written).await.is_err() {
+            let _ = tokio::time::timeout(LOOK, written).await;
+            if Instant::now() >= until {
                 let line =
                     format!("a group's position did not come back within {limit:?} (operation_timeout)");
                 return Err(Error::new(ErrorKind::Timeout, line).retry(Retry::Safe));
@@ -155,11 +162,15 @@ impl Group {
 
     /// Tells others what they were not told yet, if it is time.
     pub(super) fn report_if_due(self: &Arc<Self>) {
-        let is_due = lock(&self.reported).is_none_or(|reported| reported.elapsed() >= REPORTS);
-        if !is_due || !self.is_to_be_reported.swap(false, Ordering::AcqRel) {
+        let since = lock(&self.reported).map_or(Duration::MAX, |reported| reported.elapsed());
+        let is_told = since < REPORTS || !self.is_to_be_reported.swap(false, Ordering::AcqRel);
+        let is_owner = self.state().session.is_some();
+        if !is_owner || (is_told && since < RENEWALS) {
             return;
         }
-        if let Some(client) = self.client.upgrade() {
+        if let Some(client) = self.client.upgrade()
+            && !self.is_to_be_written.swap(true, Ordering::AcqRel)
+        {
             let group = Arc::clone(self);
             tokio::spawn(async move {
                 // The next token tells them.
