@@ -267,7 +267,7 @@ async fn what_a_log_has_no_use_for_is_refused_in_one_line() {
     let log = QueueType::Stream;
     let wrong: [(QueueType, &str, Set); 7] = [
         (log, "single_active_consumer", |it| {
-            it.single_active_consumer = true
+            it.single_active_consumer = true;
         }),
         (log, "declare", |it| it.declare = false),
         (log, "persistent", |it| it.persistent = false),
@@ -275,7 +275,7 @@ async fn what_a_log_has_no_use_for_is_refused_in_one_line() {
         (log, "max_age", |it| it.max_age = Some(Duration::from_millis(1))),
         (QueueType::Classic, "max_age", |it| it.max_age = Some(PATIENCE)),
         (QueueType::Quorum, "max_length_bytes", |it| {
-            it.max_length_bytes = Some(1)
+            it.max_length_bytes = Some(1);
         }),
     ];
     for (queue_type, key, set) in wrong {

@@ -65,10 +65,20 @@ impl Member {
             // What is left may be for others.
             self.group.arrived.notify_waiters();
         }
-        if !deliveries.is_empty() {
-            self.group.write_down_soon();
-        }
         deliveries
+    }
+
+    /// Hands out what was taken once that is written down, so that each attempt counts whoever has the group next.
+    async fn hand_out(&self, deliveries: Deliveries) -> Result<Deliveries> {
+        let change = self.group.change();
+        let mut taken = Taken {
+            member: self,
+            deliveries: Some(deliveries),
+        };
+        self.group
+            .write_down(&self.client, change.ok_or_else(gone)?)
+            .await?;
+        Ok(taken.deliveries.take().unwrap_or_default())
     }
 
     /// Hands out up to `max` messages, waiting up to `wait` for the first.
@@ -90,7 +100,7 @@ impl Member {
             self.group.open().await?;
             let deliveries = self.take(max);
             if !deliveries.is_empty() {
-                return Ok(deliveries);
+                return self.hand_out(deliveries).await;
             }
             if Instant::now() >= deadline {
                 if asked {
@@ -168,5 +178,24 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.forget(false);
+    }
+}
+
+/// What was taken and nobody has in hand yet; dropped, it is given back.
+struct Taken<'a> {
+    member: &'a Member,
+    deliveries: Option<Deliveries>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(deliveries) = self.deliveries.take() {
+            let runs: Vec<_> = deliveries
+                .lots()
+                .iter()
+                .flat_map(|lot| lot.runs_from(0))
+                .collect();
+            self.member.settle(&runs, Purpose::GiveBack);
+        }
     }
 }
