@@ -44,7 +44,7 @@ use syn::{Item, parse_macro_input};
 /// | `ordered_by` | `"key"` or `"nothing"` | `"key"` |
 /// | `sequential` | a failing message parks its key | `false` |
 /// | `timeout`, `lease` | such as `"30s"` | none; the broker's `message_timeout` |
-/// | `prefetch` | how many messages may be in hand | 256 |
+/// | `prefetch` | how many messages may be in hand | 256; on Redis up to 2,048 small ones, while handlers take next to no time |
 /// | `attempts` | how often a message is tried in all | the engine's policy |
 /// | `retry` | an expression that makes a `RetryPolicy` | the engine's policy |
 /// | `require` | flags such as `[RELIABLE_MESSAGING]` without which the engine does not start | none |

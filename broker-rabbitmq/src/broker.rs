@@ -6,12 +6,13 @@ use broker_core::base::{
     BaseBroker, Deliveries, Families, HealthReport, Members, Membership, Nack, OpenContext, PublishBatch,
     ReadRequest, Settle,
 };
-use broker_core::{Capabilities, LostCapability, Published, Result, Settlements};
+use broker_core::{Capabilities, GroupName, LostCapability, Published, Result, Settlements, StreamName};
 
 use crate::claims;
 use crate::client::Client;
 use crate::config::RabbitMqConfig;
 use crate::consumer::Consumer;
+use crate::log;
 use crate::ordered;
 use crate::publish::Publisher;
 
@@ -21,6 +22,7 @@ pub struct RabbitMq {
     /// Members that read and settle without an endpoint.
     members: Members<Consumer>,
     ordered: Members<ordered::Member>,
+    logged: Members<log::Member>,
 }
 
 impl RabbitMq {
@@ -30,6 +32,7 @@ impl RabbitMq {
             client: Arc::new(Client::new(config, context)),
             members: Members::default(),
             ordered: Members::default(),
+            logged: Members::default(),
         })
     }
 
@@ -46,6 +49,22 @@ impl RabbitMq {
     pub(crate) async fn ordered(&self, member: &Membership) -> Result<Arc<ordered::Member>> {
         let joining = ordered::Member::join(&self.client, member);
         self.ordered.of(member, joining).await
+    }
+
+    /// Whether all groups of a stream read one log.
+    pub(crate) fn is_log(&self) -> bool {
+        self.client.config.is_log()
+    }
+
+    /// A member of a group that reads a log.
+    pub(crate) async fn logged(&self, member: &Membership) -> Result<Arc<log::Member>> {
+        let joining = log::Member::join(&self.client, member);
+        self.logged.of(member, joining).await
+    }
+
+    /// Forgets the members of a group that reads a log.
+    pub(crate) fn forget_log_members(&self, stream: &StreamName, group: &GroupName) {
+        self.logged.forget(stream, group);
     }
 
     async fn member(&self, member: &Membership) -> Result<Arc<Consumer>> {
@@ -70,7 +89,9 @@ impl BaseBroker for RabbitMq {
                 .contains(Capabilities::DEAD_LETTER_QUEUE)
                 .then_some(self as _),
             endpoints: Some(self),
+            groups: self.is_log().then_some(self as _),
             leases: Some(self),
+            replay: claims.contains(Capabilities::REPLAY).then_some(self as _),
             ..Families::default()
         }
     }
@@ -85,6 +106,10 @@ impl BaseBroker for RabbitMq {
 
     async fn read(&self, request: ReadRequest<'_>) -> Result<Deliveries> {
         self.client.check_open()?;
+        if self.is_log() {
+            let member = self.logged(request.member).await?;
+            return member.read(request.max, request.wait).await;
+        }
         if self.is_ordered() {
             let member = self.ordered(request.member).await?;
             return member.read(request.max, request.wait).await;
@@ -97,6 +122,9 @@ impl BaseBroker for RabbitMq {
 
     async fn ack(&self, settle: Settle<'_>) -> Result<Settlements> {
         self.client.check_open()?;
+        if self.is_log() {
+            return self.logged(settle.member).await?.ack(settle.runs).await;
+        }
         if self.is_ordered() {
             return self.ordered(settle.member).await?.ack(settle.runs).await;
         }
@@ -106,6 +134,10 @@ impl BaseBroker for RabbitMq {
     async fn nack(&self, nack: Nack<'_>) -> Result<Settlements> {
         self.client.check_open()?;
         let settle = nack.settle;
+        if self.is_log() {
+            let member = self.logged(settle.member).await?;
+            return member.nack(settle.runs, nack.disposition, nack.failure).await;
+        }
         if self.is_ordered() {
             let member = self.ordered(settle.member).await?;
             return member.nack(settle.runs, nack.disposition, nack.failure).await;
@@ -148,6 +180,7 @@ impl BaseBroker for RabbitMq {
             ],
         };
         client.groups.describe(&mut report);
+        client.readers.describe(&mut report);
         report
     }
 
@@ -161,6 +194,7 @@ impl BaseBroker for RabbitMq {
         self.client.close().await;
         self.members.clear();
         self.ordered.clear();
+        self.logged.clear();
         Ok(())
     }
 }

@@ -12,8 +12,11 @@ pub(crate) const USUAL: Capabilities = Capabilities::RELIABLE_MESSAGING
     .union(Capabilities::LEASE_EXTENSION)
     .union(Capabilities::PATTERN_SUBSCRIPTION);
 
-/// The most that an instance can claim.
-pub(crate) const QUEUES: Capabilities = USUAL.union(Capabilities::MESSAGE_ORDERING);
+/// The most that one can claim whose queues have a single active consumer.
+pub(crate) const ORDERED: Capabilities = USUAL.union(Capabilities::MESSAGE_ORDERING);
+
+/// The most that an instance can claim: with a log for all groups of a stream.
+pub(crate) const LOGS: Capabilities = ORDERED.union(Capabilities::REPLAY);
 
 /// What an instance with these settings lacks, each with its reason.
 pub(crate) fn lost(config: &RabbitMqConfig) -> Vec<LostCapability> {
@@ -22,7 +25,11 @@ pub(crate) fn lost(config: &RabbitMqConfig) -> Vec<LostCapability> {
         reason: reason.to_owned(),
     };
     let mut all = Vec::new();
-    if !config.single_active_consumer {
+    if !config.is_log() {
+        let reason = "queue_type is not `stream`: a queue forgets what is acked";
+        all.push(lost(Capabilities::REPLAY, reason));
+    }
+    if !config.single_active_consumer && !config.is_log() {
         let reason = "single_active_consumer is off: a queue's messages go to whoever is free, and a refused one to its end";
         all.push(lost(Capabilities::MESSAGE_ORDERING, reason));
     }
@@ -52,7 +59,7 @@ pub(crate) fn lost(config: &RabbitMqConfig) -> Vec<LostCapability> {
 pub(crate) fn of(config: &RabbitMqConfig) -> Capabilities {
     lost(config)
         .into_iter()
-        .fold(QUEUES, |left, lost| left.without(lost.capability))
+        .fold(LOGS, |left, lost| left.without(lost.capability))
 }
 
 #[cfg(test)]
@@ -68,7 +75,12 @@ mod tests {
             single_active_consumer: true,
             ..RabbitMqConfig::default()
         };
-        assert_eq!(of(&ordered), QUEUES);
+        assert_eq!(of(&ordered), ORDERED);
+        let log = RabbitMqConfig {
+            queue_type: crate::config::QueueType::Stream,
+            ..RabbitMqConfig::default()
+        };
+        assert_eq!(of(&log), LOGS);
         let by_key = RabbitMqConfig {
             exchange_type: ExchangeType::Topic,
             routing_key: "{stream}.{key}".to_owned(),

@@ -14,9 +14,22 @@ use tokio::task::JoinHandle;
 use crate::config::RabbitMqConfig;
 use crate::connection::{Link, Live};
 use crate::consumer::Consumer;
+use crate::log;
 use crate::ordered::Groups;
 use crate::sender::Senders;
 use crate::topology::Known;
+
+/// The lower bits of an id's first number, which keep instances of one moment apart: milliseconds of 1970 to 2527 take the
+/// 44 above them.
+const TELLS_APART: u32 = 20;
+
+/// When a message of this id was published, in ms since 1970; `None` for another program's id.
+pub(crate) fn published(id: &MessageId) -> Option<u64> {
+    match id {
+        MessageId::Entry { ms, .. } => Some(ms >> TELLS_APART),
+        _ => None,
+    }
+}
 
 /// How long a connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -36,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) senders: Senders,
     /// What is read in order.
     pub(crate) groups: Groups,
+    /// What is read of logs.
+    pub(crate) readers: log::Groups,
     pub(crate) known: Known,
     /// One walk through dead letters at a time: what one has in hand, another would miss.
     pub(crate) walking: tokio::sync::Mutex<()>,
@@ -44,7 +59,7 @@ pub(crate) struct Client {
     /// The first fence of this instance; they count up from here.
     first_fence: u64,
     next_fence: AtomicU64,
-    /// Tells this instance's message ids from all others'.
+    /// Tells this instance's message ids from those of others in the same millisecond.
     instance: u64,
     next_id: AtomicU64,
     closed: AtomicBool,
@@ -54,8 +69,6 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(config: RabbitMqConfig, context: OpenContext) -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let ms = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
         let first_fence = fastrand::u64(1..u64::MAX / 2);
         Self {
             config,
@@ -64,14 +77,14 @@ impl Client {
             consuming: Link::new("consuming", true),
             senders: Senders::default(),
             groups: Groups::default(),
+            readers: log::Groups::default(),
             known: Known::default(),
             walking: tokio::sync::Mutex::default(),
             sessions: Mutex::default(),
             first_fence,
             next_fence: AtomicU64::new(first_fence),
-            // Milliseconds of 1970 to 2527 take 44 bits; the rest keeps instances of one moment apart.
-            instance: (ms << 20) | fastrand::u64(0..1 << 20),
-            next_id: AtomicU64::new(0),
+            instance: fastrand::u64(0..1 << TELLS_APART),
+            next_id: AtomicU64::new(fastrand::u64(0..1 << 32)),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             keeper: Mutex::default(),
@@ -107,10 +120,10 @@ impl Client {
         self.to_consume().await?.channel().await
     }
 
-    /// An id for a message that is published here.
+    /// An id for a message that is published here; it tells when, to the millisecond.
     pub(crate) fn id(&self) -> MessageId {
         MessageId::Entry {
-            ms: self.instance,
+            ms: (crate::settle::now() << TELLS_APART) | self.instance,
             seq: self.next_id.fetch_add(1, Ordering::Relaxed),
         }
     }
@@ -167,7 +180,8 @@ impl Client {
             let _ = keeper.await;
         }
         // What a silent server does not hear of counts as it has it.
-        let _ = tokio::time::timeout(GOODBYE, self.groups.finish(self)).await;
+        let finishing = async { tokio::join!(self.groups.finish(self), self.readers.finish(self)) };
+        let _ = tokio::time::timeout(GOODBYE, finishing).await;
         self.senders.clear();
         tokio::join!(self.publishing.close(GOODBYE), self.consuming.close(GOODBYE));
     }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::broker::RabbitMq;
 
+mod check;
+
 /// Where the server is and how to talk to it.
 ///
 /// Either a `uri`, or its parts; a part that is set beside the URI wins over the URI's own.
@@ -60,12 +62,23 @@ pub struct RabbitMqConfig {
     #[serde(with = "duration")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "duration::schema"))]
     pub connection_retry_delay: Duration,
-    /// What a group's queue is.
+    /// What messages lie in: a queue for each group, or one log for all.
     pub queue_type: QueueType,
     /// Whether the messages of one key come in order, also after a failure: one consumer at a time has a group's queue.
     pub single_active_consumer: bool,
-    /// How many messages the server sends ahead to a group's single active consumer, from 1; the same in all processes of a group.
+    /// How many messages the server sends ahead to a group's single active consumer, or to the reader of a log, from 1; the
+    /// same in all processes of a group.
     pub prefetch_count: u16,
+    /// The stream queue in which a stream's messages lie, where `queue_type` is `stream`; `{stream}` stands for its name.
+    pub log_queue: String,
+    /// How long a stream queue keeps messages, at least; without it, for ever. Whole segments go.
+    #[serde(with = "duration::option")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "duration::option::schema"))]
+    pub max_age: Option<Duration>,
+    /// How many bytes a stream queue keeps; without it, all. Whole segments go.
+    pub max_length_bytes: Option<u64>,
+    /// The size of a stream queue's segments; without it, the server's own choice of 500 MB.
+    pub max_segment_size_bytes: Option<u64>,
     /// Whether exchanges and queues are made; off, they are used as they are.
     pub declare: bool,
     /// The exchange of a stream; `{stream}` stands for its name. Empty is the server's default exchange, which leads
@@ -104,7 +117,7 @@ pub enum ExchangeType {
     Headers,
 }
 
-/// What a group's queue is.
+/// What messages lie in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +127,8 @@ pub enum QueueType {
     Quorum,
     /// On one node.
     Classic,
+    /// One log for all groups of a stream, which keeps what is settled.
+    Stream,
 }
 
 impl QueueType {
@@ -122,6 +137,15 @@ impl QueueType {
         match self {
             Self::Quorum => "quorum",
             Self::Classic => "classic",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// What the queues beside it are, for dead letters, delays and positions.
+    pub(crate) const fn beside(self) -> Self {
+        match self {
+            Self::Classic => Self::Classic,
+            Self::Quorum | Self::Stream => Self::Quorum,
         }
     }
 }
@@ -145,6 +169,10 @@ impl Default for RabbitMqConfig {
             queue_type: QueueType::default(),
             single_active_consumer: false,
             prefetch_count: 4096,
+            log_queue: "{stream}".to_owned(),
+            max_age: None,
+            max_length_bytes: None,
+            max_segment_size_bytes: None,
             declare: true,
             exchange: "{stream}".to_owned(),
             exchange_type: ExchangeType::default(),
@@ -213,63 +241,15 @@ impl RabbitMqConfig {
             .filter(|path| !path.is_empty());
         self.virtual_host.as_deref().or(of_uri).unwrap_or("/")
     }
-
-    fn check(&self) -> Result<()> {
-        let refuse = |key: &str, line: &str| Err(Error::config(key, line));
-        if self.is_tls() && cfg!(not(feature = "tls")) {
-            return refuse("tls", "this build is without the feature `tls`");
-        }
-        if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return refuse("tls_cert and tls_key", "one needs the other; set both");
-        }
-        if !self.is_tls() && (self.tls_ca.is_some() || self.tls_cert.is_some()) {
-            return refuse("tls", "certificates are set and TLS is not; use `amqps://`");
-        }
-        if self.connection_attempts == 0 {
-            return refuse("connection_attempts", "a number above zero is expected");
-        }
-        if self.heartbeat.subsec_nanos() != 0 || self.heartbeat.as_secs() > u64::from(u16::MAX) {
-            return refuse("heartbeat", "whole seconds up to 65535 are expected");
-        }
-        let binding_key = self.binding_key.clone().unwrap_or_default();
-        for (key, text, holes) in [
-            ("exchange", &self.exchange, &["{stream}"][..]),
-            ("queue", &self.queue, &["{stream}", "{group}"]),
-            ("routing_key", &self.routing_key, &["{stream}", "{key}"]),
-            ("binding_key", &binding_key, &["{stream}"]),
-        ] {
-            let rest = holes
-                .iter()
-                .fold(text.clone(), |text, hole| text.replace(hole, ""));
-            if rest.contains(['{', '}']) {
-                let known = holes.join(" and ");
-                return refuse(key, &format!("it has a brace that is none of {known}"));
-            }
-        }
-        if self.prefetch_count == 0 {
-            return refuse("prefetch_count", "a number above zero is expected");
-        }
-        self.check_order()?;
-        self.check_bindings()?;
-        let apart = self.exchange.contains("{stream}") || self.is_shared();
-        if self.declare && !(apart && self.queue.contains("{group}")) {
-            return refuse(
-                "declare",
-                "streams would share an exchange or groups a queue; name them by `{stream}` and `{group}`, or set `declare = false`",
-            );
-        }
-        if self.declare && self.queue == "{group}" {
-            return refuse(
-                "queue",
-                "groups of different streams would share it; add `{stream}`",
-            );
-        }
-        Ok(())
-    }
 }
 
 /// How messages find their groups.
 impl RabbitMqConfig {
+    /// Whether all groups of a stream read one log.
+    pub(crate) fn is_log(&self) -> bool {
+        self.queue_type == QueueType::Stream
+    }
+
     /// Whether streams share one exchange, which tells them apart by their routing keys.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic)
@@ -281,57 +261,6 @@ impl RabbitMqConfig {
     pub(crate) fn is_by_key(&self) -> bool {
         matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic)
             && self.routing_key.contains("{key}")
-    }
-
-    fn check_order(&self) -> Result<()> {
-        let refuse = |line: &str| Err(Error::config("single_active_consumer", line));
-        if self.single_active_consumer && self.queue_type != QueueType::Quorum {
-            return refuse(
-                "only a quorum queue counts how often a message was delivered; set `queue_type = \"quorum\"`, or leave it out",
-            );
-        }
-        if self.single_active_consumer && !self.declare {
-            return refuse(
-                "with `declare = false` queues are used as they are, and there is none for attempts; leave it out",
-            );
-        }
-        Ok(())
-    }
-
-    fn check_bindings(&self) -> Result<()> {
-        let refuse = |key: &str, line: &str| Err(Error::config(key, line));
-        let by_key = matches!(self.exchange_type, ExchangeType::Direct | ExchangeType::Topic);
-        if self.binding_key.is_some() && !by_key {
-            return refuse(
-                "binding_key",
-                "only direct and topic exchanges go by it; set `exchange_type`, or leave it out",
-            );
-        }
-        if !self.binding_headers.is_empty() && self.exchange_type != ExchangeType::Headers {
-            return refuse(
-                "binding_headers",
-                "only headers exchanges go by them; set `exchange_type = \"headers\"`, or leave them out",
-            );
-        }
-        if !self.declare && self.exchange_type != ExchangeType::Fanout {
-            return refuse(
-                "exchange_type",
-                "with `declare = false` exchanges are used as they are, whatever their type; leave it out",
-            );
-        }
-        if self.exchange_type == ExchangeType::Direct && self.is_by_key() && self.binding_key.is_none() {
-            return refuse(
-                "binding_key",
-                "messages are routed by their keys, and a direct exchange has no binding for all; name one, or use `topic`",
-            );
-        }
-        if self.is_shared() && (self.is_by_key() || self.binding_key.is_some()) {
-            return refuse(
-                "exchange",
-                "streams that share an exchange are told apart by their routing keys alone; name it by `{stream}` to go by keys as well",
-            );
-        }
-        Ok(())
     }
 }
 

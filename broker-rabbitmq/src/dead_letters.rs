@@ -129,7 +129,10 @@ impl RabbitMq {
         let Some(mut walk) = Walk::start(client, stream, group).await? else {
             return Ok(0);
         };
-        let queue = client.group(stream, group).await?;
+        let (queue, alone) = match client.config.is_log() {
+            true => (client.log(stream).await?, Some(group)),
+            false => (client.group(stream, group).await?, None),
+        };
         // What is buried while this goes on, and the very letter that fails again, is for the next time.
         let most = depth(client, &walk.queue).await?.unwrap_or(0);
         let mut taken = 0;
@@ -141,7 +144,9 @@ impl RabbitMq {
                 .filter(|walked| is_chosen(selection, &walked.letter))
                 .collect();
             if replay {
-                let copies = chosen.iter().map(|walked| replayed(client, &queue, walked));
+                let copies = chosen
+                    .iter()
+                    .map(|walked| replayed(client, &queue, alone, walked));
                 client.put(copies.collect::<Result<_>>()?).await?;
             }
             for walked in &chosen {

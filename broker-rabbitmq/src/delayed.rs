@@ -26,7 +26,7 @@ impl Client {
         let ms = rest(delay);
         let name = names::resting(queue.as_str(), ms)?;
         let arguments = arguments(
-            self.config.queue_type,
+            self.config.queue_type.beside(),
             ms,
             names::DEFAULT_EXCHANGE,
             Some(queue.as_str()),
@@ -47,14 +47,14 @@ impl Client {
         // Where messages are routed by their keys, none is delayed unless the exchange does not ask.
         let key = names::routing(&self.config, stream)?;
         let key = key.as_ref().map_or(stream.as_str(), |key| key.as_str());
-        let arguments = arguments(self.config.queue_type, ms, exchange, Some(key));
+        let arguments = arguments(self.config.queue_type.beside(), ms, exchange, Some(key));
         self.to_rest_in(&name, arguments).await?;
         Ok(name)
     }
 
     async fn to_rest_in(&self, queue: &ShortString, arguments: FieldTable) -> Result<()> {
-        match self.config.queue_type {
-            QueueType::Quorum => self.beside(queue, arguments).await,
+        match self.config.queue_type.beside() {
+            QueueType::Quorum | QueueType::Stream => self.beside(queue, arguments).await,
             QueueType::Classic => self.passing(queue, FRESH, arguments).await,
         }
     }

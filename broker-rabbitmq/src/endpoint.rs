@@ -12,6 +12,7 @@ use broker_core::{Failure, Message, Published, ReceiptRun, Result, Settlements, 
 use crate::broker::RabbitMq;
 use crate::consumer::Consumer;
 use crate::listener::Listener;
+use crate::log;
 use crate::ordered;
 use crate::publish::Publisher;
 
@@ -25,6 +26,9 @@ impl Endpoints for RabbitMq {
     }
 
     async fn reader(&self, member: &Membership) -> Result<Arc<dyn ReadEndpoint>> {
+        if self.is_log() {
+            return Ok(Arc::new(Logged(log::Member::join(self.client(), member).await?)));
+        }
         if self.is_ordered() {
             return Ok(Arc::new(Ordered(
                 ordered::Member::join(self.client(), member).await?,
@@ -98,6 +102,35 @@ impl ReadEndpoint for Member {
 struct Ordered(Arc<ordered::Member>);
 
 impl ReadEndpoint for Ordered {
+    fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
+        Box::pin(self.0.read(max, wait))
+    }
+
+    fn ack<'a>(&'a self, runs: &'a [ReceiptRun]) -> BoxFuture<'a, Result<Settlements>> {
+        Box::pin(self.0.ack(runs))
+    }
+
+    fn nack<'a>(
+        &'a self,
+        runs: &'a [ReceiptRun],
+        disposition: Disposition,
+        failure: &'a Failure,
+    ) -> BoxFuture<'a, Result<Settlements>> {
+        Box::pin(self.0.nack(runs, disposition, failure))
+    }
+
+    fn leave(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            self.0.leave().await;
+            Ok(())
+        })
+    }
+}
+
+/// A member of a group that reads a log, as the port knows it.
+struct Logged(Arc<log::Member>);
+
+impl ReadEndpoint for Logged {
     fn read(&self, max: usize, wait: Duration) -> BoxFuture<'_, Result<Deliveries>> {
         Box::pin(self.0.read(max, wait))
     }

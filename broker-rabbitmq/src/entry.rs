@@ -41,7 +41,7 @@ impl Entry {
         // A classic queue tells that it was delivered before, and not how often.
         let count = match queue_type {
             QueueType::Classic => count.max(u32::from(delivery.redelivered)),
-            QueueType::Quorum => count,
+            QueueType::Quorum | QueueType::Stream => count,
         };
         Self {
             tag: delivery.delivery_tag,

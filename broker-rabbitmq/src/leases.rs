@@ -21,6 +21,9 @@ const TICKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 impl Leases for RabbitMq {
     async fn extend(&self, settle: Settle<'_>, by: Duration) -> Result<Settlements> {
         self.client().check_open()?;
+        if self.is_log() {
+            return Ok(self.logged(settle.member).await?.extend(settle.runs, by));
+        }
         if self.is_ordered() {
             return Ok(self.ordered(settle.member).await?.extend(settle.runs, by));
         }
@@ -85,7 +88,7 @@ impl Consumer {
         for (tag, held) in lapsed {
             let given_up = match self.client.config.queue_type {
                 // The server counts it.
-                QueueType::Quorum => {
+                QueueType::Quorum | QueueType::Stream => {
                     drop(held);
                     self.let_go(fence, tag);
                     let requeue = BasicNackOptions {

@@ -127,15 +127,26 @@ fn moment(ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms)
 }
 
-/// A letter as a message for its group once more.
-pub(crate) fn replayed(client: &Client, queue: &ShortString, walked: &Walked) -> Result<Outgoing> {
+/// The group that a message in a log is for alone.
+pub(crate) const ONE_GROUP: &str = "broker-group";
+
+/// A letter as a message for its group once more, in its queue or, for it alone, in the log of all groups.
+pub(crate) fn replayed(
+    client: &Client,
+    queue: &ShortString,
+    group: Option<&GroupName>,
+    walked: &Walked,
+) -> Result<Outgoing> {
     let letter = &walked.letter;
     let message = letter
         .message
         .clone()
         .header("replayed-from", letter.id.to_string());
     let meta = walked.meta.replayed();
-    let (properties, table) = codec::encode(&message, &meta, client.config.persistent)?;
+    let (properties, mut table) = codec::encode(&message, &meta, client.config.persistent)?;
+    if let Some(group) = group {
+        table.insert(ONE_GROUP.into(), bytes(group.as_str().as_bytes()));
+    }
     Ok(Outgoing {
         id: meta.id,
         exchange: names::short("exchange's name", names::DEFAULT_EXCHANGE)?,

@@ -18,6 +18,7 @@ mod held;
 mod leases;
 mod letter;
 mod listener;
+mod log;
 mod memory;
 mod meta;
 mod names;
@@ -43,7 +44,8 @@ pub static PROVIDER: Provider = config::describe(
         .modes(&[
             ("quorum", claims::USUAL),
             ("classic", claims::USUAL),
-            ("single active consumer", claims::QUEUES),
+            ("single active consumer", claims::ORDERED),
+            ("stream", claims::LOGS),
         ]),
 );
 

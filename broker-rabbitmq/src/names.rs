@@ -100,6 +100,21 @@ pub(crate) fn routing_by_key(
     short("routing key", text.replace("{key}", key))
 }
 
+/// The stream queue in which a stream's messages lie.
+pub(crate) fn log(config: &RabbitMqConfig, stream: &StreamName) -> Result<ShortString> {
+    long(config.log_queue.replace("{stream}", stream.as_str()))
+}
+
+/// The stream queue in which the names of a stream's groups lie.
+pub(crate) fn groups(stream: &StreamName) -> Result<ShortString> {
+    long(format!("{stream}//groups"))
+}
+
+/// What others may know of a group that reads a log.
+pub(crate) fn state(queue: &str) -> Result<ShortString> {
+    long(format!("{queue}/state"))
+}
+
 /// A group's dead letters. A slash more than any group's queue has, so that no name leads to another's.
 pub(crate) fn dead(queue: &str) -> Result<ShortString> {
     long(format!("{queue}/dead"))

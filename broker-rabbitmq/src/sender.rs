@@ -72,7 +72,7 @@ impl Client {
     ) -> Result<Vec<Outcome>> {
         let slot = Senders::slot(&self.senders.outside, stream);
         let mut outcomes = self.send_by(slot, messages, mandatory).await?;
-        if self.config.single_active_consumer {
+        if self.config.single_active_consumer || self.config.is_log() {
             // Those behind a refused one may be stored: sent once more, it would come after them.
             for outcome in &mut outcomes {
                 if let Outcome::NotSent(error) = outcome

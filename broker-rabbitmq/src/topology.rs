@@ -31,6 +31,8 @@ pub(crate) struct Known {
     queues: Mutex<HashMap<ShortString, Weak<Live>>>,
     /// Queues that the server removes when they are idle, and when they were last made.
     passing: Mutex<HashMap<ShortString, Instant>>,
+    /// One making of a log at a time: the server fails, with the connection, where one is declared twice at once.
+    logs: tokio::sync::Mutex<()>,
 }
 
 impl Known {
@@ -71,10 +73,62 @@ impl Client {
         if has(&self.known.streams, stream, &live) {
             return Ok(exchange);
         }
+        let _alone = match self.config.is_log() {
+            true => Some(self.known.logs.lock().await),
+            false => None,
+        };
+        if has(&self.known.streams, stream, &live) {
+            return Ok(exchange);
+        }
         let channel = live.channel().await?;
         declare_stream(&channel, &self.config, &exchange, stream).await?;
+        if self.config.is_log() {
+            self.make_log(&channel, &exchange, stream).await?;
+        }
         keep(&self.known.streams, stream.clone(), &live);
         Ok(exchange)
+    }
+
+    /// Makes the log in which all messages of a stream lie.
+    async fn make_log(&self, channel: &Channel, exchange: &ShortString, stream: &StreamName) -> Result<()> {
+        let log = names::log(&self.config, stream)?;
+        let number = |number: u64| AMQPValue::LongLongInt(i64::try_from(number).unwrap_or(i64::MAX));
+        let mut arguments = FieldTable::default();
+        if let Some(age) = self.config.max_age {
+            let age = format!("{}s", age.as_secs());
+            arguments.insert("x-max-age".into(), AMQPValue::LongString(age.as_bytes().into()));
+        }
+        if let Some(bytes) = self.config.max_length_bytes {
+            arguments.insert("x-max-length-bytes".into(), number(bytes));
+        }
+        if let Some(bytes) = self.config.max_segment_size_bytes {
+            arguments.insert("x-stream-max-segment-size-bytes".into(), number(bytes));
+        }
+        declare_queue(channel, &log, QueueType::Stream, arguments).await?;
+        let (binding, wanted) = self.binding(stream)?;
+        let options = QueueBindOptions::default();
+        let bound = channel
+            .queue_bind(log, exchange.clone(), binding, options, wanted)
+            .await;
+        bound.map_err(|error| from_lapin(&error))
+    }
+
+    /// A log beside a stream's, which is there when this returns.
+    pub(crate) async fn log_beside(&self, queue: &ShortString) -> Result<()> {
+        let live = self.to_consume().await?;
+        let _alone = self.known.logs.lock().await;
+        if !has(&self.known.queues, queue, &live) {
+            let channel = live.channel().await?;
+            declare_queue(&channel, queue, QueueType::Stream, FieldTable::default()).await?;
+            keep(&self.known.queues, queue.clone(), &live);
+        }
+        Ok(())
+    }
+
+    /// Whether a queue was made, or seen, on the connection that there is.
+    pub(crate) fn is_known(&self, queue: &ShortString) -> bool {
+        let live = self.consuming.live();
+        live.is_some_and(|live| has(&self.known.queues, queue, &live))
     }
 
     /// The exchange that all streams lead to, which is there when this returns.
@@ -171,7 +225,7 @@ impl Client {
             return Ok(());
         }
         let channel = live.channel().await?;
-        declare_queue(&channel, queue, self.config.queue_type, arguments).await?;
+        declare_queue(&channel, queue, self.config.queue_type.beside(), arguments).await?;
         keep(&self.known.queues, queue.clone(), &live);
         Ok(())
     }
@@ -188,7 +242,7 @@ impl Client {
             return Ok(());
         }
         let (channel, now) = (self.asking().await?, Instant::now());
-        declare_queue(&channel, queue, self.config.queue_type, arguments).await?;
+        declare_queue(&channel, queue, self.config.queue_type.beside(), arguments).await?;
         let mut passing = lock(&self.known.passing);
         passing.retain(|_, made| made.elapsed() < fresh);
         passing.insert(queue.clone(), now);

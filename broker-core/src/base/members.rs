@@ -66,6 +66,16 @@ impl<M> Members<M> {
         Ok(member)
     }
 
+    /// Forgets those of a group.
+    pub fn forget(&self, stream: &StreamName, group: &GroupName) {
+        let mut members = self.lock();
+        let gone: Vec<_> = members
+            .extract_if(|(of_stream, of_group, _), _| (of_stream, of_group) == (stream, group))
+            .collect();
+        drop(members);
+        drop(gone);
+    }
+
     /// Forgets all.
     pub fn clear(&self) {
         // What they do as they go is done without the lock.
@@ -127,8 +137,12 @@ mod tests {
         };
         assert_eq!(of(&members, &longer, 4).await, 4, "it came on other terms");
         assert_eq!(of(&members, &longer, 5).await, 4);
-        members.clear();
+        members.forget(&one.stream, &GroupName::new("shipping").unwrap());
+        assert_eq!(of(&members, &longer, 6).await, 4, "of another group");
+        members.forget(&one.stream, &one.group);
         assert_eq!(of(&members, &longer, 6).await, 6);
+        members.clear();
+        assert_eq!(of(&members, &longer, 7).await, 7);
     }
 
     #[tokio::test]
