@@ -4,6 +4,9 @@ use broker_core::{Error, ErrorKind, Retry};
 use lapin::ErrorKind as Native;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError as Hard, AMQPSoftError as Soft};
 
+/// What the server says of a queue that is there, on a node that is not.
+const INACCESSIBLE: &str = "is down or inaccessible";
+
 /// What went wrong in asking: nothing was stored by it.
 pub(crate) fn from_lapin(error: &lapin::Error) -> Error {
     use ErrorKind as Kind;
@@ -13,6 +16,12 @@ pub(crate) fn from_lapin(error: &lapin::Error) -> Error {
                 Kind::Permission,
                 Retry::Never,
                 "the server refuses this user; see its rights and its password",
+            ),
+            // A server that is starting knows of the queue, and can't yet reach it.
+            AMQPErrorKind::Soft(Soft::NOTFOUND) if answer.get_message().as_str().contains(INACCESSIBLE) => (
+                Kind::Connection,
+                Retry::Safe,
+                "the queue's node is down, or is starting",
             ),
             AMQPErrorKind::Soft(Soft::NOTFOUND) => (
                 Kind::NotFound,
@@ -100,24 +109,39 @@ mod tests {
 
     #[test]
     fn an_answer_has_its_kind_and_retry_class() {
-        for (answer, kind, retry) in [
+        for (answer, why, kind, retry) in [
             (
                 AMQPErrorKind::Soft(Soft::ACCESSREFUSED),
+                "why",
                 ErrorKind::Permission,
                 Retry::Never,
             ),
             (
+                AMQPErrorKind::Soft(Soft::NOTFOUND),
+                "NOT_FOUND - no queue 'orders' in vhost '/'",
+                ErrorKind::NotFound,
+                Retry::Safe,
+            ),
+            (
+                AMQPErrorKind::Soft(Soft::NOTFOUND),
+                "NOT_FOUND - home node 'rabbit@a' of durable queue 'orders' in vhost '/' is down or inaccessible",
+                ErrorKind::Connection,
+                Retry::Safe,
+            ),
+            (
                 AMQPErrorKind::Soft(Soft::PRECONDITIONFAILED),
+                "why",
                 ErrorKind::Config,
                 Retry::Never,
             ),
             (
                 AMQPErrorKind::Hard(Hard::CONNECTIONFORCED),
+                "why",
                 ErrorKind::Connection,
                 Retry::Safe,
             ),
         ] {
-            let native = Native::ProtocolError(AMQPError::new(answer, "why".into()));
+            let native = Native::ProtocolError(AMQPError::new(answer, why.into()));
             let error = from_lapin(&native.into());
             assert_eq!((error.kind(), error.retry_class()), (kind, retry));
             assert!(!error.to_string().contains('\n'));
