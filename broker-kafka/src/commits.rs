@@ -25,7 +25,7 @@ impl Session {
     /// Has nobody wait any more for commits where there is nothing left to be committed.
     pub(crate) fn let_wait_end(&self) {
         let mut state = self.state();
-        if state.partitions.is_empty() {
+        if !state.partitions.values().any(|partition| partition.dirty) {
             state.uncommitted = None;
         }
         drop(state);

@@ -141,8 +141,8 @@ impl Consumer {
     /// Marks deliveries as done. Where the group takes no commits it waits until it does: what is answered is written
     /// down soon, or was already.
     pub(crate) async fn ack(&self, runs: &[ReceiptRun]) -> Result<Settlements> {
-        let answers = self.settle(runs, Purpose::Done)?;
         let known = lock(&self.known).clone();
+        let answers = self.settle_by(known.as_ref(), runs, |_| Purpose::Done)?;
         let Some((session, _)) = known.filter(|(session, _)| session.is_late()) else {
             return Ok(answers);
         };
@@ -169,9 +169,18 @@ impl Consumer {
         runs: &[ReceiptRun],
         purpose: impl FnOnce(&Session) -> Purpose,
     ) -> Result<Settlements> {
-        self.client.check_open()?;
         // A membership that was left still knows what was settled in it.
         let known = lock(&self.known).clone();
+        self.settle_by(known.as_ref(), runs, purpose)
+    }
+
+    fn settle_by(
+        &self,
+        known: Option<&(Arc<Session>, Who)>,
+        runs: &[ReceiptRun],
+        purpose: impl FnOnce(&Session) -> Purpose,
+    ) -> Result<Settlements> {
+        self.client.check_open()?;
         let Some((session, who)) = known else {
             let mut answers = Settlements::all(Settled::Stale, 0);
             for receipt in runs.iter().flat_map(|run| run.iter()) {
@@ -183,8 +192,8 @@ impl Consumer {
             }
             return Ok(answers);
         };
-        let purpose = purpose(&session);
-        Ok(session.settle(runs, who, purpose))
+        let purpose = purpose(session);
+        Ok(session.settle(runs, *who, purpose))
     }
 
     /// Refuses deliveries.

@@ -153,11 +153,11 @@ impl State {
 
     /// Whether what is settled by the receipt is committed, or still can be.
     pub(crate) fn keeps(&self, receipt: Receipt) -> bool {
-        let epoch = receipt.fence >> 32;
+        let epoch = Tag::epoch(&receipt);
         let owned = self.partitions.get(&receipt.partition);
         let past = self.past.get(&receipt.partition);
-        owned.is_some_and(|partition| u64::from(partition.epoch) == epoch)
-            || past.is_some_and(|past| u64::from(past.epoch) == epoch && past.written)
+        owned.is_some_and(|partition| partition.epoch == epoch)
+            || past.is_some_and(|past| past.epoch == epoch && past.written)
     }
 
     /// Where this process goes on in a partition that it had before and that nobody had meanwhile: it knows more than it
