@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod files;
+mod log;
 mod new_adapter;
 mod schema;
 mod suite;

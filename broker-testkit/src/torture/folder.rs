@@ -67,3 +67,42 @@ impl Folder {
         std::fs::write(self.path.join("faults"), lines)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torture::Fault;
+
+    #[test]
+    fn what_is_kept_has_the_faults_and_is_written_over_by_nobody() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("kept");
+        let folder = Folder::make(Some(&path)).unwrap();
+        let killed = Incident {
+            fault: Fault::ConsumerKilled,
+            began: Moment(1),
+            ended: Moment(2),
+            process: Some(7),
+        };
+        folder.note(&[killed]).unwrap();
+        drop(folder);
+        let told = std::fs::read_to_string(path.join("faults")).unwrap();
+        assert!(told.ends_with("\n1 2 consumer killed 7\n"), "{told}");
+        let refused = Folder::make(Some(&path)).map(|_| ()).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .ends_with("kept is not empty; name a new folder"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_kept_goes_with_the_run() {
+        let folder = Folder::make(None).unwrap();
+        let journal = folder.journal(0);
+        std::fs::write(&journal, "").unwrap();
+        drop(folder);
+        assert!(!journal.exists());
+    }
+}
